@@ -1,0 +1,125 @@
+//! What the time loop publishes: the state of this machine's clock, small enough to copy.
+
+use crate::{Bound, Frequency, MonoTime, Reading, Span, Timestamp};
+
+/// Two clocks of one machine, read together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Now {
+    /// The raw monotonic clock (`CLOCK_MONOTONIC_RAW`): never set, never slewed.
+    pub raw: MonoTime,
+    /// The system clock (`CLOCK_REALTIME`): what everyone else on the machine takes for the time.
+    pub system: Timestamp,
+}
+
+/// How much is known about the clock's error.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SyncState {
+    /// Nothing is known: no majority of sources has answered.
+    #[default]
+    Unsynchronized,
+    /// A first estimate and bound exist, too few measurements yet to be relied on.
+    Acquiring,
+    /// Estimate and bound are fed by a majority of sources.
+    Synchronized,
+    /// Sources are lost; the bound grows from the last good estimate.
+    Holdover,
+}
+
+/// The leap indicator (RFC 5905 section 7.3), without the value for "unsynchronized", which is
+/// [`SyncState::Unsynchronized`] here.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Leap {
+    /// No leap second is announced.
+    #[default]
+    None,
+    /// The last minute of the day has 61 seconds.
+    Insert,
+    /// The last minute of the day has 59 seconds.
+    Delete,
+}
+
+/// The clock's published state: an estimate and a promise, true from `as_of` on until the next one.
+///
+/// True time at a later reading `now` of both clocks is
+/// `now.system + offset + drift · (now.raw − as_of)`, within the bound at `now.raw`; that holds while
+/// nobody steps the system clock or changes its rate, and each change publishes a new state.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ClockState {
+    /// How much is known.
+    pub state: SyncState,
+    /// The raw monotonic clock when this was published.
+    pub as_of: MonoTime,
+    /// The system clock at the same moment.
+    pub system: Timestamp,
+    /// True time less system time, positive when the system clock is behind; `None` while unknown.
+    pub offset: Option<Span>,
+    /// How fast `offset` changes per unit of raw time.
+    pub drift: Frequency,
+    /// The error of `offset`; `None` while nothing can be promised.
+    pub bound: Option<Bound>,
+    /// Estimated rate error of the undisciplined oscillator, positive when it gains on true time.
+    pub frequency: Frequency,
+    /// Announced leap second.
+    pub leap: Leap,
+    /// Steps away from a reference clock: 1 to 15, or 16 while unsynchronized.
+    pub stratum: u8,
+    /// Reference identifier (RFC 5905 section 7.3): of the chief source.
+    pub reference_id: [u8; 4],
+    /// When the estimate was last corrected by a measurement, in true time.
+    pub reference_time: Timestamp,
+    /// Sum of round trips to the reference clock; at least zero.
+    pub root_delay: Span,
+    /// Sum of errors to the reference clock at `as_of`, without half the root delay; at least zero.
+    pub root_dispersion: Span,
+}
+
+impl ClockState {
+    /// True time at `now`, as far as this state tells.
+    pub fn reading(&self, now: Now) -> Reading {
+        let Some(offset) = self.offset else {
+            return Reading { estimate: now.system, half_width: None };
+        };
+        let estimate = now.system + offset + self.drift.over(now.raw - self.as_of);
+        Reading { estimate, half_width: self.bound.map(|bound| bound.half_width_at(now.raw)) }
+    }
+
+    /// Whether others may rely on the clock: a bound exists and is fed, or was fed (holdover).
+    pub fn is_usable(&self) -> bool {
+        self.bound.is_some() && matches!(self.state, SyncState::Synchronized | SyncState::Holdover)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_follows_offset_drift_and_bound() {
+        let as_of = MonoTime::from_nanos(1_000);
+        let system = Timestamp::from_unix(1_795_000_000, 0);
+        let bound =
+            Bound { as_of, half_width: Span::from_micros(50), growth: Frequency::from_ppm(1) };
+        let state = ClockState {
+            state: SyncState::Synchronized,
+            as_of,
+            system,
+            offset: Some(Span::from_millis(77)),
+            drift: Frequency::from_ppm(-2),
+            bound: Some(bound),
+            ..ClockState::default()
+        };
+        let second = Span::from_secs(1);
+        let reading = state.reading(Now { raw: as_of + second, system: system + second });
+        assert_eq!(reading.estimate, system + second + Span::from_micros(76_998));
+        assert_eq!(reading.half_width, Some(Span::from_micros(51)));
+        assert!(state.is_usable());
+    }
+
+    #[test]
+    fn nothing_is_promised_before_the_first_measurement() {
+        let now = Now { raw: MonoTime::ZERO, system: Timestamp::UNIX_EPOCH };
+        let state = ClockState::default();
+        assert_eq!(state.reading(now), Reading { estimate: now.system, half_width: None });
+        assert!(!state.is_usable());
+    }
+}
