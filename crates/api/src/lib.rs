@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The forms in which Timeball speaks to people and programs: schedule files, `/v1/status`,
+//! `/v1/schedules` and the event stream. Types only: no logic beyond defaults.
+//!
+//! Conventions: JSON keys are camelCase in schedule files (they are Kubernetes resources) and
+//! snake_case with the unit last (`offset_ns`) elsewhere; whole numbers, no floats except ratios for
+//! eyes; an unknown value is `null`, never 0.
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod cron_job;
+pub mod events;
+pub mod schedules;
+pub mod status;

@@ -1,0 +1,123 @@
+//! `GET /v1/schedules` and `GET /v1/schedules/{namespace}/{name}/history`.
+
+use serde::{Deserialize, Serialize};
+
+/// All schedules, by namespace and name.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Schedules {
+    /// The schedules.
+    pub schedules: Vec<Schedule>,
+    /// Files that could not be taken, and why.
+    pub problems: Vec<FileProblem>,
+}
+
+/// A schedule file that could not be taken.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct FileProblem {
+    /// The file's path.
+    pub file: String,
+    /// What is wrong, where, and how to mend it.
+    pub message: String,
+}
+
+/// One schedule and how it fares.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Schedule {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Identity.
+    pub uid: String,
+    /// The expression, as written.
+    pub schedule: String,
+    /// IANA zone.
+    pub time_zone: String,
+    /// `exec` or `http`, with the program or address: for eyes.
+    pub target: String,
+    /// Whether fires are suspended.
+    pub suspended: bool,
+    /// The next instants, ns since 1970, soonest first; at most ten.
+    pub next_ns: Vec<i64>,
+    /// The last recorded outcome.
+    pub last: Option<Outcome>,
+    /// Outcomes counted since the state began.
+    pub counts: Counts,
+    /// Lateness of fires of this process.
+    pub lateness: Lateness,
+    /// Runs that have started and not ended.
+    pub running: u32,
+}
+
+/// Outcomes counted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Counts {
+    /// Done.
+    pub fired: u64,
+    /// Passed while nobody was there, or too late.
+    pub missed: u64,
+    /// Not done because a policy said so.
+    pub skipped: u64,
+    /// Done, and the target failed.
+    pub failed: u64,
+    /// Claimed, then the process died, and the target cannot tell.
+    pub unknown: u64,
+}
+
+/// Lateness at release: actual less scheduled, by the clock the schedule follows.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Lateness {
+    /// Median, ns; `None` before the first fire.
+    pub p50_ns: Option<i64>,
+    /// 99th percentile, ns.
+    pub p99_ns: Option<i64>,
+    /// Largest, ns.
+    pub max_ns: Option<i64>,
+    /// Counts by bucket.
+    pub histogram: Vec<LatenessBucket>,
+}
+
+/// One bucket of the histogram.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LatenessBucket {
+    /// Upper end, ns, inclusive; `None` for the last, which has no end.
+    pub upper_ns: Option<i64>,
+    /// Fires that were at most this late and later than the bucket before.
+    pub count: u64,
+}
+
+/// One instant's outcome, or a run of instants with the same one.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Outcome {
+    /// `fired`, `missed`, `skipped`, `failed` or `unknown`.
+    pub result: String,
+    /// Why, as a CamelCase word (`DeadlineExceeded`); empty for `fired`.
+    pub reason: String,
+    /// Details for a person, such as an exit status or an HTTP status.
+    pub message: String,
+    /// First instant, ns since 1970.
+    pub scheduled_ns: i64,
+    /// Last instant of the run of equal outcomes; the same as `scheduled_ns` for one.
+    pub until_ns: i64,
+    /// How many instants.
+    pub count: u64,
+    /// Actual release less scheduled, ns; `None` where not released, or for a run.
+    pub lateness_ns: Option<i64>,
+    /// The clock's bound when released, ns; `None` where unknown.
+    pub clock_bound_ns: Option<i64>,
+    /// How long the target took, ns.
+    pub duration_ns: Option<i64>,
+    /// Whether the clock's error exceeded the schedule's limit (`onExceeded: Flag`).
+    pub clock_exceeded: bool,
+}
+
+/// The history of one schedule.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct History {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Newest first.
+    pub outcomes: Vec<Outcome>,
+}

@@ -1,0 +1,100 @@
+//! What the engine is told at its start.
+
+use timeball_timebase::{MonoTime, Span};
+
+use super::io::KernelClock;
+
+/// Octets of seed that make the engine's random choices (ports aside) unpredictable.
+pub const SEED_OCTETS: usize = 32;
+
+/// The engine's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// Whether clock-writing actions are ever emitted.
+    pub mode: ClockMode,
+    /// When the clock may be stepped rather than slewed.
+    pub step: StepPolicy,
+    /// The sources, at least one for anything to happen; [`super::SourceId`] is the index.
+    pub sources: Vec<SourceConfig>,
+    /// Sources that must agree before the clock counts as synchronized (1+).
+    pub min_sources: usize,
+    /// Precision of the system clock: the time of one reading; at least 1 ns.
+    pub precision: Span,
+    /// The kernel's clock at the start, in discipline mode.
+    pub kernel: Option<KernelClock>,
+    /// Oscillator frequency error remembered from an earlier run, if any.
+    pub drift: Option<timeball_timebase::Frequency>,
+}
+
+/// Whether the engine may write the clock.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClockMode {
+    /// Measure and publish; never write.
+    #[default]
+    Observe,
+    /// Keep the system clock right.
+    Discipline,
+}
+
+/// When the clock may be stepped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StepPolicy {
+    /// Offsets larger than this are stepped, in the first updates.
+    pub threshold: Span,
+    /// How many clock updates after the start may step (0: never step).
+    pub updates: u32,
+}
+
+impl Default for StepPolicy {
+    fn default() -> Self {
+        Self { threshold: Span::from_secs(1), updates: 3 }
+    }
+}
+
+/// One time source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceConfig {
+    /// Host name or address literal, without brackets.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+    /// Polling interval limits.
+    pub poll: PollRange,
+    /// How the source takes part in selection.
+    pub options: SourceOptions,
+}
+
+/// Limits of the polling interval as powers of two of a second, −4 to 17 (RFC 5905 section 7.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PollRange {
+    /// log2 of the shortest interval in seconds.
+    pub min: i8,
+    /// log2 of the longest interval in seconds, not below `min`.
+    pub max: i8,
+}
+
+impl Default for PollRange {
+    fn default() -> Self {
+        Self { min: 6, max: 10 }
+    }
+}
+
+/// How a source takes part.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SourceOptions {
+    /// Begin with a few requests two seconds apart.
+    pub iburst: bool,
+    /// Choose among agreeing sources only those that are preferred, if any is.
+    pub prefer: bool,
+    /// Measure and show, but never select.
+    pub noselect: bool,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self { iburst: true, prefer: false, noselect: false }
+    }
+}
+
+/// When something is due; the smallest of the engine's timers is its wake-up.
+pub(crate) type Due = Option<MonoTime>;

@@ -1,0 +1,99 @@
+//! The identity of a fire, and how it can end.
+
+use core::fmt;
+use timeball_timebase::{Span, Timestamp};
+
+/// The identity of a schedule: the resource's uid, a UUID in its 16 octets.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ScheduleUid(pub [u8; 16]);
+
+impl fmt::Display for ScheduleUid {
+    /// Writes the UUID in its usual form of 8-4-4-4-12 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, octet) in self.0.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{octet:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The identity of one fire: schedule and nominal instant. The same on every replica and after
+/// every restart, so it is the idempotency key that receivers get.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct FireId {
+    /// Whose fire.
+    pub schedule: ScheduleUid,
+    /// The nominal instant, a whole number of microseconds.
+    pub scheduled_at: Timestamp,
+}
+
+impl fmt::Display for FireId {
+    /// Writes the key that receivers see: the schedule's uid, a dot, microseconds since 1970.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schedule, self.scheduled_at.as_unix_nanos().div_euclid(1_000))
+    }
+}
+
+/// How a nominal instant ended: each has exactly one outcome.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Released, and the target says that it is done.
+    Fired,
+    /// Passed without a release, though it should have had one.
+    Missed(Reason),
+    /// Not released because a policy said so.
+    Skipped(Reason),
+    /// Released, and the target failed.
+    Failed(Reason),
+    /// Claimed, then the process died, and whether it was released cannot be known.
+    Unknown,
+}
+
+/// Why an instant was not simply fired.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Reason {
+    /// Nobody was there: the scheduler was down or the machine asleep.
+    NotRunning,
+    /// The deadline passed before it could be released.
+    DeadlineExceeded,
+    /// More instants were missed than the catch-up policy fires late.
+    CatchUpLimit,
+    /// The system clock was set forward over it.
+    ClockStepped,
+    /// The schedule is suspended.
+    Suspended,
+    /// An earlier fire still runs and the policy is Forbid.
+    AlreadyActive,
+    /// A later fire took its place: Replace, or BufferOne's only place was taken.
+    Replaced,
+    /// The schedule was edited or removed between claim and release.
+    Revoked,
+    /// The clock's bound was larger than the schedule allows, or unknown.
+    ClockErrorExceeded,
+    /// A program ended with a status other than 0, or by a signal.
+    ExitStatus,
+    /// The target did not finish in time and was stopped.
+    TimedOut,
+    /// The target could not be reached or started.
+    Unreachable,
+    /// The target answered that it failed (an HTTP status of 400 or above).
+    Refused,
+    /// The claim could not be stored.
+    StoreFailed,
+}
+
+/// What is kept of the way a fire went, beside its outcome.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FireDetail {
+    /// Actual release less scheduled instant.
+    pub lateness: Option<Span>,
+    /// The clock's bound at the release.
+    pub clock_bound: Option<Span>,
+    /// From release to the target's end.
+    pub duration: Option<Span>,
+    /// Whether the bound exceeded the schedule's limit, and it was fired all the same.
+    pub clock_exceeded: bool,
+}

@@ -1,0 +1,130 @@
+//! What goes into the planner and what comes out.
+//!
+//! The life of a fire: *planned* (an instant within the horizon) → [`Action::Claim`] →
+//! [`Input::Claimed`] → [`Action::Arm`] → the shell releases it at `release_at` and says
+//! [`Input::Released`], or [`Action::Revoke`] takes it back → [`Input::Finished`] →
+//! [`Action::Record`]. Every nominal instant leaves exactly one record (or is part of one).
+
+use super::spec::ScheduleSpec;
+use crate::{FireDetail, FireId, Outcome, ScheduleUid};
+use timeball_timebase::{Span, Timestamp};
+
+/// One thing that happened. Every input is handled at the system clock's `now`.
+#[derive(Debug)]
+pub enum Input {
+    /// The instant of the last [`Action::WakeAt`] has come (early or late is harmless).
+    Wake,
+    /// A schedule is new or changed.
+    Upsert {
+        /// The schedule.
+        spec: Box<ScheduleSpec>,
+        /// What the store knows of it.
+        resume: Resume,
+    },
+    /// A schedule is gone.
+    Remove(ScheduleUid),
+    /// Answers to [`Action::Claim`]: durable from now on.
+    Claimed(Vec<(FireId, ClaimResult)>),
+    /// An armed fire was released.
+    Released {
+        /// Which.
+        fire: FireId,
+        /// Actual release less the scheduled instant, by the clock that the schedule follows.
+        lateness: Span,
+        /// The clock's bound at that moment.
+        clock_bound: Option<Span>,
+        /// Whether that exceeded the schedule's limit.
+        clock_exceeded: bool,
+    },
+    /// A released fire's target has ended, or an armed fire ended without a release.
+    Finished {
+        /// Which.
+        fire: FireId,
+        /// How.
+        outcome: Outcome,
+        /// From release to end.
+        duration: Option<Span>,
+    },
+    /// The system clock was set: everything is planned anew from `now`.
+    ClockStepped,
+}
+
+/// What the store knows of a schedule when the planner first hears of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Resume {
+    /// Instants up to and including this one have an outcome or a claim. `None` for a schedule never
+    /// seen: nothing before `now` is owed.
+    pub accounted_until: Option<Timestamp>,
+    /// Claims without an outcome, oldest first: left by a process that died. Those that still lie
+    /// ahead are armed again; those that have passed end as [`Outcome::Unknown`].
+    pub open_claims: Vec<Timestamp>,
+    /// Whether a fire may be repeated safely under its key (`http`): then an open claim that has
+    /// passed is released again instead of ending unknown, deadline permitting.
+    pub repeatable: bool,
+}
+
+/// A fire to be claimed: written durably before anything is done about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Claim {
+    /// Which.
+    pub fire: FireId,
+}
+
+/// What came of a claim.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClaimResult {
+    /// It is ours.
+    Claimed,
+    /// Another replica has it, or it was done before.
+    Lost,
+    /// The store failed; whether the claim is there is not known.
+    Unknown,
+}
+
+/// One thing to do. The caller carries actions out in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use]
+pub enum Action {
+    /// Write these claims durably, in one commit, and answer with [`Input::Claimed`].
+    Claim(Vec<Claim>),
+    /// Prepare the target and release it at `release_at`.
+    Arm(ArmedFire),
+    /// Take an armed fire back; if it is already released, it stays so.
+    Revoke(FireId),
+    /// Stop the target of a released fire (`Replace`); it then ends as the target says.
+    Stop(FireId),
+    /// Keep this outcome.
+    Record(OutcomeRecord),
+    /// Wake the planner at this instant of the system clock; replaces the earlier request.
+    WakeAt(Timestamp),
+}
+
+/// A claimed fire, ready to be prepared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ArmedFire {
+    /// Which.
+    pub fire: FireId,
+    /// Scheduled instant plus jitter: when the target is to start. In the past for a late fire.
+    pub release_at: Timestamp,
+    /// Not to be released after this instant (then `Missed(DeadlineExceeded)`).
+    pub not_after: Option<Timestamp>,
+    /// How the clock's error counts.
+    pub clock: super::spec::ClockPolicy,
+}
+
+/// The outcome of an instant, or of a run of instants with the same one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OutcomeRecord {
+    /// Whose.
+    pub schedule: ScheduleUid,
+    /// First instant.
+    pub from: Timestamp,
+    /// Last instant, `from` for one.
+    pub until: Timestamp,
+    /// How many instants of the schedule lie in `from..=until`; at least one.
+    pub count: u64,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// Details, for a single instant.
+    pub detail: FireDetail,
+}
