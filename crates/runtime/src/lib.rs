@@ -1,1 +1,23 @@
-//! Placeholder.
+//! What every long-running part of Timeball shares: the cells through which the time loop publishes,
+//! the reading of the machine's clocks, orderly shutdown, the local HTTP server with its health,
+//! readiness and metrics, access tokens, state directories and logging.
+#![deny(missing_docs)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Timeball runs on Linux only: it needs CLOCK_MONOTONIC_RAW and clock_adjtime");
+
+mod cells;
+mod clocks;
+pub mod health;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+mod shutdown;
+pub mod signals;
+pub mod state;
+mod sys;
+pub mod token;
+
+pub use cells::{ClockCell, StatusCell};
+pub use clocks::{hostname, read_clocks};
+pub use shutdown::Shutdown;

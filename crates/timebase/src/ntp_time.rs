@@ -80,7 +80,7 @@ impl NtpShort {
     /// sent; a negative span is sent as zero, one over 65,535.99 s as the largest value.
     pub fn from_span_ceil(span: Span) -> Self {
         let nanos = span.as_nanos().max(0) as u128;
-        let units = ((nanos << 16) + (NANOS as u128 - 1)) / NANOS as u128;
+        let units = (nanos << 16).div_ceil(NANOS as u128);
         Self(units.min(u128::from(u32::MAX)) as u32)
     }
 

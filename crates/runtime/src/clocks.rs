@@ -1,0 +1,68 @@
+//! The machine's two clocks, read together.
+
+use std::fs;
+
+use timeball_timebase::{MonoTime, Now, Span, Timestamp};
+
+use crate::sys;
+
+/// How often a pair of readings that took unusually long is tried again.
+const ATTEMPTS: u32 = 3;
+/// A pair of readings that took no longer than this was not interrupted.
+const UNDISTURBED: Span = Span::from_micros(2);
+
+/// Reads `CLOCK_MONOTONIC_RAW` and `CLOCK_REALTIME` as of one moment.
+///
+/// The system clock is read between two readings of the raw clock, whose middle is its moment; of a
+/// few attempts the shortest counts, so that a preemption in between does not pass for an offset.
+pub fn read_clocks() -> Now {
+    let mut best: Option<(Span, Now)> = None;
+    for _ in 0..ATTEMPTS {
+        let before = raw_clock();
+        let system = system_clock();
+        let after = raw_clock();
+        let took = after - before;
+        if best.is_none_or(|(shortest, _)| took < shortest) {
+            best = Some((took, Now { raw: before + took / 2, system }));
+        }
+        if took <= UNDISTURBED {
+            break;
+        }
+    }
+    best.expect("at least one attempt is made").1
+}
+
+/// The machine's host name; `localhost` where the kernel does not tell.
+pub fn hostname() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+pub(crate) fn raw_clock() -> MonoTime {
+    let (seconds, nanos) = sys::clock_gettime(libc::CLOCK_MONOTONIC_RAW);
+    MonoTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+fn system_clock() -> Timestamp {
+    let (seconds, nanos) = sys::clock_gettime(libc::CLOCK_REALTIME);
+    Timestamp::from_unix(seconds, nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    #[test]
+    fn the_clocks_are_those_of_the_machine() {
+        let first = read_clocks();
+        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
+        let second = read_clocks();
+        assert!(first.system.as_unix_nanos() <= system && system <= second.system.as_unix_nanos());
+        assert!(first.raw < second.raw);
+        assert!(!hostname().is_empty());
+    }
+}

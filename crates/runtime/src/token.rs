@@ -1,0 +1,174 @@
+//! The token that a request which changes something must show.
+//!
+//! It lies in a file that only its owner can read, so a web page, another user or a container
+//! cannot show it; whoever can read the file is the user himself.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use thiserror::Error;
+
+/// Octets of randomness in a token.
+const SECRET_OCTETS: usize = 32;
+/// Longest token file that is read.
+const FILE_OCTETS_MAX: u64 = 256;
+
+/// A secret that allows changes; shown by clients as `Authorization: Bearer TOKEN`.
+#[derive(Clone)]
+pub struct Token(Arc<str>);
+
+/// Why there is no token.
+#[derive(Debug, Error)]
+pub enum TokenError {
+    /// The file cannot be made or read.
+    #[error("token file {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read or write the file, so it is no secret.
+    #[error("token file {} has mode {mode:03o}: others may use it; delete it, a new one is made", path.display())]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file does not hold a token.
+    #[error("token file {} holds no token; delete it, a new one is made", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+impl Token {
+    /// Reads the token in `path`, or makes a random one there, readable by its owner only.
+    ///
+    /// # Errors
+    /// Where the file cannot be used, or is open to others.
+    pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
+        let failed = |source| TokenError::File { path: path.to_owned(), source };
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(mut file) => {
+                let token = random_hex().map_err(failed)?;
+                writeln!(file, "{token}").and_then(|()| file.sync_all()).map_err(failed)?;
+                Ok(Self(token.into()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Reads the token in `path`, as clients do.
+    ///
+    /// # Errors
+    /// Where the file cannot be used, or is open to others.
+    pub fn load(path: &Path) -> Result<Self, TokenError> {
+        let failed = |source| TokenError::File { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(TokenError::Exposed { path: path.to_owned(), mode });
+        }
+        let mut text = String::new();
+        file.take(FILE_OCTETS_MAX).read_to_string(&mut text).map_err(failed)?;
+        let token = text.trim_end();
+        let is_token =
+            token.len() == 2 * SECRET_OCTETS && token.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_token {
+            return Err(TokenError::Malformed { path: path.to_owned() });
+        }
+        Ok(Self(token.into()))
+    }
+
+    /// Whether `shown` is the token; takes as long for a near miss as for a far one.
+    pub fn matches(&self, shown: &str) -> bool {
+        let (ours, shown) = (self.0.as_bytes(), shown.as_bytes());
+        let difference = ours.iter().zip(shown).fold(0, |sum, (a, b)| sum | (a ^ b));
+        ours.len() == shown.len() && std::hint::black_box(difference) == 0
+    }
+
+    /// The token itself, for a client that shows it.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Lets requests that only read pass, and others only if they show the token: for
+/// `axum::middleware::from_fn_with_state(token, token::require)`.
+pub async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    let shown = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    match shown {
+        Some(shown) if token.matches(shown) => next.run(request).await,
+        Some(_) => {
+            (StatusCode::FORBIDDEN, "the token is not that of this server\n").into_response()
+        }
+        None => {
+            let hint =
+                "a change needs `Authorization: Bearer` and the token of the state directory\n";
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], hint).into_response()
+        }
+    }
+}
+
+fn random_hex() -> io::Result<String> {
+    let mut octets = [0; SECRET_OCTETS];
+    File::open("/dev/urandom")?.read_exact(&mut octets)?;
+    Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_token_is_made_once_for_its_owner_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let made = Token::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let again = Token::load_or_create(&path).unwrap();
+        assert!(made.matches(again.secret()));
+        assert!(!made.matches(""));
+        assert!(!made.matches(&made.secret()[1..]));
+        assert!(!made.matches(&format!("{}0", made.secret())));
+        assert!(!format!("{made:?}").contains(made.secret()));
+    }
+
+    #[test]
+    fn an_exposed_or_broken_token_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        Token::load_or_create(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(Token::load(&path), Err(TokenError::Exposed { mode: 0o640, .. })));
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "short").unwrap();
+        assert!(matches!(Token::load(&path), Err(TokenError::Malformed { .. })));
+    }
+}
