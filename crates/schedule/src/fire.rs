@@ -67,6 +67,8 @@ pub enum Reason {
     Suspended,
     /// An earlier fire still runs and the policy is Forbid.
     AlreadyActive,
+    /// As many fires of the schedule as the limit allows still run.
+    ActiveLimit,
     /// A later fire took its place: Replace, or BufferOne's only place was taken.
     Replaced,
     /// The schedule was edited or removed between claim and release.
@@ -83,6 +85,74 @@ pub enum Reason {
     Refused,
     /// The claim could not be stored.
     StoreFailed,
+}
+
+impl Outcome {
+    /// The outcome's word in records and metrics: `fired`, `missed`, `skipped`, `failed` or `unknown`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Missed(_) => "missed",
+            Self::Skipped(_) => "skipped",
+            Self::Failed(_) => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Why, where the outcome has a reason.
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Missed(reason) | Self::Skipped(reason) | Self::Failed(reason) => Some(reason),
+            Self::Fired | Self::Unknown => None,
+        }
+    }
+}
+
+impl Reason {
+    /// Every reason, in the order of the declaration.
+    pub const ALL: [Self; 15] = [
+        Self::NotRunning,
+        Self::DeadlineExceeded,
+        Self::CatchUpLimit,
+        Self::ClockStepped,
+        Self::Suspended,
+        Self::AlreadyActive,
+        Self::ActiveLimit,
+        Self::Replaced,
+        Self::Revoked,
+        Self::ClockErrorExceeded,
+        Self::ExitStatus,
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::Refused,
+        Self::StoreFailed,
+    ];
+
+    /// The reason as a CamelCase word, as conditions and history show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotRunning => "NotRunning",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::CatchUpLimit => "CatchUpLimit",
+            Self::ClockStepped => "ClockStepped",
+            Self::Suspended => "Suspended",
+            Self::AlreadyActive => "AlreadyActive",
+            Self::ActiveLimit => "ActiveLimit",
+            Self::Replaced => "Replaced",
+            Self::Revoked => "Revoked",
+            Self::ClockErrorExceeded => "ClockErrorExceeded",
+            Self::ExitStatus => "ExitStatus",
+            Self::TimedOut => "TimedOut",
+            Self::Unreachable => "Unreachable",
+            Self::Refused => "Refused",
+            Self::StoreFailed => "StoreFailed",
+        }
+    }
+
+    /// The reason of that name; `None` for any other word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
 }
 
 /// What is kept of the way a fire went, beside its outcome.

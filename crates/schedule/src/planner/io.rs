@@ -4,6 +4,13 @@
 //! [`Input::Claimed`] → [`Action::Arm`] → the shell releases it at `release_at` and says
 //! [`Input::Released`], or [`Action::Revoke`] takes it back → [`Input::Finished`] →
 //! [`Action::Record`]. Every nominal instant leaves exactly one record (or is part of one).
+//!
+//! What the shell promises:
+//! - Every [`Action::Arm`] is answered by exactly one [`Input::Finished`], also after
+//!   [`Action::Revoke`] or [`Action::Stop`]; [`Input::Released`] comes before it if, and only if,
+//!   the fire was released.
+//! - `Record`, `Account` and `Claim` become durable in the order in which they came, those of one
+//!   call together. So a store may lose a tail, never a hole.
 
 use super::spec::ScheduleSpec;
 use crate::{FireDetail, FireId, Outcome, ScheduleUid};
@@ -21,7 +28,8 @@ pub enum Input {
         /// What the store knows of it.
         resume: Resume,
     },
-    /// A schedule is gone.
+    /// A schedule is gone. What runs is let run; should the schedule come back, it is new: the
+    /// shell forgets its `accounted_until` once everything of it has ended.
     Remove(ScheduleUid),
     /// Answers to [`Action::Claim`]: durable from now on.
     Claimed(Vec<(FireId, ClaimResult)>),
@@ -36,7 +44,9 @@ pub enum Input {
         /// Whether that exceeded the schedule's limit.
         clock_exceeded: bool,
     },
-    /// A released fire's target has ended, or an armed fire ended without a release.
+    /// A released fire's target has ended, or an armed fire ended without a release: its deadline
+    /// passed (`Missed(DeadlineExceeded)`), it could not be prepared, its clock was not good enough,
+    /// or it was revoked in time (`Skipped(Revoked)`; the planner records why it revoked it).
     Finished {
         /// Which.
         fire: FireId,
@@ -45,15 +55,18 @@ pub enum Input {
         /// From release to end.
         duration: Option<Span>,
     },
-    /// The system clock was set: everything is planned anew from `now`.
+    /// The system clock was set: everything is planned anew from `now`. The shell carries out the
+    /// answer before it releases armed fires that the step made due.
     ClockStepped,
 }
 
 /// What the store knows of a schedule when the planner first hears of it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Resume {
-    /// Instants up to and including this one have an outcome or a claim. `None` for a schedule never
-    /// seen: nothing before `now` is owed.
+    /// Instants up to and including this one have an outcome or a claim: the latest of
+    /// [`Action::Account`], claimed instants and `until` of records. `None` for a schedule never
+    /// seen: nothing before `now` is owed. Where the expression changed while nobody was there,
+    /// at least `now`, so that new instants do not start in the past.
     pub accounted_until: Option<Timestamp>,
     /// Claims without an outcome, oldest first: left by a process that died. Those that still lie
     /// ahead are armed again; those that have passed end as [`Outcome::Unknown`].
@@ -75,7 +88,8 @@ pub struct Claim {
 pub enum ClaimResult {
     /// It is ours.
     Claimed,
-    /// Another replica has it, or it was done before.
+    /// Another replica has it, or it was done before. A claim repeated by the same process after
+    /// `Unknown` is not lost to itself: it is `Claimed`.
     Lost,
     /// The store failed; whether the claim is there is not known.
     Unknown,
@@ -89,10 +103,20 @@ pub enum Action {
     Claim(Vec<Claim>),
     /// Prepare the target and release it at `release_at`.
     Arm(ArmedFire),
-    /// Take an armed fire back; if it is already released, it stays so.
+    /// Take an armed fire back; if it is already released, it stays so. Answered by
+    /// [`Input::Finished`] in either case.
     Revoke(FireId),
-    /// Stop the target of a released fire (`Replace`); it then ends as the target says.
+    /// Stop the target of a released fire (`Replace`); it then ends as the target says, and is
+    /// recorded as `Failed(Replaced)` unless it was done all the same.
     Stop(FireId),
+    /// Keep that instants of this schedule up to and including `until` are accounted for: it was
+    /// first seen, or edited, then. Not urgent; it may ride with the next commit.
+    Account {
+        /// Whose.
+        schedule: ScheduleUid,
+        /// The last instant, or the moment, that is accounted for.
+        until: Timestamp,
+    },
     /// Keep this outcome.
     Record(OutcomeRecord),
     /// Wake the planner at this instant of the system clock; replaces the earlier request.
