@@ -1,0 +1,80 @@
+//! `check`: all that can be said of the code without running it.
+
+use crate::project::Project;
+use crate::schema;
+use crate::steps::{self, Steps, Tally};
+use crate::tidy;
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The cargo-deny that deny.toml is written for.
+const CARGO_DENY: &str = "0.20.2";
+
+pub(crate) fn run(project: &Project) -> Result<bool> {
+    let mut steps = Steps::new("check");
+    add_steps(project, &mut steps);
+    Ok(steps.finish())
+}
+
+/// The steps of `check`, for those who run more after them.
+pub(crate) fn add_steps(project: &Project, steps: &mut Steps) {
+    steps.step("format: rustfmt would change nothing", |tally| {
+        steps::stream(project.cargo().args(["fmt", "--all", "--", "--check"]), tally)
+    });
+    steps.step("tidy: our own rules hold", |_| match tidy::run(project)? {
+        true => Ok(()),
+        false => bail!("rules are broken, see above"),
+    });
+    steps.step("lints: clippy has no complaint, with every feature on", |tally| {
+        let options = ["clippy", "--workspace", "--all-targets", "--all-features"];
+        let mut cargo = project.cargo();
+        steps::stream(cargo.args(options).args(["--", "-D", "warnings"]), tally)
+    });
+    steps.step("documentation: rustdoc has no complaint", |tally| {
+        let mut cargo = project.cargo();
+        cargo.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+        steps::stream(&mut cargo, tally)
+    });
+    steps.step("generated files are those that the types give", |_| {
+        match schema::run(project, schema::Mode::Check)? {
+            true => Ok(()),
+            false => bail!("run `cargo xtask schema` and commit what it writes"),
+        }
+    });
+    steps.step("dependencies: bans, licences and sources are those of deny.toml", |tally| {
+        let program = cargo_deny(project, tally)?;
+        let mut deny = Command::new(program);
+        deny.current_dir(&project.root).args(["--workspace", "--all-features", "--locked"]);
+        steps::stream(deny.args(["check", "bans", "licenses", "sources"]), tally)
+    });
+}
+
+/// The cargo-deny under target/tools, built there when it is missing: a minute or two, once.
+fn cargo_deny(project: &Project, tally: &mut Tally) -> Result<PathBuf> {
+    let tools = project.target.join("tools");
+    let program = tools.join("bin/cargo-deny");
+    let is_current = |program: &PathBuf| {
+        steps::output(Command::new(program).arg("--version"))
+            .is_ok_and(|version| version.split_whitespace().any(|word| word == CARGO_DENY))
+    };
+    if is_current(&program) {
+        return Ok(program);
+    }
+    steps::say(&format!("    building cargo-deny {CARGO_DENY} under {}", tools.display()));
+    let build = tools.join("build");
+    let mut install = project.cargo();
+    // Unoptimised: it runs for a second and would compile for minutes.
+    install.args(["install", "cargo-deny", "--locked", "--debug", "--quiet", "--force"]);
+    install
+        .args(["--version", CARGO_DENY])
+        .arg("--root")
+        .arg(&tools)
+        .arg("--target-dir")
+        .arg(&build);
+    // What it builds for itself needs no line numbers, and disks are small.
+    install.env("CARGO_PROFILE_DEV_DEBUG", "0");
+    steps::stream(&mut install, tally).context("cargo-deny cannot be built")?;
+    std::fs::remove_dir_all(&build).context("cargo-deny's build directory cannot be removed")?;
+    Ok(program)
+}

@@ -1,0 +1,93 @@
+//! `schema`: JSON schemas of the file forms, made from the types, for editors.
+//!
+//! The generator is behind the cargo feature `schema`; without it this program calls itself again
+//! with it.
+
+use crate::project::Project;
+use anyhow::Result;
+
+/// What to do with the files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mode {
+    Write,
+    /// Only say whether they are current.
+    Check,
+}
+
+#[cfg(not(feature = "schema"))]
+pub(crate) fn run(project: &Project, mode: Mode) -> Result<bool> {
+    let mut cargo = project.cargo();
+    // A target directory of its own would build schemars twice; the binary's name is the same, and
+    // cargo replaces it under a running program without harm.
+    cargo.args(["run", "--quiet", "--package", "xtask", "--features", "schema", "--", "schema"]);
+    if mode == Mode::Check {
+        cargo.arg("--check");
+    }
+    Ok(cargo.status()?.success())
+}
+
+#[cfg(feature = "schema")]
+pub(crate) fn run(project: &Project, mode: Mode) -> Result<bool> {
+    use crate::steps;
+    use anyhow::Context;
+
+    let mut passed = true;
+    for (path, text) in generated::files()? {
+        let file = project.root.join(path);
+        let current = std::fs::read_to_string(&file).is_ok_and(|there| there == text);
+        match (current, mode) {
+            (true, _) => steps::say(&format!("    {path} is current")),
+            (false, Mode::Check) => {
+                steps::say(&format!("    {path} is not what the types give"));
+                passed = false;
+            }
+            (false, Mode::Write) => {
+                let directory = file.parent().context("a file has a directory")?;
+                std::fs::create_dir_all(directory)?;
+                std::fs::write(&file, text).with_context(|| format!("{path} cannot be written"))?;
+                steps::say(&format!("    wrote {path}"));
+            }
+        }
+    }
+    Ok(passed)
+}
+
+#[cfg(feature = "schema")]
+mod generated {
+    use anyhow::Result;
+    use schemars::Schema;
+    use timeball_api::cron_job::{API_VERSION, KIND, PreciseCronJob};
+
+    /// The generated files, each with its path from the root.
+    pub(super) fn files() -> Result<Vec<(&'static str, String)>> {
+        let text = serde_json::to_string_pretty(&precise_cron_job())?;
+        Ok(vec![("docs/schemas/precisecronjob.schema.json", format!("{text}\n"))])
+    }
+
+    fn precise_cron_job() -> Schema {
+        let mut schema = schemars::schema_for!(PreciseCronJob);
+        // The types take any text here and the loader refuses it; an editor should say so at once.
+        pin(&mut schema, "/properties/apiVersion", API_VERSION);
+        pin(&mut schema, "/properties/kind", KIND);
+        schema
+    }
+
+    fn pin(schema: &mut Schema, pointer: &str, value: &str) {
+        if let Some(property) = schema.pointer_mut(pointer).and_then(|found| found.as_object_mut())
+        {
+            property.insert("const".to_owned(), value.into());
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn the_schema_knows_its_kind_and_refuses_unknown_fields() {
+            let schema = precise_cron_job();
+            assert_eq!(schema.pointer("/properties/kind/const"), Some(&KIND.into()));
+            assert_eq!(schema.pointer("/additionalProperties"), Some(&false.into()));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `test`: everything, on a clean checkout with nothing but the toolchains.
+
+use crate::project::Project;
+use crate::steps::{self, Steps};
+use crate::{browser, check, peers};
+use anyhow::Result;
+
+pub(crate) fn run(project: &Project) -> Result<bool> {
+    let mut steps = Steps::new("test");
+    check::add_steps(project, &mut steps);
+    peers::add_step(project, &mut steps);
+    add_tests(project, &mut steps);
+    browser::add_step(project, &mut steps);
+    Ok(steps.finish())
+}
+
+fn add_tests(project: &Project, steps: &mut Steps) {
+    steps.step("tests: units, properties, simulations, the corpora of the fuzzers", |tally| {
+        let mut cargo = project.cargo();
+        cargo.args(["test", "--workspace", "--no-fail-fast", "--exclude", "timeball"]);
+        steps::stream(&mut cargo, tally)
+    });
+    let what = "tests of the binary: real peers, lying servers, kill -9 in mid-fire, bad input";
+    steps.step(what, |tally| {
+        let mut cargo = project.cargo();
+        cargo.args(["test", "--package", "timeball", "--no-fail-fast"]);
+        // They measure time: two at once on two cores measure each other.
+        cargo.args(["--", "--test-threads=1"]).env("TIMEBALL_PEERS", project.peers());
+        steps::stream(&mut cargo, tally)
+    });
+}
