@@ -1,6 +1,27 @@
 //! The association with one server: which datagrams count as its answers.
+//!
+//! A datagram is believed in two steps. [`Request::match_response`] asks whether it can be the answer to what
+//! we sent, and anyone who cannot see our traffic fails there, by the random transmit timestamp
+//! (RFC 8633 section 3). Only then is it judged as an answer ([`Response::check_fitness`]): does
+//! the server claim to know the time, within limits that make sense (RFC 5905 section 9.2, A.5.1).
 
+use core::net::SocketAddr;
 use thiserror::Error;
+use timeball_timebase::{NtpTime, Span, Timestamp};
+
+use crate::packet::{Header, LeapIndicator, Mode, Packet, PacketError};
+
+/// Stratum of a clock that is not synchronized; synchronized ones are below.
+pub const STRATUM_UNSYNCHRONIZED: u8 = 16;
+
+/// Root distance from which on a server's word is worth nothing (RFC 5905 MAXDISP).
+pub const ROOT_DISTANCE_MAX: Span = Span::from_secs(16);
+
+/// The longest time between a request's arrival at the server and its answer.
+pub const TURNAROUND_MAX: Span = Span::from_secs(4);
+
+/// The longest round trip that is measured; later answers are not waited for.
+pub const DELAY_MAX: Span = Span::from_secs(4);
 
 /// Why a datagram was not taken as the answer to our request.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -11,7 +32,247 @@ pub enum ResponseError {
         /// Length of the datagram.
         octets: usize,
     },
+    /// Longer than any answer that we asked for.
+    #[error("{octets} octets, more than any answer has")]
+    Oversized {
+        /// Length of the datagram.
+        octets: usize,
+    },
+    /// What follows the header makes no sense.
+    #[error("what follows the header is neither extension fields nor a MAC")]
+    Malformed,
+    /// From another address or port than the request went to.
+    #[error("came from {from}, which was not asked")]
+    AddressMismatch {
+        /// Where it claims to come from.
+        from: SocketAddr,
+    },
+    /// No request is outstanding: unsolicited, too late, or a second answer.
+    #[error("no request is outstanding")]
+    NoRequest,
+    /// Not a server's answer.
+    #[error("mode {mode} is not that of a server's answer")]
+    Mode {
+        /// The mode's number.
+        mode: u8,
+    },
+    /// Another protocol version than the request's.
+    #[error("version {version}, but the request had another")]
+    Version {
+        /// The version's number.
+        version: u8,
+    },
     /// Not the answer to what we asked last.
     #[error("origin timestamp is not that of the outstanding request")]
     OriginMismatch,
+    /// The server wants less of us, or nothing (RFC 5905 section 7.4).
+    #[error("kiss of death {}", code.escape_ascii())]
+    KissOfDeath {
+        /// Four letters: `RATE`, `DENY`, `RSTR` and others.
+        code: [u8; 4],
+    },
+    /// The server says that its clock is not synchronized.
+    #[error("the server says that it is not synchronized")]
+    Unsynchronized,
+    /// A stratum that no synchronized server has.
+    #[error("stratum {stratum} is not between 1 and 15")]
+    Stratum {
+        /// What it claims.
+        stratum: u8,
+    },
+    /// The server did not fill in when it received or answered.
+    #[error("a timestamp of the server is zero")]
+    ZeroTimestamp,
+    /// The server is too far from a reference clock.
+    #[error("root distance of {distance}, 16 s or more")]
+    RootDistance {
+        /// Half the root delay plus the root dispersion.
+        distance: Span,
+    },
+    /// The server answered before the request came, or long after.
+    #[error("a turnaround of {turnaround} makes no sense")]
+    Turnaround {
+        /// Transmit less receive timestamp of the server.
+        turnaround: Span,
+    },
+    /// The round trip is negative, or longer than is waited for.
+    #[error("a round trip of {delay} makes no sense")]
+    Delay {
+        /// The round trip less the server's own time.
+        delay: Span,
+    },
+    /// The system clock was set between request and answer, so the stamps do not belong together.
+    #[error("the system clock was set during the exchange")]
+    ClockSet,
+}
+
+impl From<PacketError> for ResponseError {
+    fn from(error: PacketError) -> Self {
+        match error {
+            PacketError::Truncated { octets } => Self::Truncated { octets },
+            PacketError::Oversized { octets } => Self::Oversized { octets },
+            PacketError::Trailer { .. } | PacketError::TooManyFields => Self::Malformed,
+        }
+    }
+}
+
+/// What has to be remembered of a request to know its answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Request {
+    /// Where it went.
+    pub to: SocketAddr,
+    /// The random transmit timestamp, which its answer brings back as the origin timestamp.
+    pub nonce: NtpTime,
+    /// The protocol version, 3 or 4.
+    pub version: u8,
+}
+
+impl Request {
+    /// The datagram to send.
+    pub fn encode(&self) -> Vec<u8> {
+        Header::request(self.version, self.nonce).encode().to_vec()
+    }
+
+    /// Whether `octets` from `from` are the answer to this request.
+    ///
+    /// # Errors
+    /// Why they are not. Anyone can send such a datagram, so an error must change nothing.
+    pub fn match_response(
+        &self,
+        octets: &[u8],
+        from: SocketAddr,
+    ) -> Result<Response, ResponseError> {
+        if from.ip().to_canonical() != self.to.ip().to_canonical() || from.port() != self.to.port()
+        {
+            return Err(ResponseError::AddressMismatch { from });
+        }
+        let header = Packet::parse(octets)?.header;
+        if header.mode != Mode::Server {
+            return Err(ResponseError::Mode { mode: header.mode as u8 });
+        }
+        if header.origin != self.nonce {
+            return Err(ResponseError::OriginMismatch);
+        }
+        // A server that speaks only version 3 answers version 4 with its own (RFC 5905 section 9.2).
+        if header.version != self.version && header.version != 3 {
+            return Err(ResponseError::Version { version: header.version });
+        }
+        Ok(Response { header })
+    }
+}
+
+/// An answer that is certainly to our request; whether it is worth anything is not said yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Response {
+    /// All that it says.
+    pub header: Header,
+}
+
+impl Response {
+    /// The code of a kiss of death, where it is one.
+    pub fn kiss(&self) -> Option<[u8; 4]> {
+        (self.header.stratum == 0).then_some(self.header.reference_id)
+    }
+
+    /// Whether the server claims to know the time, as a server should.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_fitness(&self) -> Result<(), ResponseError> {
+        let header = &self.header;
+        if let Some(code) = self.kiss() {
+            return Err(ResponseError::KissOfDeath { code });
+        }
+        if header.leap == LeapIndicator::Unsynchronized {
+            return Err(ResponseError::Unsynchronized);
+        }
+        if header.stratum >= STRATUM_UNSYNCHRONIZED {
+            return Err(ResponseError::Stratum { stratum: header.stratum });
+        }
+        if header.receive.is_zero() || header.transmit.is_zero() {
+            return Err(ResponseError::ZeroTimestamp);
+        }
+        let distance = header.root_delay.to_span() / 2 + header.root_dispersion.to_span();
+        if distance >= ROOT_DISTANCE_MAX {
+            return Err(ResponseError::RootDistance { distance });
+        }
+        let (received, sent) = self.server_times(Timestamp::UNIX_EPOCH);
+        let turnaround = sent - received;
+        if turnaround.is_negative() || turnaround > TURNAROUND_MAX {
+            return Err(ResponseError::Turnaround { turnaround });
+        }
+        Ok(())
+    }
+
+    /// When the server received the request and sent the answer, in the era nearest to `pivot`.
+    pub fn server_times(&self, pivot: Timestamp) -> (Timestamp, Timestamp) {
+        let received = self.header.receive.nearest_to(pivot);
+        // The transmit time is taken near the receive time, so that no era can fall between them.
+        (received, self.header.transmit.nearest_to(received))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeball_timebase::NtpShort;
+
+    fn request() -> Request {
+        let to = "192.0.2.1:123".parse().unwrap();
+        Request { to, nonce: NtpTime::from_bits(0x1234_5678_9abc_def0), version: 4 }
+    }
+
+    fn answer() -> Header {
+        let request = request();
+        Header {
+            mode: Mode::Server,
+            stratum: 2,
+            origin: request.nonce,
+            receive: NtpTime::from_bits(0xee00_0000_0000_0000),
+            transmit: NtpTime::from_bits(0xee00_0000_0001_0000),
+            ..Header::request(4, NtpTime::ZERO)
+        }
+    }
+
+    fn judge(change: impl FnOnce(&mut Header)) -> Result<(), ResponseError> {
+        let mut header = answer();
+        change(&mut header);
+        request().match_response(&header.encode(), request().to)?.check_fitness()
+    }
+
+    #[test]
+    fn only_the_answer_to_the_request_is_believed() {
+        use ResponseError as E;
+        assert_eq!(judge(|_| {}), Ok(()));
+        assert_eq!(judge(|h| h.version = 3), Ok(()));
+        assert_eq!(judge(|h| h.version = 5), Err(E::Version { version: 5 }));
+        assert_eq!(judge(|h| h.mode = Mode::Client), Err(E::Mode { mode: 3 }));
+        assert_eq!(judge(|h| h.origin = NtpTime::ZERO), Err(E::OriginMismatch));
+        let from = "192.0.2.2:123".parse().unwrap();
+        let spoofed = request().match_response(&answer().encode(), from);
+        assert_eq!(spoofed, Err(E::AddressMismatch { from }));
+        let mapped = "[::ffff:192.0.2.1]:123".parse().unwrap();
+        assert!(request().match_response(&answer().encode(), mapped).is_ok());
+        assert_eq!(request().match_response(&[1], request().to), Err(E::Truncated { octets: 1 }));
+        let long = request().match_response(&[0; 2_000], request().to);
+        assert_eq!(long, Err(E::Oversized { octets: 2_000 }));
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_the_time_is_unfit() {
+        use ResponseError as E;
+        assert_eq!(judge(|h| h.leap = LeapIndicator::Unsynchronized), Err(E::Unsynchronized));
+        assert_eq!(judge(|h| h.stratum = 16), Err(E::Stratum { stratum: 16 }));
+        assert_eq!(judge(|h| h.stratum = 255), Err(E::Stratum { stratum: 255 }));
+        assert_eq!(judge(|h| h.transmit = NtpTime::ZERO), Err(E::ZeroTimestamp));
+        let kiss = judge(|h| (h.stratum, h.reference_id) = (0, *b"RATE"));
+        assert_eq!(kiss, Err(E::KissOfDeath { code: *b"RATE" }));
+        assert_eq!(kiss.unwrap_err().to_string(), "kiss of death RATE");
+        let far = judge(|h| h.root_dispersion = NtpShort::from_bits(16 << 16));
+        assert_eq!(far, Err(E::RootDistance { distance: Span::from_secs(16) }));
+        let before = judge(|h| h.transmit = NtpTime::from_bits(0xedff_ffff_0000_0000));
+        assert_eq!(before, Err(E::Turnaround { turnaround: Span::from_secs(-1) }));
+        let late = judge(|h| h.transmit = NtpTime::from_bits(0xee00_0005_0000_0000));
+        assert_eq!(late, Err(E::Turnaround { turnaround: Span::from_secs(5) }));
+    }
 }
