@@ -85,6 +85,8 @@ pub enum Reason {
     Refused,
     /// The claim could not be stored.
     StoreFailed,
+    /// The scheduler was stopped while the target ran, and stopped it.
+    Stopped,
 }
 
 impl Outcome {
@@ -110,7 +112,7 @@ impl Outcome {
 
 impl Reason {
     /// Every reason, in the order of the declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NotRunning,
         Self::DeadlineExceeded,
         Self::CatchUpLimit,
@@ -126,6 +128,7 @@ impl Reason {
         Self::Unreachable,
         Self::Refused,
         Self::StoreFailed,
+        Self::Stopped,
     ];
 
     /// The reason as a CamelCase word, as conditions and history show it.
@@ -146,6 +149,7 @@ impl Reason {
             Self::Unreachable => "Unreachable",
             Self::Refused => "Refused",
             Self::StoreFailed => "StoreFailed",
+            Self::Stopped => "Stopped",
         }
     }
 
