@@ -54,10 +54,25 @@ fn fetch(root: &Path) -> Result<()> {
     if let Some(missing) = PROGRAMS.iter().find(|program| !unpacked.join(program).is_file()) {
         bail!("the packages {} have no {missing} here", PACKAGES.join(", "));
     }
+    link_python_library(&unpacked)?;
     // Complete or not there: a fetch that is interrupted leaves nothing that looks finished.
     remove(root)?;
     fs::rename(&unpacked, root)?;
     remove(&apt.directory)
+}
+
+/// ntpdig's module looks for its library beside itself before it looks where an installation puts
+/// it.
+fn link_python_library(unpacked: &Path) -> Result<()> {
+    for entry in fs::read_dir(unpacked.join("usr/lib"))? {
+        let name = entry?.file_name();
+        if unpacked.join("usr/lib").join(&name).join("ntp/libntpc.so").exists() {
+            let target = Path::new("../../..").join(&name).join("ntp/libntpc.so");
+            let link = unpacked.join("usr/lib/python3/dist-packages/ntp/libntpc.so");
+            std::os::unix::fs::symlink(target, link)?;
+        }
+    }
+    Ok(())
 }
 
 /// apt-get with a state of its own: it reads the machine's sources and its list of what is
