@@ -1,8 +1,12 @@
-//! `GET /v1/events`: server-sent events. The event's name is the variant, its data the JSON below.
+//! `GET /v1/events`: server-sent events, each with a name and one line of JSON.
+//!
+//! A stream opens with `event: backlog`, an array of the [`ClockPoint`]s of the last ten minutes, oldest
+//! first. Then `event: clock` brings one [`ClockPoint`], `event: status` a [`crate::status::Status`] and
+//! `event: schedules` a [`crate::schedules::Schedules`], each once a second.
 
 use serde::{Deserialize, Serialize};
 
-/// A point of the clock's graph, sent once a second (`event: clock`).
+/// A point of the clock's graph.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct ClockPoint {
     /// System clock, ns since 1970.
@@ -14,5 +18,3 @@ pub struct ClockPoint {
     /// As in the status.
     pub state: String,
 }
-// `event: status` carries `crate::status::Status`, and `event: schedules` carries
-// `crate::schedules::Schedules`, each once a second.

@@ -1,0 +1,101 @@
+//! `GET /v1/events`: server-sent events (WHATWG HTML section 9.2).
+//!
+//! A stream opens with the clock's last minutes (`event: backlog`), the status and the schedules, and
+//! then brings `event: clock`, `event: status` and `event: schedules` once a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http_body_util::channel::{Channel, Sender};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::sampler::Hub;
+
+/// How many streams may be open at once; the next is told to come back (503).
+pub const MAX_STREAMS: usize = 16;
+
+/// A reader that takes nothing for so long is let go: its place may be wanted.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// How soon a browser shall connect anew after the stream broke, milliseconds.
+const RETRY_MS: u32 = 2000;
+
+/// The stream's route.
+pub(crate) fn router(hub: Arc<Hub>) -> Router {
+    Router::new().route("/v1/events", get(stream)).with_state(hub)
+}
+
+/// Frames one event: its name, and its data as one line of JSON.
+pub(crate) fn frame(name: &str, data: &impl Serialize) -> String {
+    // serde_json escapes line ends within strings and writes none of its own.
+    let json = serde_json::to_string(data).expect("the types of the API are plain data");
+    format!("event: {name}\ndata: {json}\n\n")
+}
+
+async fn stream(State(hub): State<Arc<Hub>>) -> Response {
+    let Ok(slot) = Arc::clone(&hub.slots).try_acquire_owned() else {
+        let reason = format!("{MAX_STREAMS} pages are open already; close one and try again\n");
+        let wait = [(header::RETRY_AFTER, "10")];
+        return (StatusCode::SERVICE_UNAVAILABLE, wait, reason).into_response();
+    };
+    let (sender, body) = Channel::new(1);
+    tokio::spawn(feed(hub, sender, slot));
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, Body::new(body)).into_response()
+}
+
+/// Writes one stream until its reader leaves or stalls, or the program ends.
+async fn feed(hub: Arc<Hub>, mut sender: Sender<Bytes>, _slot: OwnedSemaphorePermit) {
+    let mut ticks = hub.subscribe();
+    if ticks.borrow().ended {
+        return;
+    }
+    let mut seen = 0;
+    let backlog = hub.points_since(&mut seen);
+    let mut text = format!("retry: {RETRY_MS}\n\n{}", frame("backlog", &backlog));
+    text.push_str(&hub.views());
+    loop {
+        let sent = timeout(STALL_MAX, sender.send_data(Bytes::from(text))).await;
+        if !matches!(sent, Ok(Ok(()))) || ticks.changed().await.is_err() {
+            return;
+        }
+        let tick = ticks.borrow_and_update().clone();
+        if tick.ended {
+            return;
+        }
+        text = hub.points_since(&mut seen).iter().map(|point| frame("clock", point)).collect();
+        text.push_str(&tick.views);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeball_api::events::ClockPoint;
+
+    #[test]
+    fn an_event_is_framed_as_one_name_and_one_line_of_data() {
+        let point = ClockPoint {
+            system_ns: 1_795_000_000_000_000_000,
+            offset_ns: Some(-12_300),
+            bound_ns: None,
+            state: "line\nbreak".to_owned(),
+        };
+        assert_eq!(
+            frame("clock", &point),
+            "event: clock\ndata: {\"system_ns\":1795000000000000000,\"offset_ns\":-12300,\
+             \"bound_ns\":null,\"state\":\"line\\nbreak\"}\n\n"
+        );
+    }
+}
