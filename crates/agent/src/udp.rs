@@ -1,0 +1,261 @@
+//! UDP with kernel timestamps: the sockets that ask servers, and those that answer clients.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use timeball_ntp::engine::SendError;
+use timeball_timebase::Timestamp;
+
+use crate::control::{self, Told};
+use crate::sys::{self, CONTROL_OCTETS, Control};
+
+/// Octets of a datagram that are kept; an NTP packet is far shorter, and a longer one is refused
+/// whatever its rest says.
+pub(crate) const DATAGRAM_OCTETS: usize = 2_048;
+
+/// A datagram that came in.
+pub(crate) struct Datagram<'a> {
+    /// Where it claims to come from.
+    pub(crate) from: SocketAddr,
+    /// Its payload, at most [`DATAGRAM_OCTETS`].
+    pub(crate) octets: &'a [u8],
+    /// The kernel's stamp of its arrival; `None` where the kernel made none.
+    pub(crate) stamp: Option<Timestamp>,
+    /// The address of ours that it was sent to, where that is asked for.
+    pub(crate) local: Option<(std::net::IpAddr, u32)>,
+}
+
+/// Room for one datagram, used again and again.
+pub(crate) struct Buffer {
+    octets: Box<[u8; DATAGRAM_OCTETS]>,
+    control: Control,
+}
+
+impl Buffer {
+    pub(crate) fn new() -> Self {
+        Self { octets: Box::new([0; DATAGRAM_OCTETS]), control: Control([0; CONTROL_OCTETS]) }
+    }
+}
+
+/// A socket for one request: connected, so that the kernel hands over only what the server's address
+/// sent, with a port of the kernel's choice (RFC 9109).
+pub(crate) struct RequestSocket(OwnedFd);
+
+impl RequestSocket {
+    /// Makes a socket that talks with `to`.
+    pub(crate) fn connect(to: &SocketAddr) -> Result<Self, SendError> {
+        let socket = sys::udp_socket(to).map_err(|e| SendError::NoSocket { errno: errno(&e) })?;
+        enable_stamps(&socket, true);
+        sys::connect(socket.as_fd(), to).map_err(|e| SendError::NotSent { errno: errno(&e) })?;
+        Ok(Self(socket))
+    }
+
+    /// Sends the request.
+    pub(crate) fn send(&self, octets: &[u8]) -> Result<(), SendError> {
+        sys::send(self.0.as_fd(), octets, None, &[])
+            .map_err(|error| SendError::NotSent { errno: errno(&error) })
+    }
+
+    /// The kernel's stamp of the request's departure, once it is there.
+    pub(crate) fn transmit_stamp(&self, buffer: &mut Buffer) -> Option<Timestamp> {
+        let Buffer { octets, control } = buffer;
+        let message =
+            sys::receive(self.0.as_fd(), &mut octets[..], control, libc::MSG_ERRQUEUE).ok()?;
+        control::parse(&control.0[..message.control_length]).stamp
+    }
+
+    /// Takes one datagram, if one is there.
+    pub(crate) fn receive<'a>(&self, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
+        receive(&self.0, buffer)
+    }
+
+    /// Takes the pending error, such as that nobody listens there; without this, `poll` reports it
+    /// for ever.
+    pub(crate) fn take_error(&self) -> Option<i32> {
+        sys::take_error(self.0.as_fd()).ok().filter(|&errno| errno != 0)
+    }
+
+    /// What to poll for.
+    pub(crate) fn interest(&self) -> libc::pollfd {
+        // The error queue shows as POLLERR, always reported; the simulator knows it as POLLPRI.
+        sys::interest(self.0.as_raw_fd(), libc::POLLIN | libc::POLLPRI)
+    }
+}
+
+/// A socket that answers clients on one address.
+pub(crate) struct ServerSocket(OwnedFd);
+
+impl ServerSocket {
+    /// Binds to `address`; one of IPv6 does not take IPv4 along.
+    pub(crate) fn bind(address: &SocketAddr) -> io::Result<Self> {
+        let socket = sys::udp_socket(address)?;
+        let fd = socket.as_fd();
+        enable_stamps(&socket, false);
+        if address.is_ipv4() {
+            sys::set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        } else {
+            sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        }
+        sys::bind(fd, address)?;
+        Ok(Self(socket))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        sys::local_address(self.0.as_fd())
+    }
+
+    /// Takes one datagram, if one is there.
+    pub(crate) fn receive<'a>(&self, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
+        receive(&self.0, buffer)
+    }
+
+    /// Sends an answer from the address that the request was sent to.
+    pub(crate) fn answer(
+        &self,
+        octets: &[u8],
+        to: &SocketAddr,
+        local: Option<(std::net::IpAddr, u32)>,
+    ) -> io::Result<()> {
+        let control = local.map(control::from_local).unwrap_or_default();
+        sys::send(self.0.as_fd(), octets, Some(to), &control)
+    }
+
+    /// The descriptor, for `poll`.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A socket that keeps the kernel's stamping switched on.
+///
+/// The kernel stamps arrivals only while some socket wants it and switches lazily, so that the first
+/// answer to a fresh socket might come unstamped.
+pub(crate) fn keep_stamping() -> io::Result<OwnedFd> {
+    let socket = sys::udp_socket(&SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    enable_stamps(&socket, false);
+    Ok(socket)
+}
+
+/// Asks for the best stamps that there are; where there are none, readings must do.
+fn enable_stamps(socket: &OwnedFd, transmit: bool) {
+    let received = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
+    let sent = libc::SOF_TIMESTAMPING_TX_SOFTWARE
+        | libc::SOF_TIMESTAMPING_OPT_ID
+        | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+    let fd = socket.as_fd();
+    let set = |name, value| sys::set_option(fd, libc::SOL_SOCKET, name, value).is_ok();
+    let both = (received | sent).cast_signed();
+    if transmit && set(libc::SO_TIMESTAMPING, both) {
+        return;
+    }
+    if !set(libc::SO_TIMESTAMPING, received.cast_signed()) && !set(libc::SO_TIMESTAMPNS, 1) {
+        tracing::debug!("the kernel stamps no datagrams; readings of the clock are used");
+    }
+}
+
+fn receive<'a>(socket: &OwnedFd, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
+    let Buffer { octets, control } = buffer;
+    let message = match sys::receive(socket.as_fd(), &mut octets[..], control, 0) {
+        Ok(message) => message,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(from) = message.from else { return Ok(None) };
+    let Told { stamp, local } = control::parse(&control.0[..message.control_length]);
+    let octets = &octets[..message.length.min(DATAGRAM_OCTETS)];
+    Ok(Some(Datagram { from, octets, stamp, local }))
+}
+
+/// The error number of a failed system call.
+pub(crate) fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeball_runtime::read_clocks;
+    use timeball_timebase::Span;
+
+    fn wait(fd: libc::pollfd) -> i16 {
+        let mut fds = [fd];
+        assert!(sys::poll(&mut fds, 2_000).unwrap());
+        fds[0].revents
+    }
+
+    #[test]
+    fn departures_and_arrivals_carry_kernel_stamps() {
+        let _stamping = keep_stamping().unwrap();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let server = ServerSocket::bind(&address.parse().unwrap()).unwrap();
+            let to = server.address().unwrap();
+            let client = RequestSocket::connect(&to).unwrap();
+            let mut buffer = Buffer::new();
+            let before = read_clocks().system;
+            client.send(&[1; 48]).unwrap();
+            let after = read_clocks().system + Span::from_millis(50);
+            wait(client.interest());
+            let sent = client.transmit_stamp(&mut buffer).expect("a transmit stamp");
+            assert!(before <= sent && sent <= after, "{sent} not in {before} … {after}");
+            assert_eq!(client.transmit_stamp(&mut buffer), None);
+
+            wait(sys::interest(server.fd(), libc::POLLIN));
+            let request = server.receive(&mut buffer).unwrap().expect("a datagram");
+            assert_eq!(request.octets, [1; 48]);
+            assert!(request.stamp.is_some_and(|at| before <= at && at <= after));
+            assert_eq!(request.local.map(|(ip, _)| ip), Some(to.ip()));
+            let (from, local) = (request.from, request.local);
+            server.answer(&[2; 60], &from, local).unwrap();
+            wait(client.interest());
+            let answer = client.receive(&mut buffer).unwrap().expect("an answer");
+            assert_eq!((answer.from, answer.octets), (to, &[2; 60][..]));
+            assert!(client.receive(&mut buffer).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn a_datagram_from_elsewhere_never_reaches_a_request_socket() {
+        let server = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = RequestSocket::connect(&server.address().unwrap()).unwrap();
+        client.send(&[1; 48]).unwrap();
+        let mut buffer = Buffer::new();
+        wait(sys::interest(server.fd(), libc::POLLIN));
+        let from = server.receive(&mut buffer).unwrap().unwrap().from;
+        let stranger = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        stranger.answer(&[3; 48], &from, None).unwrap();
+        assert!(client.receive(&mut buffer).unwrap().is_none());
+    }
+
+    #[test]
+    fn that_nobody_listens_is_told_once() {
+        let unused = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = unused.address().unwrap();
+        drop(unused);
+        let client = RequestSocket::connect(&address).unwrap();
+        client.send(&[1; 48]).unwrap();
+        assert_ne!(wait(client.interest()) & libc::POLLERR, 0);
+        assert_eq!(client.take_error(), Some(libc::ECONNREFUSED));
+        assert_eq!(client.take_error(), None);
+    }
+
+    #[test]
+    fn a_port_in_use_is_an_error_and_an_oversized_datagram_is_cut() {
+        let server = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = server.address().unwrap();
+        let again = ServerSocket::bind(&address).err().expect("the port is in use");
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+        let client = RequestSocket::connect(&address).unwrap();
+        client.send(&[1; 9_000]).unwrap();
+        let mut buffer = Buffer::new();
+        wait(sys::interest(server.fd(), libc::POLLIN));
+        let cut = server.receive(&mut buffer).unwrap().unwrap();
+        assert_eq!(cut.octets.len(), DATAGRAM_OCTETS);
+    }
+}
