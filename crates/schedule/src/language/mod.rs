@@ -1,15 +1,60 @@
 //! The schedule language: expressions, zones and the instants they mean.
+//!
+//! An expression is compiled once, for a zone and a rule for changes of the clocks; then instants
+//! are found forward ([`Schedule::next_after`]) and backward ([`Schedule::previous_before`]) by
+//! bitmaps, in a bounded number of steps for every expression that is accepted. Instants are whole
+//! microseconds and at least one millisecond apart.
 
+mod calendar;
+mod civil;
+mod cron;
+mod error;
+mod every;
+mod field;
+mod occurrence;
+mod second;
 mod zone;
 
+pub use error::ParseError;
 pub use zone::{Zone, ZoneError};
 
+use calendar::Calendar;
+use core::fmt;
+use every::Every;
 use timeball_timebase::Timestamp;
 
+const MILLISECOND_US: i64 = 1_000;
+const SECOND_US: i64 = 1_000_000;
+const MINUTE_US: i64 = 60 * SECOND_US;
+const HOUR_US: i64 = 60 * MINUTE_US;
+const DAY_US: i64 = 24 * HOUR_US;
+/// Least distance of two instants.
+const APART_US: i64 = MILLISECOND_US;
+/// The first and the last whole microsecond of a [`Timestamp`].
+const MIN_US: i64 = i64::MIN / 1_000;
+const MAX_US: i64 = i64::MAX / 1_000;
+
 /// A schedule expression compiled for a zone and a rule for changes of the clocks.
-#[derive(Clone, Debug)]
+///
+/// Printing it gives the expression's canonical form (numbers for names, one space between fields,
+/// macros expanded), which parses to the same schedule.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
+    when: When,
     zone: Zone,
+    dst: DstPolicy,
+    /// Whether a time field begins with `*`, which [`DstPolicy::Vixie`] asks for.
+    wildcard: bool,
+    canonical: Box<str>,
+}
+
+/// What an expression was compiled to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum When {
+    /// Local times on the wall.
+    Calendar(Calendar),
+    /// A fixed period of absolute time.
+    Every(Every),
 }
 
 /// A schedule language.
@@ -31,7 +76,11 @@ pub enum Dialect {
 /// A rule for local times that a change of the clocks skips or repeats.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DstPolicy {
-    /// Skipped fixed times run right after the jump; repeated ones once, the first time.
+    /// As Vixie's cron does. An expression whose time fields (second, minute, hour) all begin with
+    /// something other than `*` names fixed times: skipped ones run at the first instant after the
+    /// jump, repeated ones run once, the first time. Any other runs by the clock on the wall: not
+    /// in what is skipped, twice in what is repeated. A change of three hours or more is a new zone
+    /// rather than a season: nothing is made up for and nothing held back.
     Vixie,
     /// Skipped times do not run; repeated ones run twice.
     Kubernetes,
@@ -39,49 +88,106 @@ pub enum DstPolicy {
     Ocps,
 }
 
-/// Why an expression was refused.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{message}")]
-pub struct ParseError {
-    /// Octet position in the expression where the trouble begins.
-    pub position: usize,
-    /// What is wrong and what was expected, with a suggestion where there is one.
-    pub message: String,
+impl Dialect {
+    /// Every dialect, the default first.
+    pub const ALL: [Self; 5] =
+        [Self::Vixie, Self::Kubernetes, Self::Quartz, Self::Ocps, Self::Systemd];
+
+    /// The name in schedule files: `vixie`, `kubernetes`, `quartz`, `ocps` or `systemd`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vixie => "vixie",
+            Self::Kubernetes => "kubernetes",
+            Self::Quartz => "quartz",
+            Self::Ocps => "ocps",
+            Self::Systemd => "systemd",
+        }
+    }
+
+    /// The dialect's own rule for changes of the clocks. Quartz and systemd have rules of their own
+    /// that come nearest to the one named.
+    pub const fn dst(self) -> DstPolicy {
+        match self {
+            Self::Vixie => DstPolicy::Vixie,
+            Self::Kubernetes | Self::Quartz => DstPolicy::Kubernetes,
+            Self::Ocps | Self::Systemd => DstPolicy::Ocps,
+        }
+    }
 }
 
 impl Schedule {
     /// Compiles `expression`. `dst` absent means the dialect's own rule.
+    ///
+    /// Refused is what is not in the dialect (or a dialect that is not built yet), what is longer
+    /// than 1,024 octets, lists more than 60 elements in a field, or has instants less than a
+    /// millisecond apart. A day that never comes (30 February) is accepted: it has no instants.
     pub fn parse(
         expression: &str,
         dialect: Dialect,
         zone: &Zone,
         dst: Option<DstPolicy>,
     ) -> Result<Self, ParseError> {
-        let _ = (expression, dialect, dst);
-        Ok(Self { zone: zone.clone() })
+        let parsed = cron::parse(expression, dialect)?;
+        Ok(Self {
+            when: parsed.when,
+            zone: zone.clone(),
+            dst: dst.unwrap_or(dialect.dst()),
+            wildcard: parsed.wildcard,
+            canonical: parsed.canonical.into_boxed_str(),
+        })
     }
 
-    /// The first instant strictly after `after`; `None` if there is none before 2262.
+    /// The first instant strictly after `after`; `None` if there is none before 2262-04-11.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let _ = after;
-        None
+        let from = after.as_unix_nanos().div_euclid(1_000) + 1;
+        let at = match &self.when {
+            When::Every(every) => every.next(from),
+            When::Calendar(calendar) => self.occurrences(calendar).next(from),
+        };
+        at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
     }
 
-    /// The last instant strictly before `before`; `None` if there is none.
+    /// The last instant strictly before `before`; `None` if there is none after 1677-09-21.
     pub fn previous_before(&self, before: Timestamp) -> Option<Timestamp> {
-        let _ = before;
-        None
+        let until = before.as_unix_nanos().saturating_sub(1).div_euclid(1_000);
+        let at = match &self.when {
+            When::Every(every) => every.previous(until),
+            When::Calendar(calendar) => self.occurrences(calendar).previous(until),
+        };
+        at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
     }
 
-    /// How many instants lie in `from..=until`; exact for fixed periods, counted otherwise, and at
-    /// most `limit`.
+    /// How many instants lie in `from..=until`, at most `limit`; by arithmetic, so that the time it
+    /// takes does not grow with the number.
     pub fn count_between(&self, from: Timestamp, until: Timestamp, limit: u64) -> u64 {
-        let _ = (from, until, limit);
-        0
+        let from = from.as_unix_nanos().saturating_sub(1).div_euclid(1_000) + 1;
+        let until = until.as_unix_nanos().div_euclid(1_000);
+        let count = match &self.when {
+            When::Every(every) => every.count(from, until),
+            When::Calendar(calendar) => self.occurrences(calendar).count(from, until),
+        };
+        count.min(limit)
+    }
+
+    /// Whether `at` is an instant of the schedule.
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.count_between(at, at, 1) == 1
     }
 
     /// The zone it was compiled for.
     pub fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    /// The rule for changes of the clocks that it was compiled for.
+    pub fn dst(&self) -> DstPolicy {
+        self.dst
+    }
+}
+
+impl fmt::Display for Schedule {
+    /// Writes the expression's canonical form, without zone and rule.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.canonical)
     }
 }
