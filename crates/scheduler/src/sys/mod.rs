@@ -1,0 +1,15 @@
+//! The system calls that need `unsafe`, each behind a safe function; nothing else in the crate has any.
+#![allow(unsafe_code)]
+
+mod process;
+mod timer;
+
+pub(crate) use process::{Account, Child, Exit, SpawnPlan, account, effective_user_is_root, spawn};
+pub(crate) use timer::{Alarm, Poked, Wake, poll_readable, set_timer_slack};
+
+use std::io;
+
+/// Turns the `-1` of a system call into the error that it left behind.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,158 @@
+//! One run of a program, from its start to its end.
+
+use super::StopSign;
+use super::tail::Tail;
+use crate::sys::{Child, Exit, Poked, SpawnPlan, poll_readable, spawn};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+use timeball_schedule::{Outcome, Reason};
+use timeball_timebase::Span;
+
+/// How much of the output is kept for the outcome.
+const TAIL_OCTETS_MAX: usize = 800;
+/// How much output that is already there when the program ends is still read.
+const LEFTOVER_READS_MAX: usize = 64;
+
+/// Runs the program once and says how it ended, with a message for a person.
+pub(super) fn once(
+    plan: &SpawnPlan,
+    timeout: Duration,
+    term_grace: Span,
+    sign: &StopSign,
+    poked: &Poked,
+) -> (Outcome, String) {
+    let started = Instant::now();
+    let begun = io::pipe().and_then(|(reader, writer)| Ok((spawn(plan, &writer)?, reader)));
+    let (child, output) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            let path = plan.path.to_string_lossy();
+            let message = format!("{path} could not be started: {error}");
+            return (Outcome::Failed(Reason::Unreachable), message);
+        }
+    };
+    let mut run = Run {
+        child,
+        output: Some(output),
+        tail: Tail::new(TAIL_OCTETS_MAX),
+        deadline: started + timeout,
+        term_grace: Duration::from_nanos(term_grace.as_nanos().unsigned_abs()),
+        stopped_for: None,
+        killed: false,
+    };
+    match run.watch(sign, poked) {
+        Ok(exit) => run.judge(exit, timeout),
+        Err(error) => {
+            run.child.signal_group(libc::SIGKILL);
+            let message = format!("the program could not be watched and was killed: {error}");
+            (Outcome::Failed(Reason::Unreachable), message)
+        }
+    }
+}
+
+struct Run {
+    child: Child,
+    /// `None` once everything was read.
+    output: Option<PipeReader>,
+    tail: Tail,
+    /// When the program is stopped, or killed if it was asked to stop.
+    deadline: Instant,
+    term_grace: Duration,
+    stopped_for: Option<Reason>,
+    killed: bool,
+}
+
+impl Run {
+    fn watch(&mut self, sign: &StopSign, poked: &Poked) -> io::Result<Exit> {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            // Rounded up, or the last millisecond would be spent in a busy loop.
+            let millis = i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX);
+            let sign_fd = if self.stopped_for.is_none() { poked.as_raw_fd() } else { -1 };
+            let output_fd = self.output.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+            let fds = [self.child.as_raw_fd(), output_fd, sign_fd];
+            let [ended, can_read, raised] = poll_readable(fds, millis)?;
+            if can_read {
+                self.read_output();
+            }
+            if ended && let Some(exit) = self.child.try_wait()? {
+                self.read_leftovers()?;
+                return Ok(exit);
+            }
+            if raised && let Some(reason) = sign.reason() {
+                self.ask_to_stop(reason);
+            } else if Instant::now() >= self.deadline {
+                match self.stopped_for {
+                    None => self.ask_to_stop(Reason::TimedOut),
+                    Some(_) => self.kill(),
+                }
+            }
+        }
+    }
+
+    fn ask_to_stop(&mut self, reason: Reason) {
+        self.stopped_for = Some(reason);
+        self.child.signal_group(libc::SIGTERM);
+        self.deadline = Instant::now() + self.term_grace;
+    }
+
+    fn kill(&mut self) {
+        self.killed = true;
+        self.child.signal_group(libc::SIGKILL);
+        // It cannot refuse; the loop only waits for the kernel to say so.
+        self.deadline = Instant::now() + Duration::from_secs(3_600);
+    }
+
+    /// Reads once; only called when there is something, so it does not wait.
+    fn read_output(&mut self) {
+        let mut octets = [0; 16 * 1024];
+        let Some(output) = &mut self.output else { return };
+        match output.read(&mut octets) {
+            Ok(0) => self.output = None,
+            Ok(n) => self.tail.push(&octets[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.output = None,
+        }
+    }
+
+    /// Reads what is in the pipe when the program has ended. Whoever else still holds the other end
+    /// (something left in the background) is not waited for.
+    fn read_leftovers(&mut self) -> io::Result<()> {
+        for _ in 0..LEFTOVER_READS_MAX {
+            let Some(output) = &self.output else { break };
+            if !poll_readable([output.as_raw_fd()], 0)?[0] {
+                break;
+            }
+            self.read_output();
+        }
+        Ok(())
+    }
+
+    fn judge(&self, exit: Exit, timeout: Duration) -> (Outcome, String) {
+        let how = match exit {
+            Exit::Status(status) => format!("exit status {status}"),
+            Exit::Signal(signal) => format!("signal {signal}"),
+        };
+        let (outcome, what) = match (self.stopped_for, exit) {
+            (None, Exit::Status(0)) => (Outcome::Fired, String::new()),
+            (None, _) => (Outcome::Failed(Reason::ExitStatus), how),
+            (Some(reason), _) => {
+                let why = match reason {
+                    Reason::TimedOut => format!("still running after {} s", timeout.as_secs_f64()),
+                    Reason::Replaced => "another fire took its place".to_owned(),
+                    _ => "the scheduler was stopped".to_owned(),
+                };
+                let asked = if self.killed { "killed" } else { "asked to end" };
+                (Outcome::Failed(reason), format!("{why}; {asked}, and ended with {how}"))
+            }
+        };
+        let text = self.tail.text();
+        let message = match (what.is_empty(), text.is_empty()) {
+            (true, _) => text,
+            (false, true) => what,
+            (false, false) => format!("{what}; output: {text}"),
+        };
+        (outcome, message)
+    }
+}

@@ -1,0 +1,162 @@
+//! What a fire does: run a program, or send a request.
+//!
+//! A target is parsed when its file is read, prepared when a fire is armed, released on the firing
+//! thread (which only hands over), and told of when it has ended.
+
+pub(crate) mod exec;
+pub(crate) mod http;
+mod pool;
+
+use crate::timer::Release;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use timeball_schedule::{FireId, Outcome, Reason};
+use timeball_timebase::Span;
+
+/// What a schedule does at its instants.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// Runs a program.
+    Exec(Arc<exec::Program>),
+    /// Sends an HTTP request.
+    Http(Arc<http::Request>),
+}
+
+impl Target {
+    /// Whether a fire may be repeated under its key after a crash: only where the file says that
+    /// more than one try is wanted, and the receiver gets a key to tell them apart.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Exec(_) => false,
+            Self::Http(request) => request.retries > 0,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    /// Writes the kind and the program or address, for eyes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exec(program) => write!(f, "exec {program}"),
+            Self::Http(request) => write!(f, "http {request}"),
+        }
+    }
+}
+
+/// Whose fire it is, for receivers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ScheduleName {
+    /// Namespace.
+    pub(crate) namespace: String,
+    /// Name.
+    pub(crate) name: String,
+}
+
+impl fmt::Display for ScheduleName {
+    /// Writes `namespace/name`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// How a released target ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ended {
+    /// Which fire.
+    pub(crate) fire: FireId,
+    /// How.
+    pub(crate) outcome: Outcome,
+    /// From release to end.
+    pub(crate) duration: Span,
+    /// Details for a person; may be empty, at most [`MESSAGE_OCTETS_MAX`].
+    pub(crate) message: String,
+}
+
+/// How long a message about one outcome may be.
+pub(crate) const MESSAGE_OCTETS_MAX: usize = 1_024;
+
+/// Takes the end of a target; callable from any thread, does not block.
+pub(crate) type OnEnd = Arc<dyn Fn(Ended) + Send + Sync>;
+
+/// All targets that run or are prepared.
+pub(crate) struct Targets {
+    exec: exec::Runner,
+    http: http::Client,
+}
+
+impl Targets {
+    /// Starts what targets need.
+    ///
+    /// # Errors
+    /// Where the process has no thread or descriptor left.
+    pub(crate) fn start(limits: TargetLimits, on_end: OnEnd) -> std::io::Result<Self> {
+        Ok(Self {
+            exec: exec::Runner::new(limits, Arc::clone(&on_end)),
+            http: http::Client::start(limits, on_end)?,
+        })
+    }
+
+    /// Does ahead of time what can be done, and returns what is left for the instant itself.
+    /// `due_in` is about how far away that is; negative for a late fire.
+    pub(crate) fn prepare(
+        &self,
+        fire: FireId,
+        due_in: Span,
+        name: &ScheduleName,
+        target: &Target,
+    ) -> Release {
+        match target {
+            Target::Exec(program) => self.exec.prepare(fire, name, program),
+            Target::Http(request) => self.http.prepare(fire, due_in, name, request),
+        }
+    }
+
+    /// Stops a released fire's target, which then ends as `Failed(reason)`. Nothing happens where it
+    /// has ended.
+    pub(crate) fn stop(&self, fire: FireId, reason: Reason) {
+        self.exec.stop(fire, reason);
+        self.http.stop(fire, reason);
+    }
+
+    /// Stops everything that runs.
+    pub(crate) fn stop_all(&self, reason: Reason) {
+        self.exec.stop_all(reason);
+        self.http.stop_all(reason);
+    }
+}
+
+/// What targets never exceed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct TargetLimits {
+    /// Programs that run at once; further fires fail.
+    pub(crate) programs_max: usize,
+    /// HTTP requests under way at once; further fires fail.
+    pub(crate) requests_max: usize,
+    /// How long a stopped program has between SIGTERM and SIGKILL.
+    pub(crate) term_grace: Span,
+}
+
+impl Default for TargetLimits {
+    fn default() -> Self {
+        Self { programs_max: 128, requests_max: 512, term_grace: Span::from_secs(5) }
+    }
+}
+
+/// How long is waited before the `retry`th repeat (1+): 100 ms, doubled each time, at most 30 s.
+pub(crate) fn back_off(retry: u32) -> Duration {
+    Duration::from_millis(100 << retry.saturating_sub(1).min(20)).min(Duration::from_secs(30))
+}
+
+/// Cuts a message to its limit, at a character's end.
+pub(crate) fn shorten(mut message: String) -> String {
+    if message.len() > MESSAGE_OCTETS_MAX {
+        let mut end = MESSAGE_OCTETS_MAX - '…'.len_utf8();
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}

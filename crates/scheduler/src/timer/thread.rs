@@ -1,0 +1,210 @@
+//! The loop of the firing thread.
+
+use super::lanes::{Entry, Lanes};
+use super::{Command, Release, TimerEvent, TimerOptions};
+use crate::sys::{Alarm, Poked, Wake, poll_readable, set_timer_slack};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use timeball_runtime::read_clocks;
+use timeball_schedule::planner::{ArmedFire, FireMode, OnExceeded};
+use timeball_schedule::{FireId, Outcome, Reason};
+use timeball_timebase::{Now, Span, Timestamp};
+
+/// The clock's state is read anew this long before a fire, so that a longer sleep does not rest on
+/// an estimate that has been replaced since.
+const REREAD_BEFORE: Span = Span::from_millis(250);
+/// A fire that waits for a better clock is looked at this often.
+const REVIEW_EVERY: Span = Span::from_millis(50);
+/// The longest sleep; the alarm must always be set, or a clock that is set goes unnoticed.
+const SLEEP_MAX: Span = Span::from_secs(3_600);
+
+/// The state of the thread.
+pub(super) struct Firing {
+    options: TimerOptions,
+    commands: Receiver<Command>,
+    poked: Arc<Poked>,
+    alarm: Alarm,
+    lanes: Lanes<Release>,
+    /// Fires that are due and wait for a better clock.
+    waiting: BTreeMap<FireId, Entry<Release>>,
+    /// How often the clock was set and nobody has said yet how to go on.
+    clock_sets_open: u32,
+}
+
+impl Firing {
+    pub(super) fn new(
+        options: TimerOptions,
+        commands: Receiver<Command>,
+        poked: Arc<Poked>,
+    ) -> io::Result<Self> {
+        let alarm = Alarm::new()?;
+        let (lanes, waiting) = (Lanes::new(), BTreeMap::new());
+        Ok(Self { options, commands, poked, alarm, lanes, waiting, clock_sets_open: 0 })
+    }
+
+    pub(super) fn run(mut self) {
+        set_timer_slack(1);
+        loop {
+            if !self.take_commands() {
+                return;
+            }
+            let went_on = self.release_due().and_then(|()| {
+                self.review_waiting();
+                self.wait()
+            });
+            if let Err(error) = went_on {
+                // Without its alarm the thread can do nothing; it has never been seen to fail.
+                tracing::error!(%error, "the firing thread cannot wait any more");
+                return;
+            }
+        }
+    }
+
+    /// Takes all commands; `false` after the last one.
+    fn take_commands(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Arm(fire, release)) => {
+                    self.waiting.remove(&fire.fire);
+                    self.lanes.insert(Entry { fire, release });
+                }
+                Ok(Command::Revoke(fire)) => {
+                    if self.waiting.remove(&fire).or_else(|| self.lanes.remove(fire)).is_some() {
+                        let outcome = Outcome::Skipped(Reason::Revoked);
+                        (self.options.tell)(TimerEvent::Unreleased { fire, outcome });
+                    }
+                }
+                Ok(Command::Resume) => {
+                    self.clock_sets_open = self.clock_sets_open.saturating_sub(1);
+                }
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+    }
+
+    fn release_due(&mut self) -> io::Result<()> {
+        // Whether the clock was set is asked before it is believed.
+        let wake = self.alarm.read()?;
+        self.note(wake);
+        loop {
+            let (state, now) = (self.options.clock.read(), read_clocks());
+            if self.clock_sets_open > 0 {
+                return Ok(());
+            }
+            let Some((entry, followed)) = self.lanes.pop_due(&state, now) else { return Ok(()) };
+            let lateness = followed.time - entry.fire.release_at;
+            self.decide(entry, lateness, followed.time, followed.bound);
+        }
+    }
+
+    /// Releases a fire that is due, or tells why not.
+    fn decide(
+        &mut self,
+        entry: Entry<Release>,
+        lateness: Span,
+        time: Timestamp,
+        clock_bound: Option<Span>,
+    ) {
+        let ArmedFire { fire, not_after, clock, .. } = entry.fire;
+        if not_after.is_some_and(|limit| time > limit) {
+            let outcome = Outcome::Missed(Reason::DeadlineExceeded);
+            return (self.options.tell)(TimerEvent::Unreleased { fire, outcome });
+        }
+        let limit = clock.max_error;
+        // An instant cannot be certain to have come while nothing is known of the clock.
+        let certain = clock.fire == FireMode::Nearest || clock_bound.is_some();
+        let within = limit.is_none_or(|limit| clock_bound.is_some_and(|bound| bound <= limit));
+        let clock_exceeded = !(certain && within);
+        match clock.on_exceeded {
+            OnExceeded::Refuse if clock_exceeded => {
+                let outcome = Outcome::Skipped(Reason::ClockErrorExceeded);
+                (self.options.tell)(TimerEvent::Unreleased { fire, outcome });
+            }
+            OnExceeded::Delay if clock_exceeded => {
+                self.waiting.insert(fire, entry);
+            }
+            _ => {
+                (self.options.before_release)(fire);
+                (entry.release)();
+                let event = TimerEvent::Released { fire, lateness, clock_bound, clock_exceeded };
+                (self.options.tell)(event);
+            }
+        }
+    }
+
+    fn note(&mut self, wake: Wake) {
+        if wake == Wake::ClockSet {
+            self.clock_sets_open += 1;
+            (self.options.tell)(TimerEvent::ClockSet);
+        }
+    }
+
+    /// Tries again the fires that wait for a better clock.
+    fn review_waiting(&mut self) {
+        if self.clock_sets_open > 0 {
+            return;
+        }
+        for (_, entry) in std::mem::take(&mut self.waiting) {
+            let (state, now) = (self.options.clock.read(), read_clocks());
+            let followed = super::lanes::Lane::of(entry.fire.clock).read(&state, now);
+            let lateness = followed.time - entry.fire.release_at;
+            if lateness.is_negative() {
+                // A better estimate moved the instant ahead again.
+                self.lanes.insert(entry);
+            } else {
+                self.decide(entry, lateness, followed.time, followed.bound);
+            }
+        }
+    }
+
+    /// Sleeps until the next fire is due, a command comes, or the clock is set.
+    fn wait(&mut self) -> io::Result<()> {
+        let (state, now) = (self.options.clock.read(), read_clocks());
+        let held = self.clock_sets_open > 0;
+        let due = self.lanes.next_due(&state, now).filter(|_| !held);
+        let spin = self.options.spin;
+        if due.is_some_and(|due| due - now.system <= spin) {
+            self.watch_the_clock();
+            return Ok(());
+        }
+        let reviewing = !self.waiting.is_empty() && !held;
+        let wake = self.alarm.set(wake_at(now, due, spin, reviewing))?;
+        self.note(wake);
+        if wake == Wake::ClockSet {
+            return Ok(());
+        }
+        let [_, poked] = poll_readable([self.alarm.as_raw_fd(), self.poked.as_raw_fd()], -1)?;
+        if poked {
+            self.poked.clear();
+        }
+        Ok(())
+    }
+
+    /// Reads the clock until the next fire is due: no longer than `spin`, unless the clock is set
+    /// back meanwhile, which is why it looks again each time.
+    fn watch_the_clock(&self) {
+        loop {
+            let (state, now) = (self.options.clock.read(), read_clocks());
+            match self.lanes.next_due(&state, now) {
+                Some(due) if due > now.system && due - now.system <= self.options.spin => {
+                    std::hint::spin_loop();
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// When to wake, by the system clock.
+fn wake_at(now: Now, due: Option<Timestamp>, spin: Span, reviewing: bool) -> Timestamp {
+    let mut at = now.system + SLEEP_MAX;
+    if let Some(due) = due {
+        let soon = due - now.system <= REREAD_BEFORE;
+        at = at.min(if soon { due - spin } else { due - REREAD_BEFORE });
+    }
+    if reviewing { at.min(now.system + REVIEW_EVERY) } else { at }
+}
