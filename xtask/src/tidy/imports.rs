@@ -9,9 +9,19 @@ pub(crate) struct Import {
     pub(crate) path: Vec<String>,
     /// The name it has here; `*` for all names.
     pub(crate) name: String,
-    /// Whether it is given on to others (`pub use`).
-    pub(crate) given_on: bool,
+    pub(crate) kind: Kind,
     pub(crate) line: usize,
+}
+
+/// How a path is named.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// `pub use`: given on to others.
+    GivenOn,
+    /// `use`: for this module, and for the modules in it.
+    Used,
+    /// In running code; no name stays behind.
+    Inline,
 }
 
 /// The imports of a file outside its tests; `module` is the file's own path.
@@ -63,10 +73,11 @@ impl Reader<'_> {
     /// Reads `use …;` at `at`; returns the index after it.
     fn statement(&mut self, at: usize, children: &[String]) -> usize {
         let given_on = at > 0 && matches!(self.source.tokens[at - 1].text.as_str(), "pub" | ")");
+        let kind = if given_on { Kind::GivenOn } else { Kind::Used };
         let end = (at..self.source.tokens.len())
             .find(|&index| self.source.tokens[index].text == ";")
             .unwrap_or(self.source.tokens.len());
-        self.branch(at + 1, end, &[], given_on, children);
+        self.branch(at + 1, end, &[], kind, children);
         end + 1
     }
 
@@ -76,7 +87,7 @@ impl Reader<'_> {
         from: usize,
         to: usize,
         prefix: &[String],
-        given_on: bool,
+        kind: Kind,
         children: &[String],
     ) {
         let tokens = &self.source.tokens;
@@ -88,7 +99,7 @@ impl Reader<'_> {
                 "{" => {
                     let end = closing(tokens, index);
                     for (start, stop) in self.parts(index + 1, end) {
-                        self.branch(start, stop, &words, given_on, children);
+                        self.branch(start, stop, &words, kind, children);
                     }
                     return;
                 }
@@ -104,7 +115,7 @@ impl Reader<'_> {
         if words.last().is_some_and(|word| word == "self") && words.len() > 1 {
             words.pop();
         }
-        self.take(&words, alias, given_on, from, children);
+        self.take(&words, alias, kind, from, children);
     }
 
     /// Splits what is between two braces at its outer commas.
@@ -137,21 +148,21 @@ impl Reader<'_> {
             words.push(tokens[index + 1].text.clone());
             index += 2;
         }
-        self.take(&words, None, false, at, children);
+        self.take(&words, None, Kind::Inline, at, children);
     }
 
     fn take(
         &mut self,
         words: &[String],
         alias: Option<String>,
-        given_on: bool,
+        kind: Kind,
         at: usize,
         children: &[String],
     ) {
         let Some(path) = absolute(words, &self.scope, children) else { return };
         let name = alias.or_else(|| path.last().cloned()).unwrap_or_default();
         let line = self.source.tokens[at].line;
-        self.found.push(Import { path, name, given_on, line });
+        self.found.push(Import { path, name, kind, line });
     }
 }
 
@@ -195,25 +206,25 @@ mod tests {
     use super::super::testing::sources;
     use super::*;
 
-    fn paths(text: &str, module: &[&str]) -> Vec<(String, String, bool)> {
+    fn paths(text: &str, module: &[&str]) -> Vec<(String, String, Kind)> {
         let source = &sources(&[("crates/a/src/lib.rs", text)])[0];
         let module: Vec<String> = module.iter().map(|part| (*part).to_owned()).collect();
-        let show = |import: Import| (import.path.join("::"), import.name, import.given_on);
+        let show = |import: Import| (import.path.join("::"), import.name, import.kind);
         imports(source, &module).into_iter().map(show).collect()
     }
 
-    fn path(path: &str, name: &str, given_on: bool) -> (String, String, bool) {
-        (path.to_owned(), name.to_owned(), given_on)
+    fn path(path: &str, name: &str, kind: Kind) -> (String, String, Kind) {
+        (path.to_owned(), name.to_owned(), kind)
     }
 
     #[test]
     fn use_trees_are_taken_apart() {
         let text = "use crate::{a::{self, B as C}, d::*}; pub(crate) use super::e; use std::fs;";
         let expected = [
-            path("a", "a", false),
-            path("a::B", "C", false),
-            path("d::*", "*", false),
-            path("m::e", "e", true),
+            path("a", "a", Kind::Used),
+            path("a::B", "C", Kind::Used),
+            path("d::*", "*", Kind::Used),
+            path("m::e", "e", Kind::GivenOn),
         ];
         assert_eq!(paths(text, &["m", "n"]), expected);
     }
@@ -223,15 +234,18 @@ mod tests {
         let text = "mod child; fn f() { child::run(); crate::x::y(); other::z(); a::child::w() }";
         assert_eq!(
             paths(text, &["m"]),
-            [path("m::child::run", "run", false), path("x::y", "y", false)]
+            [path("m::child::run", "run", Kind::Inline), path("x::y", "y", Kind::Inline)]
         );
     }
 
     #[test]
     fn paths_of_inline_modules_are_relative_to_them() {
         let text = "mod inner { use super::b; use super::super::c; } use super::d;";
-        let expected =
-            [path("m::n::b", "b", false), path("m::c", "c", false), path("m::d", "d", false)];
+        let expected = [
+            path("m::n::b", "b", Kind::Used),
+            path("m::c", "c", Kind::Used),
+            path("m::d", "d", Kind::Used),
+        ];
         assert_eq!(paths(text, &["m", "n"]), expected);
     }
 

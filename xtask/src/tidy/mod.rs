@@ -5,6 +5,7 @@
 mod arrows;
 mod bans;
 mod circles;
+mod dependencies;
 mod finding;
 mod imports;
 mod places;
@@ -45,6 +46,7 @@ fn findings(files: &[ProjectFile], forbidden: &places::Forbidden) -> Vec<Finding
     findings.extend(arrows::check(files));
     findings.extend(bans::check(&sources, files));
     findings.extend(circles::check(&sources));
+    findings.extend(dependencies::check(files));
     findings.extend(places::check(files, forbidden));
     findings.extend(sizes::check(&sources, files));
     findings.extend(walls::check(&sources, files));
