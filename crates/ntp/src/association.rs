@@ -101,9 +101,6 @@ pub enum ResponseError {
         /// The round trip less the server's own time.
         delay: Span,
     },
-    /// The system clock was set between request and answer, so the stamps do not belong together.
-    #[error("the system clock was set during the exchange")]
-    ClockSet,
 }
 
 impl From<PacketError> for ResponseError {

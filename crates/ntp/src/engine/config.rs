@@ -96,5 +96,20 @@ impl Default for SourceOptions {
     }
 }
 
+impl Default for EngineConfig {
+    /// Observes no source.
+    fn default() -> Self {
+        Self {
+            mode: ClockMode::Observe,
+            step: StepPolicy::default(),
+            sources: Vec::new(),
+            min_sources: 1,
+            precision: Span::from_nanos(100),
+            kernel: None,
+            drift: None,
+        }
+    }
+}
+
 /// When something is due; the smallest of the engine's timers is its wake-up.
 pub(crate) type Due = Option<MonoTime>;

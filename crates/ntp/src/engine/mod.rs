@@ -1,8 +1,21 @@
 //! The engine: one state machine that turns inputs into actions and publishes what it knows.
+//!
+//! A datagram becomes a sample ([`source`]), a sample a promise about that source ([`interval`]); the
+//! promises are voted on ([`selection`]), samples of true sources feed the estimate
+//! ([`crate::estimator`]), estimate and vote together are published ([`publish`]) and, in discipline mode,
+//! followed ([`discipline`]). All of it is kept on the raw clock ([`system_clock`] converts), so
+//! whatever is done to the system clock is something read, not something that happened to the estimate.
 
 mod config;
+mod discipline;
+mod interval;
 mod io;
+mod polling;
+mod publish;
 mod report;
+mod selection;
+mod source;
+mod system_clock;
 
 pub use config::{
     ClockMode, EngineConfig, PollRange, SEED_OCTETS, SourceConfig, SourceOptions, StepPolicy,
@@ -12,3 +25,402 @@ pub use io::{
     SourceId, TransmitToken,
 };
 pub use report::{Counters, Report, SampleReport, Selection, SourceReport};
+
+use core::net::SocketAddr;
+use timeball_timebase::{ClockState, Interval, MonoTime, Now, Span, Timestamp};
+
+use crate::estimator::{Estimator, Taken};
+use crate::random::Random;
+use crate::sample::Sample;
+use discipline::{Aim, Discipline, Write};
+use interval::TimedInterval;
+use selection::{Verdict, Voter};
+use source::Source;
+use system_clock::SystemClock;
+
+/// In observe mode somebody else steers the system clock: it is looked at this often.
+const OBSERVE_INTERVAL: Span = Span::from_secs(1);
+/// A foreign change of the system clock that is worth publishing anew.
+const OBSERVE_CHANGE: Span = Span::from_micros(1);
+/// Without measurements the bound is published anew this often, as it grows ever faster.
+const REFRESH_INTERVAL: Span = Span::from_secs(64);
+/// Keeps the first requests of several sources apart.
+const START_SPACING: Span = Span::from_millis(50);
+/// Sources beyond this many are not looked at.
+const SOURCES_MAX: usize = 64;
+
+/// The client's state machine. Feed it inputs; carry out its actions in order.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    random: Random,
+    sources: Vec<Source>,
+    estimator: Estimator,
+    system_clock: SystemClock,
+    /// Only in discipline mode: without it nothing can be written.
+    discipline: Option<Discipline>,
+    /// The last vote's interval, for holdover.
+    hull: Option<TimedInterval>,
+    verdict: Verdict,
+    /// The system clock jumped forward by this: set, or the raw clock stood still in suspend.
+    unexplained: Option<Span>,
+    published: ClockState,
+    counters: Counters,
+    wake_at: Option<MonoTime>,
+}
+
+impl Engine {
+    /// Makes an engine that knows nothing yet. `seed` must be fresh and secret (in a simulation: fixed).
+    pub fn new(mut config: EngineConfig, seed: [u8; SEED_OCTETS], now: Now) -> Self {
+        config.sources.truncate(SOURCES_MAX);
+        let kernel = config.kernel.unwrap_or_default();
+        let discipline = (config.mode == ClockMode::Discipline)
+            .then(|| Discipline::new(now, config.step, kernel));
+        let own_rate = discipline.as_ref().map(|_| kernel.frequency);
+        // The oscillator gains, so true time is slower than the raw clock.
+        let frequency = config.drift.map(|drift| -drift.as_ratio_f64());
+        let ids = (0..=u16::MAX).map(SourceId);
+        let sources: Vec<Source> =
+            ids.zip(&config.sources).map(|(id, source)| Source::new(id, source.clone())).collect();
+        Self {
+            random: Random::new(seed),
+            estimator: Estimator::new(sources.len(), frequency),
+            system_clock: SystemClock::new(now, own_rate),
+            discipline,
+            hull: None,
+            verdict: selection::vote(&[], config.min_sources, None),
+            unexplained: None,
+            published: ClockState::default(),
+            counters: Counters::default(),
+            wake_at: None,
+            sources,
+            config,
+        }
+    }
+
+    /// Begins: asks for addresses, sends first requests. To be called once.
+    pub fn start(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for i in 0..self.sources.len() {
+            let taken = self.addresses_except(i);
+            actions.extend(self.sources[i].start(now, START_SPACING * i as i64, &taken));
+        }
+        actions.extend(self.poll_sources(now));
+        self.publish(now, &mut actions);
+        self.set_wake(now, &mut actions);
+        actions
+    }
+
+    /// Feeds one input at `now` (both clocks, read together just before); the caller carries out the
+    /// actions in order.
+    pub fn handle_input(&mut self, now: Now, input: Input<'_>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !matches!(input, Input::AdjustOutcome(_)) {
+            self.look_at_system_clock(now);
+        }
+        match input {
+            Input::Wake | Input::ClockJumped => {}
+            Input::Datagram { source, from, octets, received_at } => {
+                self.handle_datagram(now, source, from, octets, received_at, &mut actions);
+            }
+            Input::Transmitted { token, sent_at } => {
+                let sent_at = self.system_clock.raw_of(now, sent_at);
+                if let Some(source) = self.source_mut(token.source) {
+                    source.transmitted(&token, sent_at);
+                }
+            }
+            Input::SendFailed { token, error } => {
+                if let Some(source) = self.source_mut(token.source) {
+                    source.send_failed(&token, error);
+                }
+            }
+            Input::Resolved { source, result } => self.handle_resolved(now, source, result),
+            Input::AdjustOutcome(result) => self.handle_outcome(now, result, &mut actions),
+            Input::Command(Command::Burst) => {
+                self.sources.iter_mut().for_each(|source| source.polling.burst(now.raw));
+                actions.push(Action::Reply(Reply::Accepted));
+            }
+        }
+        actions.extend(self.poll_sources(now));
+        self.finish_slew(now, &mut actions);
+        self.refresh(now, &mut actions);
+        self.set_wake(now, &mut actions);
+        actions
+    }
+
+    /// What is known of the clock, as last published.
+    pub fn clock_state(&self) -> ClockState {
+        self.published
+    }
+
+    fn handle_datagram(
+        &mut self,
+        now: Now,
+        id: SourceId,
+        from: SocketAddr,
+        octets: &[u8],
+        received_at: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        // A stamp that cannot be placed is replaced by now, which is later: longer but not wrong.
+        let received_at = self.system_clock.raw_of(now, received_at).unwrap_or(now.raw);
+        let precision = self.config.precision.max(Span::NANOSECOND);
+        let ageing = self.ageing(now.raw);
+        let index = usize::from(id.0);
+        let Some(source) = self.sources.get_mut(index) else { return };
+        let (former_address, was_waiting) = (source.address, source.is_waiting());
+        let accepted = source.accept(now, octets, from, received_at, precision);
+        let answered = was_waiting && !source.is_waiting();
+        match accepted {
+            Ok(sample) => {
+                let new = TimedInterval { at: sample.at, interval: sample.interval() };
+                source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
+                source.keep(sample);
+                self.counters.received += 1;
+                self.explain_jump(&sample);
+            }
+            // Anyone can forge a datagram, so a bad one is counted and changes nothing; only what a
+            // server that was really asked says of itself changes its own part in the vote.
+            Err(error) => {
+                source.reject(error);
+                self.counters.rejected += 1;
+            }
+        }
+        if answered {
+            if self.sources[index].address != former_address {
+                self.estimator.forget_source(index);
+            }
+            actions.push(Action::Close { source: id });
+            self.decide(now, actions);
+        }
+    }
+
+    fn handle_resolved(
+        &mut self,
+        now: Now,
+        id: SourceId,
+        result: Result<Vec<SocketAddr>, ResolveError>,
+    ) {
+        let taken = self.addresses_except(usize::from(id.0));
+        let Some(source) = self.source_mut(id) else { return };
+        if source.resolved(now, result, &taken) {
+            self.estimator.forget_source(usize::from(id.0));
+        }
+    }
+
+    fn handle_outcome(
+        &mut self,
+        now: Now,
+        result: Result<KernelClock, AdjustError>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(discipline) = &mut self.discipline else { return };
+        let write = discipline.outcome(now, result);
+        self.counters.adjust_failures += u64::from(result.is_err());
+        match (write, result) {
+            (Some(Write::Step(_)), Ok(_)) => {
+                self.counters.steps += 1;
+                self.system_clock.stepped(now);
+            }
+            (Some(Write::Frequency), Ok(kernel)) => {
+                self.look_at_system_clock(now);
+                self.system_clock.rate_written(now, kernel.frequency);
+            }
+            (Some(Write::Status(_)) | None, _) | (_, Err(_)) => {
+                self.look_at_system_clock(now);
+                return;
+            }
+        }
+        self.publish(now, actions);
+    }
+
+    /// Votes, feeds the estimator, follows it, publishes.
+    fn decide(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.vote(now);
+        if self.feed_estimator() {
+            // The estimate's frequency decides how promises age, so the vote is held once more.
+            self.vote(now);
+            self.counters.updates += 1;
+            if let Some(discipline) = &mut self.discipline {
+                discipline.count_update();
+            }
+            self.steer(now, actions);
+        }
+        self.publish(now, actions);
+    }
+
+    fn vote(&mut self, now: Now) {
+        let ageing = self.ageing(now.raw);
+        let voters: Vec<Voter> =
+            self.sources.iter().map(|source| source.voter(now.raw, ageing)).collect();
+        self.verdict = selection::vote(&voters, self.config.min_sources, self.verdict.chief);
+        for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
+            source.selection = *selection;
+        }
+        if let Some(interval) = self.verdict.hull {
+            self.hull = Some(TimedInterval { at: now.raw, interval });
+        } else if self.verdict.fit > 0 {
+            // They speak, but no majority agrees: what was promised before may be what is wrong.
+            self.hull = None;
+        }
+    }
+
+    /// Hands samples of true sources to the estimator, oldest first. Returns whether there were any.
+    fn feed_estimator(&mut self) -> bool {
+        if self.verdict.hull.is_none() {
+            return false;
+        }
+        let mut samples: Vec<(usize, Sample)> = Vec::new();
+        for (i, source) in self.sources.iter_mut().enumerate() {
+            match source.selection {
+                Selection::Chief | Selection::Combined => {
+                    samples.extend(source.backlog.drain(..).map(|sample| (i, sample)));
+                }
+                // It may prove true yet, once others have spoken.
+                Selection::NoMajority | Selection::Unreachable => {}
+                _ => source.backlog.clear(),
+            }
+        }
+        samples.sort_by_key(|(_, sample)| sample.at);
+        for (i, sample) in &samples {
+            let expected = self.estimator.estimate_at(sample.at);
+            let taken = self.estimator.update(*i, sample);
+            let source = &mut self.sources[*i];
+            if let Some(Taken::Used { gain }) = taken {
+                source.polling.weigh(gain);
+            }
+            if let Some(expected) = expected {
+                let error = (sample.offset - expected.offset).abs();
+                source.jitter += (error - source.jitter) / 8;
+            }
+        }
+        !samples.is_empty()
+    }
+
+    fn steer(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let aim = self.aim(now);
+        let Some(discipline) = &mut self.discipline else { return };
+        match aim {
+            Some(aim) if self.unexplained.is_none() => actions.extend(discipline.steer(now, aim)),
+            _ => {}
+        }
+    }
+
+    fn finish_slew(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let due = self.discipline.as_ref().is_some_and(|servo| servo.is_slew_due(now));
+        if !due {
+            return;
+        }
+        let aim = self.aim(now);
+        let frequency = self.estimator.estimate_at(now.raw).map_or(0.0, |e| e.frequency);
+        let Some(discipline) = &mut self.discipline else { return };
+        actions.extend(match aim {
+            Some(aim) => discipline.steer(now, aim),
+            None => discipline.coast(frequency),
+        });
+    }
+
+    /// What the clock is to be steered to; `None` where no majority tells.
+    fn aim(&self, now: Now) -> Option<Aim> {
+        let hull = self.hull_at(now.raw)?;
+        let estimate = self.estimator.estimate_at(now.raw)?;
+        let truth = clamp_into(estimate.offset, hull);
+        let interval = self.sources.iter().map(|source| source.polling.interval()).min()?;
+        Some(Aim {
+            offset: truth - system_less_raw(now),
+            offset_sd: Span::from_seconds_f64(estimate.offset_sd).unwrap_or(Span::MAX),
+            frequency: estimate.frequency,
+            interval,
+        })
+    }
+
+    fn poll_sources(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let places = self.sources.len();
+        for i in 0..places {
+            if self.sources[i].due().is_none_or(|due| now.raw < due) {
+                continue;
+            }
+            let taken = self.addresses_except(i);
+            let source = &mut self.sources[i];
+            let former_address = source.address;
+            let sent = source.sent;
+            actions.extend(source.wake(now, &taken, &mut self.random));
+            if source.sent > sent {
+                self.counters.sent += 1;
+                if source.polling.burst_has_ended() {
+                    source.polling.spread(now.raw, i, places);
+                }
+            }
+            if source.address != former_address {
+                self.estimator.forget_source(i);
+            }
+        }
+        if !actions.is_empty() {
+            // A poll without an answer to the one before may be what makes a source unreachable.
+            self.vote(now);
+        }
+        actions
+    }
+
+    fn look_at_system_clock(&mut self, now: Now) {
+        let Some(jump) = self.system_clock.observe(now) else { return };
+        self.counters.foreign_jumps += 1;
+        if jump > Span::ZERO {
+            // Either the clock was set, or the raw clock stood still in suspend. The next
+            // measurement tells; until then the promise must cover both.
+            self.unexplained = Some(self.unexplained.map_or(jump, |earlier| earlier + jump));
+            self.sources
+                .iter_mut()
+                .filter_map(|s| s.promise.as_mut())
+                .for_each(|p| p.allow_lost(jump));
+            if let Some(hull) = &mut self.hull {
+                hull.allow_lost(jump);
+            }
+        }
+        self.sources.iter_mut().for_each(|source| source.polling.burst(now.raw));
+    }
+
+    /// Decides by a measurement what a jump of the system clock was.
+    fn explain_jump(&mut self, sample: &Sample) {
+        let Some(jump) = self.unexplained.take() else { return };
+        let Some(expected) = self.estimator.estimate_at(sample.at) else { return };
+        let error = sample.offset - expected.offset;
+        if (error - jump).abs() < error.abs() {
+            self.estimator.shift(jump);
+        }
+    }
+
+    fn addresses_except(&self, index: usize) -> Vec<SocketAddr> {
+        let others = self.sources.iter().enumerate().filter(|(i, _)| *i != index);
+        others.filter_map(|(_, source)| source.address).collect()
+    }
+
+    fn source_mut(&mut self, id: SourceId) -> Option<&mut Source> {
+        self.sources.get_mut(usize::from(id.0))
+    }
+
+    fn set_wake(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let sources = self.sources.iter().filter_map(Source::due);
+        let servo = self.discipline.as_ref().and_then(Discipline::due);
+        let known = self.published.bound.is_some();
+        let refresh = known.then(|| self.published.as_of + REFRESH_INTERVAL);
+        let observe = (known && self.discipline.is_none()).then(|| now.raw + OBSERVE_INTERVAL);
+        let next = sources.chain(servo).chain(refresh).chain(observe).min();
+        if let Some(at) = next
+            && (self.wake_at != Some(at) || at <= now.raw)
+        {
+            self.wake_at = Some(at);
+            actions.push(Action::WakeAt(at));
+        }
+    }
+}
+
+/// The system clock's reading less the raw clock's, both as nanoseconds.
+fn system_less_raw(now: Now) -> Span {
+    Span::from_nanos(now.system.as_unix_nanos().saturating_sub(now.raw.as_nanos()))
+}
+
+fn clamp_into(offset: Span, interval: Interval) -> Span {
+    offset.max(interval.earliest).min(interval.latest)
+}

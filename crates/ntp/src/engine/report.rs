@@ -94,6 +94,8 @@ pub enum Selection {
     NoMajority,
     /// Measured only: `noselect`.
     NotSelectable,
+    /// Its address is another source's, too: two names of one server are not two witnesses.
+    Duplicate,
     /// Truechimer, not used because a better or preferred one is.
     Candidate,
     /// Truechimer, combined into the estimate.

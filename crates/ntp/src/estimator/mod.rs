@@ -1,1 +1,292 @@
-//! Placeholder
+//! The estimate of true time, by statistics; the promise about it is [`crate::engine`]'s bound.
+//!
+//! Everything is kept on the raw monotonic clock: the estimate is true time less raw clock, and its
+//! rate. What anybody does to the system clock is therefore no event here, and holding over an outage
+//! is just a long step of the filters.
+//!
+//! All sources feed one bank of Kalman filters ([`bank`]); a measurement's variance is learned from
+//! its round trip ([`delays`]), so a source counts, sample by sample, by what it is worth. Each source
+//! has a constant bias of its own in the state, so that servers which differ for ever (asymmetric paths)
+//! are not taken for noise, and one that comes or goes moves nothing. A measurement that no
+//! variance explains is either a change of our own clock, then the next source sees it too, or
+//! a change of that source's path: with several sources it is held back until the next one has spoken.
+
+mod bank;
+mod delays;
+
+use timeball_timebase::{MonoTime, Span};
+
+use crate::sample::Sample;
+use bank::{Bank, BankEstimate};
+use delays::Delays;
+
+/// Sources beyond this many are measured and vote, but are not combined: the cost grows with the cube.
+pub(crate) const COMBINED_MAX: usize = 16;
+
+/// Standard deviation of a frequency that nothing is known of.
+const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
+/// Of one that was remembered from an earlier run: temperature and age have changed since.
+const FREQUENCY_SD_REMEMBERED: f64 = 2e-6;
+/// Innovations beyond this many standard deviations are surprises.
+const SURPRISE: f64 = 5.0;
+/// Three in a row of one sign beyond this are one, too.
+const SURPRISE_IN_A_ROW: f64 = 2.2;
+/// Samples of a source before its surprises count: until then its noise is not known.
+const SURPRISE_SAMPLES_MIN: usize = 8;
+/// The largest change of frequency that one surprise suggests; a second in a row suggests more.
+const FREQUENCY_CHANGE: f64 = 2e-5;
+const FREQUENCY_CHANGE_MAX: f64 = 5e-4;
+/// How asymmetric a path is likely to be, as a share of its smallest round trip.
+const ASYMMETRY_SD: f64 = 0.05;
+/// How far a server is likely to be off, as a share of its own root dispersion.
+const DISPERSION_SD: f64 = 0.25;
+/// The time in which a bias becomes as uncertain as it was at first.
+const BIAS_MEMORY_S: f64 = 1e6;
+/// Error of readings that no precision tells of, in seconds.
+const READING_SD_MIN: f64 = 1e-7;
+
+/// What is known at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Estimate {
+    /// True time less raw clock.
+    pub(crate) offset: Span,
+    /// Standard error of the offset, in seconds.
+    pub(crate) offset_sd: f64,
+    /// How much faster true time runs than the raw clock, in seconds per second.
+    pub(crate) frequency: f64,
+    /// Standard error of the frequency.
+    pub(crate) frequency_sd: f64,
+    /// Power spectral density of the frequency's random walk, 1/s.
+    pub(crate) wander: f64,
+}
+
+/// What came of a measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Taken {
+    /// It moved the estimate.
+    Used {
+        /// Weight of the measurement against what was known before it, 0 to 1.
+        gain: f64,
+    },
+    /// It contradicts what the others say and waits for one of them to confirm it.
+    HeldBack,
+}
+
+/// The estimator.
+#[derive(Clone, Debug)]
+pub(crate) struct Estimator {
+    bank: Bank,
+    /// Where phase zero lies, as true time less raw clock, and the time the bank is at.
+    anchor: Option<(Span, MonoTime)>,
+    sources: Vec<SourceMemory>,
+    /// The latest normalized innovations, newest last.
+    latest: Vec<(usize, f64)>,
+    held: Option<Held>,
+    surprised_before: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SourceMemory {
+    delays: Delays,
+    /// Its last measurement, and the time between that and the one before.
+    last: Option<(MonoTime, f64)>,
+    /// Variance of its bias at first; zero until enrolled.
+    bias_variance: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    source: usize,
+    innovation: f64,
+}
+
+impl Estimator {
+    /// Begins knowing the frequency (true time against raw clock) as remembered, if at all.
+    pub(crate) fn new(sources: usize, frequency: Option<f64>) -> Self {
+        let sources = sources.min(COMBINED_MAX);
+        let sd = if frequency.is_some() { FREQUENCY_SD_REMEMBERED } else { FREQUENCY_SD_UNKNOWN };
+        Self {
+            bank: Bank::new(sources, frequency.unwrap_or(0.0), sd),
+            anchor: None,
+            sources: vec![SourceMemory::default(); sources],
+            latest: Vec::new(),
+            held: None,
+            surprised_before: false,
+        }
+    }
+
+    /// Takes a measurement of a source that is believed; `None` for one beyond [`COMBINED_MAX`].
+    pub(crate) fn update(&mut self, source: usize, sample: &Sample) -> Option<Taken> {
+        let memory = self.sources.get(source)?;
+        let (anchor, at) = *self.anchor.get_or_insert((sample.offset, sample.at));
+        let first = self.sources.iter().all(|memory| memory.last.is_none());
+        let since_own = memory.last.map(|(last, _)| (sample.at - last).as_seconds_f64());
+        let dt = (sample.at - at).as_seconds_f64();
+        if dt > 0.0 {
+            let walks: Vec<f64> =
+                self.sources.iter().map(|memory| memory.bias_variance / BIAS_MEMORY_S).collect();
+            self.bank.advance(dt, &walks);
+            self.anchor = Some((anchor, sample.at));
+        }
+        // Answers may overtake each other: an older measurement is carried to where the bank is.
+        let late = (-dt).max(0.0);
+        let measured =
+            (sample.offset - anchor).as_seconds_f64() + late * self.bank.estimate().frequency;
+        self.enrol(source, sample, first.then_some(measured));
+        let (expected, variance) = self.bank.predict(source);
+        let noise = self.sources[source].delays.measure(
+            sample.delay.as_seconds_f64(),
+            measured - expected,
+            variance,
+            reading_sd(sample),
+        );
+        let innovation = measured - noise.shift - expected;
+        let normalized = innovation / (variance + noise.variance).sqrt();
+        let elapsed = since_own.unwrap_or(dt).max(0.1);
+        self.sources[source].last = Some((sample.at, elapsed));
+        if !self.account_for(source, innovation, normalized, elapsed, sample.at) {
+            return Some(Taken::HeldBack);
+        }
+        let (_, variance) = self.bank.predict(source);
+        self.bank.update(source, measured - noise.shift, noise.variance);
+        Some(Taken::Used { gain: variance / (variance + noise.variance) })
+    }
+
+    /// What is known, carried to `at`; `None` before the first measurement.
+    pub(crate) fn estimate_at(&self, at: MonoTime) -> Option<Estimate> {
+        let (anchor, bank_at) = self.anchor?;
+        let BankEstimate {
+            phase,
+            frequency,
+            phase_variance,
+            covariance,
+            frequency_variance,
+            wander,
+        } = self.bank.estimate();
+        let dt = (at - bank_at).as_seconds_f64();
+        let age = dt.max(0.0);
+        let variance = phase_variance
+            + 2.0 * dt * covariance
+            + dt * dt * frequency_variance
+            + wander * age * age * age / 3.0;
+        Some(Estimate {
+            offset: anchor + seconds(phase + dt * frequency),
+            offset_sd: variance.max(0.0).sqrt(),
+            frequency,
+            frequency_sd: (frequency_variance + wander * age).max(0.0).sqrt(),
+            wander,
+        })
+    }
+
+    /// The raw clock lost time (it stands still in suspend): true time is that much further on.
+    pub(crate) fn shift(&mut self, by: Span) {
+        self.bank.shift(by.as_seconds_f64());
+    }
+
+    /// Forgets what belongs to a source's path and server: it has another address now.
+    pub(crate) fn forget_source(&mut self, source: usize) {
+        if let Some(memory) = self.sources.get_mut(source) {
+            *memory = SourceMemory::default();
+        }
+        self.held = self.held.filter(|held| held.source != source);
+    }
+
+    fn enrol(&mut self, source: usize, sample: &Sample, first_of_all: Option<f64>) {
+        let memory = &mut self.sources[source];
+        if memory.bias_variance > 0.0 {
+            return;
+        }
+        let path = sample.delay + sample.root_delay;
+        let sd = ASYMMETRY_SD * path.as_seconds_f64()
+            + DISPERSION_SD * sample.root_dispersion.as_seconds_f64()
+            + READING_SD_MIN;
+        memory.bias_variance = sd * sd;
+        if let Some(measured) = first_of_all {
+            let half = sample.error_margin().as_seconds_f64();
+            self.bank.set_phase(measured, half * half);
+        }
+        self.bank.set_bias(source, sd * sd);
+    }
+
+    /// Finds who is to blame for an innovation that is too large, and makes that more uncertain.
+    /// Returns whether the measurement is to be used now.
+    fn account_for(
+        &mut self,
+        source: usize,
+        innovation: f64,
+        normalized: f64,
+        elapsed: f64,
+        at: MonoTime,
+    ) -> bool {
+        self.latest.push((source, normalized));
+        if self.latest.len() > 3 {
+            self.latest.remove(0);
+        }
+        let alone = !self.others_are_fresh(source, at);
+        let settled = self.sources[source].delays.count() > SURPRISE_SAMPLES_MIN;
+        let surprised = normalized.abs() > SURPRISE && settled;
+        if let Some(held) = self.held.take() {
+            let agrees = innovation * held.innovation > 0.0 && normalized.abs() > SURPRISE_IN_A_ROW;
+            if held.source == source || agrees {
+                self.blame_the_clock(innovation, elapsed);
+                if held.source == source {
+                    self.bank.widen_bias(source, innovation * innovation);
+                }
+                return true;
+            }
+            self.bank.widen_bias(held.source, held.innovation * held.innovation);
+        }
+        if surprised && !alone {
+            self.held = Some(Held { source, innovation });
+            return false;
+        }
+        if surprised {
+            self.blame_the_clock(innovation, elapsed);
+        } else if settled && self.three_in_a_row() {
+            let of_one_source = self.latest.iter().all(|(of, _)| *of == source);
+            if of_one_source && !alone {
+                self.bank.widen_bias(source, innovation * innovation);
+                self.latest.clear();
+            } else {
+                self.blame_the_clock(innovation, elapsed);
+            }
+        } else {
+            self.surprised_before = false;
+        }
+        true
+    }
+
+    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) {
+        let limit = if self.surprised_before { FREQUENCY_CHANGE_MAX } else { FREQUENCY_CHANGE };
+        let change = (innovation.abs() / elapsed).min(limit);
+        self.bank.widen(innovation * innovation, change * change);
+        self.latest.clear();
+        self.surprised_before = true;
+    }
+
+    fn three_in_a_row(&self) -> bool {
+        self.latest.len() == 3
+            && (self.latest.iter().all(|(_, n)| *n > SURPRISE_IN_A_ROW)
+                || self.latest.iter().all(|(_, n)| *n < -SURPRISE_IN_A_ROW))
+    }
+
+    fn others_are_fresh(&self, source: usize, at: MonoTime) -> bool {
+        const GRACE_S: f64 = 10.0;
+        self.sources.iter().enumerate().any(|(other, memory)| {
+            other != source
+                && memory.delays.count() > SURPRISE_SAMPLES_MIN
+                && memory.last.is_some_and(|(last, interval)| {
+                    (at - last).as_seconds_f64() < 2.0 * interval + GRACE_S
+                })
+        })
+    }
+}
+
+fn reading_sd(sample: &Sample) -> f64 {
+    // The dispersion is a limit; errors within it are taken as uniform.
+    (sample.dispersion.as_seconds_f64() / 12_f64.sqrt()).max(READING_SD_MIN)
+}
+
+fn seconds(seconds: f64) -> Span {
+    Span::from_seconds_f64(seconds).unwrap_or(Span::ZERO)
+}

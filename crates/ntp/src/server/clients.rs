@@ -68,7 +68,7 @@ impl Clients {
             client.credit -= limit.interval;
             return true;
         }
-        random.bits() % u64::from(limit.leak.max(1)) == 0
+        random.bits().is_multiple_of(u64::from(limit.leak.max(1)))
     }
 
     fn find(&mut self, key: u128, now: MonoTime, credit: Span) -> &mut Client {

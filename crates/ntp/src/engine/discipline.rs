@@ -1,0 +1,326 @@
+//! Keeping the system clock right: what is written to the kernel, and when.
+//!
+//! There is one servo variable, the frequency: the system clock runs at the estimated rate of true time, and
+//! an offset is removed by running a computed bit faster or slower for a computed time. The estimate
+//! lives on the raw clock, so nothing has to be told to it; what was really applied is seen in the next
+//! pair of readings. A refused write is counted and tried again, and changes nothing else.
+
+use std::collections::VecDeque;
+
+use timeball_timebase::{ClockState, Frequency, MonoTime, Now, Span};
+
+use super::config::{Due, StepPolicy};
+use super::io::{Action, AdjustError, KernelClock, KernelStatus};
+
+/// The kernel's status is written at least this often; it may be 10 s old at most.
+const STATUS_INTERVAL: Span = Span::from_secs(8);
+/// What the kernel adds to its own `maxerror`.
+const KERNEL_GROWTH: Frequency = Frequency::from_ppm(500);
+/// Error that is told while nothing is known: the kernel's own limit.
+const ERROR_UNKNOWN: Span = Span::from_secs(16);
+/// Small offsets are removed in a share of the polling interval, within these limits.
+const SLEW_SHARE: i64 = 16;
+const SLEW_TIME_MIN: Span = Span::from_secs(1);
+const SLEW_TIME_MAX: Span = Span::from_secs(8);
+/// No slew for a small offset is faster; the kernel's frequency word alone reaches this.
+const SLEW_RATE_SMALL: f64 = 500e-6;
+/// Large offsets take about this long, but are never slewed faster than the largest rate.
+const SLEW_TIME_LARGE_S: f64 = 20.0;
+const SLEW_RATE_LARGE: f64 = 0.05;
+/// What is not worth a slew of its own.
+const NEGLIGIBLE: Span = Span::from_nanos(200);
+/// No oscillator is worse than this; a worse estimate is not written.
+const FREQUENCY_MAX: f64 = 0.01;
+/// Writes whose outcome is awaited; the shell answers each at once.
+const PENDING_MAX: usize = 16;
+/// A refused frequency is tried again after this.
+const RETRY: Span = Span::from_secs(4);
+
+/// What the servo is to follow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Aim {
+    /// True time less system time.
+    pub(super) offset: Span,
+    /// Its standard error.
+    pub(super) offset_sd: Span,
+    /// True time's rate against the raw clock.
+    pub(super) frequency: f64,
+    /// The shortest regular polling interval.
+    pub(super) interval: Span,
+}
+
+/// What an outcome belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Write {
+    Frequency,
+    Step(Span),
+    Status(KernelStatus),
+}
+
+/// The servo.
+#[derive(Debug)]
+pub(super) struct Discipline {
+    policy: StepPolicy,
+    updates: u32,
+    slew_due: Due,
+    status_due: MonoTime,
+    status_written: Option<(MonoTime, KernelStatus)>,
+    pending: VecDeque<Write>,
+    pub(super) kernel: KernelClock,
+    pub(super) error: Option<AdjustError>,
+}
+
+impl Discipline {
+    /// Begins with the kernel's clock as found.
+    pub(super) fn new(now: Now, policy: StepPolicy, kernel: KernelClock) -> Self {
+        Self {
+            policy,
+            updates: 0,
+            slew_due: None,
+            status_due: now.raw + STATUS_INTERVAL,
+            status_written: None,
+            pending: VecDeque::new(),
+            kernel,
+            error: None,
+        }
+    }
+
+    /// When the servo has something to do next.
+    pub(super) fn due(&self) -> Due {
+        self.slew_due.into_iter().chain([self.status_due]).min()
+    }
+
+    /// Whether a slew is at its end (or a refused write is to be tried again).
+    pub(super) fn is_slew_due(&self, now: Now) -> bool {
+        self.slew_due.is_some_and(|due| now.raw >= due)
+    }
+
+    /// Counts a clock update, on which the step policy depends.
+    pub(super) fn count_update(&mut self) {
+        self.updates = self.updates.saturating_add(1);
+    }
+
+    /// Sets the clock on its way to the aim.
+    pub(super) fn steer(&mut self, now: Now, aim: Aim) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut offset = aim.offset;
+        let may_step = self.updates <= self.policy.updates && self.policy.updates > 0;
+        if may_step && offset.abs() > self.policy.threshold {
+            self.push(Write::Step(offset));
+            actions.push(Action::Step(offset));
+            offset = Span::ZERO;
+        }
+        let base = aim.frequency.clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
+        let worth = NEGLIGIBLE.max(aim.offset_sd / 16);
+        let rate = if offset.abs() > worth { slew_rate(offset, aim.interval) } else { 0.0 };
+        self.slew_due = (rate != 0.0).then(|| now.raw + slew_time(offset, rate));
+        self.write_frequency(base + rate, &mut actions);
+        actions
+    }
+
+    /// Runs at this rate without a slew: nothing is known of the offset.
+    pub(super) fn coast(&mut self, frequency: f64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.slew_due.take().is_some() {
+            self.write_frequency(frequency.clamp(-FREQUENCY_MAX, FREQUENCY_MAX), &mut actions);
+        }
+        actions
+    }
+
+    /// Tells the kernel what is known, if it is time or what it has been told is no longer true.
+    pub(super) fn tell_kernel(
+        &mut self,
+        now: Now,
+        state: &ClockState,
+        offset_sd: Option<Span>,
+    ) -> Option<Action> {
+        let reading = state.reading(now);
+        let known = reading.half_width.filter(|_| state.is_usable());
+        let status = match known {
+            Some(half_width) => {
+                let offset = (reading.estimate - now.system).abs();
+                KernelStatus {
+                    synchronized: true,
+                    max_error: half_width + offset,
+                    estimated_error: offset_sd.unwrap_or(half_width).min(half_width) + offset,
+                    leap: state.leap,
+                }
+            }
+            None => KernelStatus {
+                synchronized: false,
+                max_error: ERROR_UNKNOWN,
+                estimated_error: ERROR_UNKNOWN,
+                leap: Default::default(),
+            },
+        };
+        let stale = self.status_written.is_none_or(|(at, told)| {
+            let grown = told.max_error + KERNEL_GROWTH.over(now.raw - at);
+            told.synchronized != status.synchronized
+                || told.leap != status.leap
+                || status.max_error > grown
+        });
+        // Before the first majority the kernel keeps what it had for a few seconds: an agent that is
+        // only restarted does not make every consumer see a lost clock.
+        let hasty = self.status_written.is_none() && !status.synchronized;
+        if now.raw < self.status_due && (!stale || hasty) {
+            return None;
+        }
+        self.status_due = now.raw + STATUS_INTERVAL;
+        self.status_written = Some((now.raw, status));
+        self.push(Write::Status(status));
+        Some(Action::SetKernelStatus(status))
+    }
+
+    /// Takes the outcome of the oldest write. Returns what it was.
+    pub(super) fn outcome(
+        &mut self,
+        now: Now,
+        result: Result<KernelClock, AdjustError>,
+    ) -> Option<Write> {
+        let write = self.pending.pop_front();
+        match result {
+            Ok(kernel) => {
+                self.kernel = kernel;
+                self.error = None;
+            }
+            Err(error) => {
+                self.error = Some(error);
+                match write {
+                    Some(Write::Frequency) => self.slew_due = Some(now.raw + RETRY),
+                    Some(Write::Status(_)) => self.status_written = None,
+                    Some(Write::Step(_)) | None => {}
+                }
+            }
+        }
+        write
+    }
+
+    fn write_frequency(&mut self, ratio: f64, actions: &mut Vec<Action>) {
+        let frequency = Frequency::from_ratio_f64(ratio).unwrap_or_default();
+        // The kernel's frequency word has steps of 2^-16 ppm.
+        const STEP: Frequency = Frequency::from_femto(15_259);
+        if (frequency - self.kernel.frequency).abs() >= STEP {
+            self.push(Write::Frequency);
+            actions.push(Action::SetFrequency(frequency));
+        }
+    }
+
+    fn push(&mut self, write: Write) {
+        if self.pending.len() == PENDING_MAX {
+            self.pending.pop_front();
+        }
+        self.pending.push_back(write);
+    }
+}
+
+/// How much faster than true time the clock is to run to lose this offset.
+fn slew_rate(offset: Span, interval: Span) -> f64 {
+    let offset_s = offset.as_seconds_f64();
+    let gentle = (interval / SLEW_SHARE).clamp(SLEW_TIME_MIN, SLEW_TIME_MAX);
+    let rate = offset_s.abs() / gentle.as_seconds_f64();
+    let rate = if rate <= SLEW_RATE_SMALL {
+        rate
+    } else {
+        (offset_s.abs() / SLEW_TIME_LARGE_S).clamp(SLEW_RATE_SMALL, SLEW_RATE_LARGE)
+    };
+    rate.copysign(offset_s)
+}
+
+fn slew_time(offset: Span, rate: f64) -> Span {
+    Span::from_seconds_f64(offset.as_seconds_f64() / rate).unwrap_or(SLEW_TIME_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeball_timebase::Timestamp;
+
+    fn now(seconds: i64) -> Now {
+        let span = Span::from_secs(seconds);
+        Now { raw: MonoTime::ZERO + span, system: Timestamp::from_unix(1_795_000_000, 0) + span }
+    }
+
+    fn aim(offset: Span) -> Aim {
+        Aim {
+            offset,
+            offset_sd: Span::from_micros(1),
+            frequency: 1e-5,
+            interval: Span::from_secs(64),
+        }
+    }
+
+    fn servo() -> Discipline {
+        let policy = StepPolicy { threshold: Span::from_secs(1), updates: 3 };
+        let kernel = KernelClock { frequency: Frequency::from_ppm(10), ..KernelClock::default() };
+        Discipline::new(now(0), policy, kernel)
+    }
+
+    #[test]
+    fn an_offset_is_removed_in_the_computed_time() {
+        for (offset, time) in [
+            (Span::from_micros(40), Span::from_secs(4)),
+            (Span::from_micros(-40), Span::from_secs(4)),
+            (Span::from_millis(10), Span::from_secs(20)),
+            (Span::from_millis(500), Span::from_secs(20)),
+            (Span::from_secs(100), Span::from_secs(2_000)),
+        ] {
+            let mut servo = servo();
+            servo.updates = 10;
+            let actions = servo.steer(now(0), aim(offset));
+            let [Action::SetFrequency(frequency)] = actions[..] else { panic!("{actions:?}") };
+            let until = servo.slew_due.unwrap() - now(0).raw;
+            assert!((until - time).abs() < Span::from_millis(1), "{offset} {until}");
+            let gained = Frequency::from_femto(frequency.as_femto() - 10_000_000_000).over(until);
+            assert!((gained - offset).abs() < Span::from_nanos(offset.as_nanos().abs() / 1_000));
+        }
+    }
+
+    #[test]
+    fn steps_are_taken_only_in_the_first_updates() {
+        let mut servo = servo();
+        servo.count_update();
+        let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
+        assert_eq!(actions[0], Action::Step(Span::from_secs(-10)));
+        servo.updates = 4;
+        let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
+        assert!(matches!(actions[..], [Action::SetFrequency(_)]), "{actions:?}");
+    }
+
+    #[test]
+    fn the_kernel_is_told_the_truth_in_time() {
+        let mut servo = servo();
+        let unknown = ClockState::default();
+        assert_eq!(servo.tell_kernel(now(1), &unknown, None), None);
+        let told = servo.tell_kernel(now(8), &unknown, None);
+        assert!(matches!(told, Some(Action::SetKernelStatus(s)) if !s.synchronized), "{told:?}");
+        let known = ClockState {
+            state: timeball_timebase::SyncState::Synchronized,
+            offset: Some(Span::from_millis(-3)),
+            bound: Some(timeball_timebase::Bound {
+                as_of: now(9).raw,
+                half_width: Span::from_millis(1),
+                growth: Frequency::from_ppm(1),
+            }),
+            as_of: now(9).raw,
+            ..ClockState::default()
+        };
+        let told = servo.tell_kernel(now(9), &known, None);
+        let Some(Action::SetKernelStatus(status)) = told else { panic!("{told:?}") };
+        assert!(status.synchronized);
+        assert_eq!(status.max_error, Span::from_millis(4));
+        assert_eq!(servo.tell_kernel(now(10), &known, None), None);
+        assert!(servo.tell_kernel(now(11), &unknown, None).is_some());
+    }
+
+    #[test]
+    fn a_refused_write_is_tried_again() {
+        let mut servo = servo();
+        let _ = servo.steer(now(0), aim(Span::from_micros(40)));
+        let write = servo.outcome(now(0), Err(AdjustError::NotPermitted));
+        assert_eq!(write, Some(Write::Frequency));
+        assert_eq!(servo.error, Some(AdjustError::NotPermitted));
+        assert!(servo.is_slew_due(now(4)));
+        assert_eq!(servo.outcome(now(4), Ok(KernelClock::default())), None);
+        assert_eq!(servo.error, None);
+    }
+}

@@ -1,0 +1,93 @@
+//! What is promised about one source's time, from one measurement to the next.
+
+use timeball_timebase::{Frequency, Interval, MonoTime, Span};
+
+/// The offsets (true time less raw clock) that true time can have, at one moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct TimedInterval {
+    /// When it held.
+    pub(super) at: MonoTime,
+    /// What it was then.
+    pub(super) interval: Interval,
+}
+
+/// How the interval changes as time passes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Ageing {
+    /// How fast its middle moves: estimated frequency of true time against the raw clock.
+    pub(super) drift: Frequency,
+    /// How fast its ends move apart from the middle, each: what the drift may be wrong by.
+    pub(super) growth: Frequency,
+}
+
+impl TimedInterval {
+    /// The interval at another moment; before its own it is widened, too.
+    pub(super) fn aged(&self, to: MonoTime, ageing: Ageing) -> Interval {
+        let age = to - self.at;
+        let moved = ageing.drift.over(age);
+        let wider = ageing.growth.over_ceil(age.abs());
+        Interval {
+            earliest: self.interval.earliest + moved - wider,
+            latest: self.interval.latest + moved + wider,
+        }
+    }
+
+    /// Joins what was known with a new measurement of the same server.
+    ///
+    /// If both are honest the truth is in both. Where they overlap only by a sliver or not at all,
+    /// the server or the ageing was wrong, and only the new measurement is kept.
+    pub(super) fn joined(known: Option<Self>, new: Self, ageing: Ageing) -> Self {
+        let Some(known) = known else { return new };
+        let aged = known.aged(new.at, ageing);
+        let both = Interval {
+            earliest: aged.earliest.max(new.interval.earliest),
+            latest: aged.latest.min(new.interval.latest),
+        };
+        let narrower = aged.half_width().min(new.interval.half_width());
+        if both.latest < both.earliest || both.half_width() < narrower / 2 {
+            return new;
+        }
+        Self { at: new.at, interval: both }
+    }
+
+    /// Allows for the raw clock having lost `by` or nothing: true time is anything in between on.
+    pub(super) fn allow_lost(&mut self, by: Span) {
+        self.interval.latest += by.max(Span::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timed(at_s: i64, earliest_us: i64, latest_us: i64) -> TimedInterval {
+        let interval = Interval {
+            earliest: Span::from_micros(earliest_us),
+            latest: Span::from_micros(latest_us),
+        };
+        TimedInterval { at: MonoTime::ZERO + Span::from_secs(at_s), interval }
+    }
+
+    const AGEING: Ageing =
+        Ageing { drift: Frequency::from_ppm(10), growth: Frequency::from_ppm(1) };
+
+    #[test]
+    fn an_interval_moves_and_widens_with_age() {
+        let aged = timed(0, -100, 100).aged(timed(10, 0, 0).at, AGEING);
+        assert_eq!(aged, timed(0, -10, 210).interval);
+    }
+
+    #[test]
+    fn an_earlier_prompt_answer_still_narrows_a_later_slow_one() {
+        let joined = TimedInterval::joined(Some(timed(0, -50, 50)), timed(10, -900, 500), AGEING);
+        assert_eq!(joined, timed(10, 40, 160));
+    }
+
+    #[test]
+    fn contradictions_leave_the_newer() {
+        let new = timed(10, 5_000, 6_000);
+        assert_eq!(TimedInterval::joined(Some(timed(0, -50, 50)), new, AGEING), new);
+        let sliver = timed(10, 155, 400);
+        assert_eq!(TimedInterval::joined(Some(timed(0, -50, 50)), sliver, AGEING), sliver);
+    }
+}

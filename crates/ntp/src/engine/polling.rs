@@ -1,0 +1,235 @@
+//! When a source is asked next.
+
+use timeball_timebase::{MonoTime, Span};
+
+use super::config::{Due, PollRange};
+use crate::random::Random;
+
+/// Limits of what may be configured (RFC 5905 section 7.3, and bursts below a second).
+const POLL_MIN: i8 = -4;
+const POLL_MAX: i8 = 17;
+/// Requests of the burst at the start, and the time between them.
+const BURST_REQUESTS: u8 = 4;
+const BURST_INTERVAL: Span = Span::from_secs(2);
+/// A source that has been asked this often in vain is no longer waited for at the start.
+const TRIES_BEFORE_DOUBT: u32 = 3;
+/// The interval grows while measurements weigh less than this, on average, and shrinks above.
+const GAIN_LOW: f64 = 0.12;
+const GAIN_HIGH: f64 = 0.45;
+const GAIN_MEMORY: f64 = 8.0;
+/// Measurements between two changes of the interval.
+const CHANGE_SAMPLES_MIN: u32 = 4;
+
+/// The polling state of one source.
+#[derive(Clone, Debug)]
+pub(super) struct Polling {
+    range: PollRange,
+    poll: i8,
+    next: Due,
+    burst_left: u8,
+    iburst: bool,
+    reach: u8,
+    tries: u32,
+    gain: f64,
+    since_change: u32,
+}
+
+impl Polling {
+    /// Not started; a range out of limits or upside down is put right.
+    pub(super) fn new(range: PollRange, iburst: bool) -> Self {
+        let min = range.min.clamp(POLL_MIN, POLL_MAX);
+        let range = PollRange { min, max: range.max.clamp(min, POLL_MAX) };
+        Self {
+            range,
+            poll: min,
+            next: None,
+            burst_left: 0,
+            iburst,
+            reach: 0,
+            tries: 0,
+            gain: 0.5,
+            since_change: 0,
+        }
+    }
+
+    /// Sets the first request's time.
+    pub(super) fn start(&mut self, at: MonoTime) {
+        self.next = Some(at);
+        self.burst_left = if self.iburst { BURST_REQUESTS } else { 0 };
+    }
+
+    /// Another address: reachability and interval begin anew.
+    pub(super) fn restart(&mut self, now: MonoTime) {
+        let first = self.next.filter(|_| self.tries == 0);
+        let range = self.range;
+        *self = Self::new(range, self.iburst);
+        self.start(first.unwrap_or(now));
+    }
+
+    /// When to ask next; `None` while not started.
+    pub(super) fn due(&self) -> Due {
+        self.next
+    }
+
+    /// Notes that a request goes out now, and sets the next one's time.
+    pub(super) fn sent(&mut self, now: MonoTime, random: &mut Random) {
+        self.reach <<= 1;
+        self.tries = self.tries.saturating_add(1);
+        self.burst_left = self.burst_left.saturating_sub(1);
+        let regular = interval(self.poll);
+        let pause = if self.burst_left > 0 { BURST_INTERVAL.min(regular) } else { regular };
+        // Nobody else can foresee the moment, and clients do not fall into step with each other.
+        let spread = (pause / 32).min(Span::from_millis(500));
+        let shift = Span::from_nanos((spread.as_nanos() as f64 * (random.unit() - 0.5)) as i64);
+        self.next = Some(now + pause + shift);
+    }
+
+    /// Moves the first request after the burst, so that sources are asked evenly in turn:
+    /// this one is at `place` of `places`.
+    pub(super) fn spread(&mut self, now: MonoTime, place: usize, places: usize) {
+        let places = places.max(1) as i64;
+        let share = interval(self.poll) / places * (place as i64 + 1);
+        self.next = Some(now + share.max(BURST_INTERVAL.min(interval(self.poll))));
+    }
+
+    /// Whether the request just sent was the last of a burst.
+    pub(super) fn burst_has_ended(&self) -> bool {
+        self.burst_left == 0 && self.tries == u32::from(BURST_REQUESTS) && self.iburst
+    }
+
+    /// Notes that the last request was answered.
+    pub(super) fn answered(&mut self) {
+        self.reach |= 1;
+    }
+
+    /// Adapts the interval to the weight of a measurement that was used.
+    pub(super) fn weigh(&mut self, gain: f64) {
+        self.gain += (gain - self.gain) / GAIN_MEMORY;
+        self.since_change += 1;
+        if self.burst_left > 0 || self.since_change < CHANGE_SAMPLES_MIN {
+            return;
+        }
+        let change = if self.gain < GAIN_LOW {
+            1
+        } else if self.gain > GAIN_HIGH {
+            -1
+        } else {
+            return;
+        };
+        let poll = (self.poll + change).clamp(self.range.min, self.range.max);
+        if poll != self.poll {
+            self.poll = poll;
+            self.since_change = 0;
+            // At another interval the weight will be another.
+            self.gain = (GAIN_LOW * GAIN_HIGH).sqrt();
+        }
+    }
+
+    /// The server wants to be asked less often: at most half as often from now on, and not soon.
+    pub(super) fn slow_down(&mut self, now: MonoTime) {
+        self.burst_left = 0;
+        self.range.min = (self.poll + 1).min(POLL_MAX);
+        self.range.max = self.range.max.max(self.range.min);
+        self.poll = self.range.min;
+        self.next = Some(now + interval(self.poll));
+    }
+
+    /// Asks a few times in a row, beginning at once.
+    pub(super) fn burst(&mut self, now: MonoTime) {
+        if self.next.is_some() && self.burst_left == 0 {
+            self.burst_left = BURST_REQUESTS;
+            self.next = Some(now);
+        }
+    }
+
+    /// Reachability of the last eight polls, newest in the lowest bit.
+    pub(super) fn reach(&self) -> u8 {
+        self.reach
+    }
+
+    /// Whether eight polls in a row had no answer.
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.reach == 0 && self.tries >= u8::BITS
+    }
+
+    /// Whether the source may still give its first answer and is worth waiting for; `findable`: it has
+    /// an address or may get one.
+    pub(super) fn is_untried(&self, findable: bool) -> bool {
+        findable && self.reach == 0 && self.tries <= TRIES_BEFORE_DOUBT
+    }
+
+    /// log2 of the interval in seconds.
+    pub(super) fn poll(&self) -> i8 {
+        self.poll
+    }
+
+    /// The regular interval.
+    pub(super) fn interval(&self) -> Span {
+        interval(self.poll)
+    }
+}
+
+fn interval(poll: i8) -> Span {
+    const SECOND: i64 = 1_000_000_000;
+    let poll = poll.clamp(POLL_MIN, POLL_MAX);
+    Span::from_nanos(if poll < 0 { SECOND >> -poll } else { SECOND << poll })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn polling(min: i8, max: i8) -> (Polling, Random) {
+        let mut polling = Polling::new(PollRange { min, max }, true);
+        polling.start(MonoTime::ZERO);
+        (polling, Random::new([3; 32]))
+    }
+
+    #[test]
+    fn a_burst_comes_first_and_the_interval_stays_near_its_nominal_length() {
+        let (mut polling, mut random) = polling(6, 10);
+        let mut at = MonoTime::ZERO;
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            polling.sent(at, &mut random);
+            let next = polling.due().unwrap();
+            pauses.push(next - at);
+            at = next;
+        }
+        assert!(
+            pauses[..3].iter().all(|p| (*p - Span::from_secs(2)).abs() < Span::from_millis(50))
+        );
+        assert!(
+            pauses[3..].iter().all(|p| (*p - Span::from_secs(64)).abs() < Span::from_millis(300))
+        );
+        assert!(polling.is_unreachable());
+    }
+
+    #[test]
+    fn the_interval_follows_the_weight_of_measurements_within_its_limits() {
+        let (mut polling, mut random) = polling(-4, 17);
+        polling.burst_left = 0;
+        polling.sent(MonoTime::ZERO, &mut random);
+        for _ in 0..10_000 {
+            polling.weigh(0.0);
+        }
+        assert_eq!(polling.interval(), Span::from_secs(131_072));
+        for _ in 0..10_000 {
+            polling.weigh(1.0);
+        }
+        assert_eq!(polling.interval(), Span::from_micros(62_500));
+        assert_eq!(interval(i8::MAX), Span::from_secs(131_072));
+    }
+
+    #[test]
+    fn a_server_that_asks_for_less_gets_less() {
+        let (mut polling, _) = polling(6, 6);
+        polling.slow_down(MonoTime::ZERO);
+        assert_eq!(polling.poll(), 7);
+        assert_eq!(polling.due(), Some(MonoTime::ZERO + Span::from_secs(128)));
+        for _ in 0..100 {
+            polling.slow_down(MonoTime::ZERO);
+        }
+        assert_eq!(polling.poll(), POLL_MAX);
+    }
+}

@@ -1,0 +1,223 @@
+//! What the engine tells: the clock state with its bound, and the report.
+
+use core::net::{IpAddr, SocketAddr};
+use timeball_timebase::{
+    Bound, ClockState, Frequency, Interval, Leap, MonoTime, Now, Span, SyncState,
+};
+
+use super::interval::Ageing;
+use super::report::{Report, Selection, SourceReport};
+use super::source::Source;
+use super::{Action, Engine, OBSERVE_CHANGE, OBSERVE_INTERVAL, REFRESH_INTERVAL};
+use super::{clamp_into, system_less_raw};
+use crate::association::STRATUM_UNSYNCHRONIZED;
+use crate::estimator::Estimate;
+
+/// Updates before the estimate is relied on.
+const ACQUIRED_UPDATES: u64 = 3;
+/// Updates before the oscillator counts as known.
+const LEARNED_UPDATES: u64 = 12;
+/// A bound beyond this promises nothing that anybody could use (RFC 5905 MAXDISP).
+const BOUND_MAX: Span = Span::from_secs(16);
+/// Drift that is always allowed for, once the oscillator is known, and before (RFC 5905 PHI).
+const GROWTH_LEARNED: f64 = 1e-6;
+const GROWTH_UNKNOWN: f64 = 15e-6;
+/// Before anything was measured: what a bad oscillator does.
+const GROWTH_UNMEASURED: Frequency = Frequency::from_ppm(500);
+/// How many standard deviations of what was learned a promise covers.
+const SIGMAS: f64 = 5.0;
+/// Error of measuring a system clock's rate that somebody else sets.
+const FOREIGN_RATE_ERROR: Frequency = Frequency::from_ppb(500);
+
+impl Engine {
+    /// Everything a person or a metric may ask.
+    pub fn report(&self, now: Now) -> Report {
+        let estimate = self.estimator.estimate_at(now.raw);
+        Report {
+            clock: self.published,
+            offset_error: estimate.and_then(|e| Span::from_seconds_f64(e.offset_sd)),
+            frequency_error: estimate.and_then(|e| Frequency::from_ratio_f64(e.frequency_sd)),
+            sources: self.sources.iter().map(|source| self.source_report(now, source)).collect(),
+            counters: self.counters,
+            kernel: self.discipline.as_ref().map(|servo| servo.kernel),
+            adjust_error: self.discipline.as_ref().and_then(|servo| servo.error),
+        }
+    }
+
+    /// Publishes the clock state as of now.
+    pub(super) fn publish(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.published = self.state_at(now);
+        actions.push(Action::Publish);
+        self.tell_kernel(now, actions);
+    }
+
+    /// Publishes anew what has changed by itself, and tells the kernel what it must know.
+    pub(super) fn refresh(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let age = now.raw - self.published.as_of;
+        let mut changed = self.published.bound.is_some() && age >= REFRESH_INTERVAL;
+        if self.verdict_changed(now) {
+            changed = true;
+        } else if self.discipline.is_none() && age >= OBSERVE_INTERVAL {
+            let state = self.state_at(now);
+            let told = self.published.reading(now).estimate;
+            changed |= (state.reading(now).estimate - told).abs() >= OBSERVE_CHANGE
+                || state.state != self.published.state;
+        }
+        if changed {
+            self.publish(now, actions);
+        } else {
+            self.tell_kernel(now, actions);
+        }
+    }
+
+    /// How promises age now: by what is known of the oscillator, and what is not.
+    pub(super) fn ageing(&self, at: MonoTime) -> Ageing {
+        let Some(estimate) = self.estimator.estimate_at(at) else {
+            let drift = self.config.drift.map_or(Frequency::ZERO, |drift| -drift);
+            return Ageing { drift, growth: GROWTH_UNMEASURED };
+        };
+        Ageing {
+            drift: Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default(),
+            growth: self.growth(&estimate),
+        }
+    }
+
+    /// The last vote's interval now, while it may still be used.
+    pub(super) fn hull_at(&self, at: MonoTime) -> Option<Interval> {
+        let hull = self.hull?.aged(at, self.ageing(at));
+        (hull.half_width() <= BOUND_MAX).then_some(hull)
+    }
+
+    fn growth(&self, estimate: &Estimate) -> Frequency {
+        let learned = self.counters.updates >= LEARNED_UPDATES;
+        let floor = if learned { GROWTH_LEARNED } else { GROWTH_UNKNOWN };
+        let wander = (estimate.wander * REFRESH_INTERVAL.as_seconds_f64()).sqrt();
+        let growth = floor + SIGMAS * (estimate.frequency_sd + wander);
+        Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED)
+    }
+
+    fn state_at(&self, now: Now) -> ClockState {
+        let estimate = self.estimator.estimate_at(now.raw);
+        let (Some(hull), Some(estimate)) = (self.hull_at(now.raw), estimate) else {
+            return ClockState {
+                as_of: now.raw,
+                system: now.system,
+                frequency: estimate.map_or(Frequency::ZERO, oscillator_frequency),
+                stratum: STRATUM_UNSYNCHRONIZED,
+                ..ClockState::default()
+            };
+        };
+        let truth = clamp_into(estimate.offset, hull);
+        let half_width = (truth - hull.earliest).max(hull.latest - truth).max(Span::NANOSECOND);
+        let foreign = if self.discipline.is_some() { Frequency::ZERO } else { FOREIGN_RATE_ERROR };
+        let bound = Bound { as_of: now.raw, half_width, growth: self.growth(&estimate) + foreign };
+        let chief = self.verdict.chief.and_then(|chief| self.sources.get(chief));
+        let told = chief.and_then(|chief| chief.told);
+        // Beyond the bound the delay would only make the sum larger than the promise.
+        let root_delay = told.map_or(self.published.root_delay, |t| t.root_delay + t.delay);
+        let root_delay = root_delay.min(half_width * 2);
+        let drift = Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default();
+        ClockState {
+            state: self.sync_state(),
+            as_of: now.raw,
+            system: now.system,
+            offset: Some(truth - system_less_raw(now)),
+            drift: drift - self.system_clock.rate(),
+            bound: Some(bound),
+            frequency: -drift,
+            leap: self.leap(),
+            stratum: told.map_or(self.published.stratum, |told| told.stratum.saturating_add(1)),
+            reference_id: chief
+                .and_then(|chief| chief.address)
+                .map_or(self.published.reference_id, reference_id),
+            reference_time: chief
+                .and_then(|chief| chief.last_sample)
+                .map_or(self.published.reference_time, |sample| sample.server_time),
+            root_delay,
+            root_dispersion: half_width - root_delay / 2,
+        }
+    }
+
+    fn sync_state(&self) -> SyncState {
+        let acquired = self.counters.updates >= ACQUIRED_UPDATES;
+        match (self.verdict.hull, acquired) {
+            (Some(_), true) => SyncState::Synchronized,
+            (Some(_), false) => SyncState::Acquiring,
+            (None, true) => SyncState::Holdover,
+            (None, false) => SyncState::Acquiring,
+        }
+    }
+
+    fn verdict_changed(&self, now: Now) -> bool {
+        let promised = self.published.bound.is_some();
+        let known = self.hull_at(now.raw).is_some() && self.counters.updates > 0;
+        promised != known || (promised && self.published.state != self.sync_state())
+    }
+
+    /// The leap second that a majority of the sources in use announces.
+    fn leap(&self) -> Leap {
+        let used = self
+            .sources
+            .iter()
+            .filter(|source| matches!(source.selection, Selection::Chief | Selection::Combined));
+        let leaps: Vec<Leap> = used.filter_map(|source| source.told).map(|t| t.leap).collect();
+        let by_majority =
+            |leap: &Leap| leaps.iter().filter(|l| *l == leap).count() * 2 > leaps.len();
+        [Leap::Insert, Leap::Delete].into_iter().find(by_majority).unwrap_or(Leap::None)
+    }
+
+    fn tell_kernel(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let offset_sd = self
+            .estimator
+            .estimate_at(now.raw)
+            .and_then(|estimate| Span::from_seconds_f64(estimate.offset_sd));
+        let state = self.published;
+        if let Some(discipline) = &mut self.discipline {
+            actions.extend(discipline.tell_kernel(now, &state, offset_sd));
+        }
+    }
+
+    fn source_report(&self, now: Now, source: &Source) -> SourceReport {
+        let told = source.told;
+        let distance =
+            source.promise.map(|promise| promise.aged(now.raw, self.ageing(now.raw)).half_width());
+        SourceReport {
+            id: source.id,
+            host: source.config.host.clone(),
+            address: source.address,
+            selection: source.selection,
+            stratum: told.map_or(0, |told| told.stratum),
+            reference_id: told.map_or([0; 4], |told| told.reference_id),
+            leap: told.map_or(Leap::None, |told| told.leap),
+            reach: source.polling.reach(),
+            poll: source.polling.poll(),
+            last_sample: source.last_sample,
+            jitter: source.jitter,
+            root_distance: distance,
+            sent: source.sent,
+            received: source.received,
+            rejected: source.rejected,
+            last_rejection: source.last_rejection,
+            resolve_error: source.resolve_error,
+            send_error: source.send_error,
+        }
+    }
+}
+
+fn oscillator_frequency(estimate: Estimate) -> Frequency {
+    Frequency::from_ratio_f64(-estimate.frequency).unwrap_or_default()
+}
+
+/// An upstream server's name in the reference identifier (RFC 5905 section 7.3): its IPv4 address; of an
+/// IPv6 address a hash, which only has to differ between servers.
+fn reference_id(address: SocketAddr) -> [u8; 4] {
+    match address.ip().to_canonical() {
+        IpAddr::V4(v4) => v4.octets(),
+        IpAddr::V6(v6) => {
+            const FNV_BASIS: u32 = 0x811c_9dc5;
+            const FNV_PRIME: u32 = 0x0100_0193;
+            let hash = |hash: u32, octet: u8| (hash ^ u32::from(octet)).wrapping_mul(FNV_PRIME);
+            v6.octets().into_iter().fold(FNV_BASIS, hash).to_be_bytes()
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! One configured source: its address, its polls, what it said and what that promises.
+
+use core::net::{IpAddr, SocketAddr};
+use timeball_timebase::{Leap, MonoTime, Now, NtpTime, Span};
+
+use super::config::{Due, SourceConfig};
+use super::interval::{Ageing, TimedInterval};
+use super::io::{Action, ResolveError, SendError, SourceId, TransmitToken};
+use super::polling::Polling;
+use super::report::{SampleReport, Selection};
+use super::selection::Voter;
+use crate::association::{DELAY_MAX, Request, Response, ResponseError};
+use crate::era::era_pivot;
+use crate::random::Random;
+use crate::sample::{Exchange, Sample};
+
+/// Addresses of one name that are looked at.
+const ADDRESSES_MAX: usize = 16;
+/// Samples kept for the moment when a majority tells that the source is true.
+const BACKLOG_MAX: usize = 8;
+const RESOLVE_PAUSE_MIN: Span = Span::from_secs(4);
+const RESOLVE_PAUSE_MAX: Span = Span::from_secs(1_024);
+/// How long the first answer of the resolver is waited for before others may form a majority.
+const FINDABLE: Span = Span::from_secs(15);
+/// How long a server that refused us for good is left alone before its name is asked for again.
+const DENIED_PAUSE: Span = Span::from_minutes(60);
+
+/// One source.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) id: SourceId,
+    pub(super) config: SourceConfig,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) polling: Polling,
+    pub(super) promise: Option<TimedInterval>,
+    /// Samples that the estimator has not seen yet, oldest first.
+    pub(super) backlog: Vec<Sample>,
+    pub(super) selection: Selection,
+    pub(super) told: Option<Told>,
+    pub(super) last_sample: Option<SampleReport>,
+    pub(super) jitter: Span,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    pub(super) rejected: u64,
+    pub(super) last_rejection: Option<ResponseError>,
+    pub(super) resolve_error: Option<ResolveError>,
+    pub(super) send_error: Option<SendError>,
+    candidates: Vec<SocketAddr>,
+    denied: Vec<SocketAddr>,
+    /// Whether its last answer said that it is synchronized and made sense.
+    fit: bool,
+    /// Whether another source has the same address, so that this one is no second witness.
+    duplicate: bool,
+    outstanding: Option<Outstanding>,
+    serial: u64,
+    resolve_due: Due,
+    resolve_pause: Span,
+    /// Until when a source without an address is waited for.
+    findable_until: MonoTime,
+}
+
+/// What a server said of itself in its last valid answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Told {
+    pub(super) stratum: u8,
+    pub(super) reference_id: [u8; 4],
+    pub(super) leap: Leap,
+    pub(super) root_delay: Span,
+    pub(super) root_dispersion: Span,
+    pub(super) delay: Span,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outstanding {
+    request: Request,
+    serial: u64,
+    /// When the engine asked for it to be sent: at or before it really left.
+    asked_at: MonoTime,
+    sent_at: Option<MonoTime>,
+}
+
+impl Source {
+    /// A source that has not been looked for yet.
+    pub(super) fn new(id: SourceId, config: SourceConfig) -> Self {
+        let polling = Polling::new(config.poll, config.options.iburst);
+        Self {
+            id,
+            config,
+            address: None,
+            polling,
+            promise: None,
+            backlog: Vec::new(),
+            selection: Selection::Unreachable,
+            told: None,
+            last_sample: None,
+            jitter: Span::ZERO,
+            sent: 0,
+            received: 0,
+            rejected: 0,
+            last_rejection: None,
+            resolve_error: None,
+            send_error: None,
+            candidates: Vec::new(),
+            denied: Vec::new(),
+            fit: false,
+            duplicate: false,
+            outstanding: None,
+            serial: 0,
+            resolve_due: None,
+            resolve_pause: RESOLVE_PAUSE_MIN,
+            findable_until: MonoTime::ZERO,
+        }
+    }
+
+    /// Asks for the address, or takes the literal one. `delay` keeps sources apart at the start.
+    pub(super) fn start(&mut self, now: Now, delay: Span, taken: &[SocketAddr]) -> Vec<Action> {
+        self.polling.start(now.raw + delay);
+        self.findable_until = now.raw + FINDABLE;
+        match self.config.host.parse::<IpAddr>() {
+            Ok(ip) => {
+                let literal = SocketAddr::new(ip, self.config.port);
+                let _ = self.resolved(now, Ok(vec![literal]), taken);
+                Vec::new()
+            }
+            Err(_) => self.resolve(now),
+        }
+    }
+
+    /// When the source has something to do next.
+    pub(super) fn due(&self) -> Due {
+        let answer = self.outstanding.map(|o| o.asked_at + DELAY_MAX);
+        let poll = self.address.and_then(|_| self.polling.due());
+        [answer, poll, self.resolve_due].into_iter().flatten().min()
+    }
+
+    /// Does what is due; `taken` are the other sources' addresses.
+    pub(super) fn wake(
+        &mut self,
+        now: Now,
+        taken: &[SocketAddr],
+        random: &mut Random,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.outstanding.is_some_and(|o| now.raw >= o.asked_at + DELAY_MAX) {
+            self.outstanding = None;
+            actions.push(Action::Close { source: self.id });
+        }
+        if self.resolve_due.is_some_and(|due| now.raw >= due) {
+            actions.extend(self.resolve(now));
+        }
+        if let Some(to) = self.address
+            && self.polling.due().is_some_and(|due| now.raw >= due)
+        {
+            if self.polling.is_unreachable() {
+                self.become_unreachable();
+                actions.extend(self.resolve_unless_literal(now, taken));
+            }
+            let to = self.address.unwrap_or(to);
+            actions.push(self.poll(now, to, random));
+        }
+        actions
+    }
+
+    /// Takes the resolver's answer. Returns whether the address changed.
+    pub(super) fn resolved(
+        &mut self,
+        now: Now,
+        result: Result<Vec<SocketAddr>, ResolveError>,
+        taken: &[SocketAddr],
+    ) -> bool {
+        let result = result.and_then(|addresses| match addresses.is_empty() {
+            true => Err(ResolveError::NotFound),
+            false => Ok(addresses),
+        });
+        match result {
+            Ok(mut addresses) => {
+                addresses.truncate(ADDRESSES_MAX);
+                self.candidates = addresses;
+                self.resolve_error = None;
+                self.resolve_due = None;
+                self.resolve_pause = RESOLVE_PAUSE_MIN;
+                self.choose_address(now, taken)
+            }
+            Err(error) => {
+                self.resolve_error = Some(error);
+                self.resolve_due = Some(now.raw + self.resolve_pause);
+                self.resolve_pause = (self.resolve_pause * 2).min(RESOLVE_PAUSE_MAX);
+                false
+            }
+        }
+    }
+
+    /// Notes when a request left.
+    pub(super) fn transmitted(&mut self, token: &TransmitToken, sent_at: Option<MonoTime>) {
+        if let Some(outstanding) = self.outstanding.as_mut()
+            && outstanding.serial == token.serial
+        {
+            outstanding.sent_at = sent_at.map(|at| at.max(outstanding.asked_at));
+            self.send_error = None;
+        }
+    }
+
+    /// Notes that a request could not be sent.
+    pub(super) fn send_failed(&mut self, token: &TransmitToken, error: SendError) {
+        if self.outstanding.is_some_and(|o| o.serial == token.serial) {
+            self.outstanding = None;
+            self.send_error = Some(error);
+        }
+    }
+
+    /// Judges a datagram that arrived at `received_at` on the raw clock, and measures by it.
+    pub(super) fn accept(
+        &mut self,
+        now: Now,
+        octets: &[u8],
+        from: SocketAddr,
+        received_at: MonoTime,
+        precision: Span,
+    ) -> Result<Sample, ResponseError> {
+        let outstanding = self.outstanding.ok_or(ResponseError::NoRequest)?;
+        let response = outstanding.request.match_response(octets, from)?;
+        // From here on it is the one answer to the request; a repeat finds nothing outstanding.
+        self.outstanding = None;
+        self.polling.answered();
+        if let Some(code) = response.kiss() {
+            self.obey(now, code);
+        }
+        let sample = response.check_fitness().and_then(|()| {
+            let (server_received, server_sent) = response.server_times(era_pivot(now.system));
+            let sent = outstanding.sent_at.unwrap_or(outstanding.asked_at);
+            let exchange = Exchange { sent, server_received, server_sent, received: received_at };
+            Sample::new(&exchange, &response, precision)
+        });
+        self.fit = sample.is_ok();
+        self.received += u64::from(self.fit);
+        let sample = sample?;
+        self.remember(now, &response, &sample);
+        Ok(sample)
+    }
+
+    /// Counts a datagram that was not taken.
+    pub(super) fn reject(&mut self, error: ResponseError) {
+        self.rejected += 1;
+        self.last_rejection = Some(error);
+    }
+
+    /// Whether a request is still waiting for its answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
+    /// What the source has to say in a vote at `at`.
+    pub(super) fn voter(&self, at: MonoTime, ageing: Ageing) -> Voter {
+        if self.duplicate {
+            return Voter::Out(Selection::Duplicate);
+        }
+        let may_be_found = self.resolve_error.is_none() && at < self.findable_until;
+        if self.polling.is_untried(self.address.is_some() || may_be_found) {
+            return if self.config.options.noselect {
+                Voter::Out(Selection::NotSelectable)
+            } else {
+                Voter::Pending
+            };
+        }
+        match self.promise {
+            _ if self.polling.reach() == 0 => Voter::Out(Selection::Unreachable),
+            _ if !self.fit => Voter::Out(Selection::Unfit),
+            None => Voter::Out(Selection::Unfit),
+            Some(_) if self.config.options.noselect => Voter::Out(Selection::NotSelectable),
+            Some(promise) => Voter::Fit {
+                interval: promise.aged(at, ageing),
+                prefer: self.config.options.prefer,
+            },
+        }
+    }
+
+    /// Keeps a sample for the estimator.
+    pub(super) fn keep(&mut self, sample: Sample) {
+        if self.backlog.len() == BACKLOG_MAX {
+            self.backlog.remove(0);
+        }
+        self.backlog.push(sample);
+    }
+
+    fn poll(&mut self, now: Now, to: SocketAddr, random: &mut Random) -> Action {
+        self.polling.sent(now.raw, random);
+        self.serial += 1;
+        self.sent += 1;
+        // Never zero, which would mean "unknown".
+        let nonce = NtpTime::from_bits(random.bits() | 1);
+        let request = Request { to, nonce, version: 4 };
+        self.outstanding =
+            Some(Outstanding { request, serial: self.serial, asked_at: now.raw, sent_at: None });
+        let token = TransmitToken { source: self.id, serial: self.serial };
+        Action::Send { source: self.id, to, octets: request.encode(), token }
+    }
+
+    fn resolve(&mut self, now: Now) -> Vec<Action> {
+        if self.config.host.parse::<IpAddr>().is_ok() {
+            self.resolve_due = None;
+            return Vec::new();
+        }
+        // Should no answer ever come, it is asked for again.
+        self.resolve_due = Some(now.raw + RESOLVE_PAUSE_MAX);
+        let (host, port) = (self.config.host.clone(), self.config.port);
+        vec![Action::Resolve { source: self.id, host, port }]
+    }
+
+    fn resolve_unless_literal(&mut self, now: Now, taken: &[SocketAddr]) -> Vec<Action> {
+        // Another address of the same name first; then the name may have moved.
+        self.choose_other(now, taken);
+        if self.resolve_due.is_some() { Vec::new() } else { self.resolve(now) }
+    }
+
+    fn choose_other(&mut self, now: Now, taken: &[SocketAddr]) {
+        if let Some(current) = self.address
+            && let Some(at) = self.candidates.iter().position(|a| *a == current)
+        {
+            self.candidates.rotate_left(at + 1);
+            self.address = None;
+            self.choose_address(now, taken);
+        }
+    }
+
+    fn choose_address(&mut self, now: Now, taken: &[SocketAddr]) -> bool {
+        let allowed = |address: &&SocketAddr| !self.denied.contains(address);
+        if let Some(current) = self.address
+            && self.candidates.contains(&current)
+            && !self.denied.contains(&current)
+            && !self.polling.is_unreachable()
+        {
+            return false;
+        }
+        let free = self.candidates.iter().filter(allowed).find(|a| !taken.contains(a));
+        let chosen = free.or_else(|| self.candidates.iter().find(allowed)).copied();
+        self.duplicate = chosen.is_some_and(|address| taken.contains(&address));
+        let changed = chosen != self.address;
+        self.address = chosen;
+        if changed {
+            self.outstanding = None;
+            self.promise = None;
+            self.backlog.clear();
+            self.told = None;
+            self.fit = false;
+            self.polling.restart(now.raw);
+        }
+        if chosen.is_none() && self.resolve_due.is_none() {
+            self.resolve_due = Some(now.raw + DENIED_PAUSE);
+        }
+        changed
+    }
+
+    fn become_unreachable(&mut self) {
+        self.fit = false;
+        self.backlog.clear();
+    }
+
+    /// Does what a kiss of death asks for (RFC 5905 section 7.4).
+    fn obey(&mut self, now: Now, code: [u8; 4]) {
+        match &code {
+            b"RATE" => self.polling.slow_down(now.raw),
+            b"DENY" | b"RSTR" => {
+                if let Some(address) = self.address.take()
+                    && self.denied.len() < ADDRESSES_MAX
+                {
+                    self.denied.push(address);
+                }
+                self.promise = None;
+                self.choose_address(now, &[]);
+            }
+            _ => {}
+        }
+    }
+
+    fn remember(&mut self, now: Now, response: &Response, sample: &Sample) {
+        let header = &response.header;
+        self.told = Some(Told {
+            stratum: header.stratum,
+            reference_id: header.reference_id,
+            leap: header.leap.announced().unwrap_or_default(),
+            root_delay: sample.root_delay,
+            root_dispersion: sample.root_dispersion,
+            delay: sample.delay,
+        });
+        let system_less_raw =
+            Span::from_nanos(now.system.as_unix_nanos().saturating_sub(now.raw.as_nanos()));
+        self.last_sample = Some(SampleReport {
+            at: sample.at,
+            offset: sample.offset - system_less_raw,
+            delay: sample.delay,
+            error_margin: sample.error_margin(),
+            server_time: sample.server_sent,
+        });
+    }
+}

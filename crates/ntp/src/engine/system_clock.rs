@@ -1,0 +1,151 @@
+//! The system clock as seen from the raw one: how stamps convert, and who else sets it.
+
+use timeball_timebase::{Frequency, MonoTime, Now, Span, Timestamp};
+
+/// Jumps below this are not told from slow readings.
+const JUMP_MIN: Span = Span::from_millis(1);
+/// How far the rate may be from the one we wrote before somebody else must have set the clock.
+const RATE_DOUBT_OWN: Frequency = Frequency::from_ppm(1_000);
+/// How fast another daemon may slew the clock that we only observe (kernel tick and frequency).
+const RATE_DOUBT_FOREIGN: Frequency = Frequency::from_ppm(110_000);
+/// The shortest time over which a rate is measured.
+const BASELINE_MIN: Span = Span::from_secs(1);
+/// Stamps older than this belong to no exchange of ours.
+const STAMP_AGE_MAX: Span = Span::from_secs(8);
+/// A stamp may be this far ahead of the reading after it: two CPUs' clocks may differ a little.
+const STAMP_AHEAD_MAX: Span = Span::from_micros(100);
+
+/// Follows pairs of readings of both clocks.
+#[derive(Clone, Debug)]
+pub(super) struct SystemClock {
+    last: Now,
+    /// Where the measurement of the rate begins.
+    base: Now,
+    rate: Frequency,
+    /// Rate that we wrote, where we are the one who writes.
+    own_rate: Option<Frequency>,
+    /// Stamps from before this moment were made by a clock that was set since.
+    set_at: MonoTime,
+}
+
+impl SystemClock {
+    /// Begins at a pair of readings; `own_rate` is the rate written by us, `None` if we only observe.
+    pub(super) fn new(now: Now, own_rate: Option<Frequency>) -> Self {
+        Self {
+            last: now,
+            base: now,
+            rate: own_rate.unwrap_or_default(),
+            own_rate,
+            set_at: MonoTime::from_nanos(i64::MIN),
+        }
+    }
+
+    /// How much faster the system clock runs than the raw one.
+    pub(super) fn rate(&self) -> Frequency {
+        self.rate
+    }
+
+    /// Takes a pair of readings. Returns how far the system clock was set in between by somebody
+    /// else, positive when forward.
+    pub(super) fn observe(&mut self, now: Now) -> Option<Span> {
+        let elapsed = (now.raw - self.last.raw).max(Span::ZERO);
+        let moved = now.system - self.last.system;
+        let jump = moved - elapsed - self.rate.over(elapsed);
+        let doubt = match self.own_rate {
+            Some(_) => RATE_DOUBT_OWN,
+            None => RATE_DOUBT_FOREIGN,
+        };
+        self.last = now;
+        if jump.abs() > JUMP_MIN + doubt.over(elapsed) {
+            self.base = now;
+            self.set_at = now.raw;
+            return Some(jump);
+        }
+        if self.own_rate.is_none() {
+            self.measure_rate(now);
+        }
+        None
+    }
+
+    /// Notes that we wrote this rate.
+    pub(super) fn rate_written(&mut self, now: Now, rate: Frequency) {
+        self.own_rate = Some(rate);
+        self.rate = rate;
+        self.base = now;
+    }
+
+    /// Notes that we stepped the clock between the last pair of readings and this one.
+    pub(super) fn stepped(&mut self, now: Now) {
+        self.last = now;
+        self.base = now;
+        self.set_at = now.raw;
+    }
+
+    /// The raw clock's reading at the moment of a stamp of the system clock, taken shortly before
+    /// `now`; `None` where the clock was set in between or the stamp is no recent one.
+    pub(super) fn raw_of(&self, now: Now, stamp: Timestamp) -> Option<MonoTime> {
+        let age = now.system - stamp;
+        if age > STAMP_AGE_MAX || age < -STAMP_AHEAD_MAX {
+            return None;
+        }
+        let raw = now.raw - (age - self.rate.over(age));
+        (raw >= self.set_at).then_some(raw)
+    }
+
+    fn measure_rate(&mut self, now: Now) {
+        let elapsed = now.raw - self.base.raw;
+        if elapsed < BASELINE_MIN {
+            return;
+        }
+        let gained = (now.system - self.base.system) - elapsed;
+        let ratio = gained.as_seconds_f64() / elapsed.as_seconds_f64();
+        self.rate = Frequency::from_ratio_f64(ratio).unwrap_or_default();
+        self.base = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(raw_ms: i64, system_ms: i64) -> Now {
+        Now {
+            raw: MonoTime::ZERO + Span::from_millis(raw_ms),
+            system: Timestamp::from_unix(1_795_000_000, 0) + Span::from_millis(system_ms),
+        }
+    }
+
+    #[test]
+    fn a_foreign_step_is_noticed_and_stamps_from_before_it_are_refused() {
+        let mut clock = SystemClock::new(now(0, 0), Some(Frequency::ZERO));
+        assert_eq!(clock.observe(now(1_000, 1_000)), None);
+        assert_eq!(clock.observe(now(2_000, 7_000)), Some(Span::from_secs(5)));
+        assert_eq!(clock.raw_of(now(2_010, 7_010), now(0, 6_990).system), None);
+        let raw = clock.raw_of(now(2_010, 7_010), now(0, 7_005).system);
+        assert_eq!(raw, Some(now(2_005, 0).raw));
+    }
+
+    #[test]
+    fn our_own_step_is_none() {
+        let mut clock = SystemClock::new(now(0, 0), Some(Frequency::ZERO));
+        clock.stepped(now(10, 5_010));
+        assert_eq!(clock.observe(now(1_000, 6_000)), None);
+    }
+
+    #[test]
+    fn a_slewed_clock_is_followed() {
+        let mut clock = SystemClock::new(now(0, 0), None);
+        assert_eq!(clock.observe(now(10_000, 10_800)), None);
+        assert_eq!(clock.rate(), Frequency::from_ppm(80_000));
+        let raw = clock.raw_of(now(10_000, 10_800), now(0, 9_720).system).unwrap();
+        assert!((raw - now(9_000, 0).raw).abs() < Span::from_millis(10));
+    }
+
+    #[test]
+    fn stamps_of_another_time_are_refused() {
+        let clock = SystemClock::new(now(0, 0), None);
+        for stamp_ms in [-9_000, 1, 1_000_000] {
+            assert_eq!(clock.raw_of(now(0, 0), now(0, stamp_ms).system), None);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A bank of Kalman filters that differ only in how fast they let the frequency wander.
+//!
+//! State of each: phase (true time less raw clock, seconds, from an anchor), frequency, and one
+//! constant bias per source (what its path's asymmetry and its own error add to every measurement).
+//! Differences of biases are observed, their common part is not, so it stays in the uncertainty.
+
+use core::array;
+
+/// Power spectral densities of the frequency's random walk, 1/s: ten decades in half-decade steps.
+pub(super) const MEMBERS: usize = 17;
+const WANDER_EXPONENT_MIN: f64 = -21.5;
+
+/// How much of a member's likelihood is remembered from one measurement to the next.
+const FADING: f64 = 0.98;
+/// An innovation's square counts at most this many variances, so that one outlier decides nothing.
+const LIKELIHOOD_CAP: f64 = 25.0;
+/// Position of phase and frequency in the state; biases follow.
+const PHASE: usize = 0;
+const FREQUENCY: usize = 1;
+const BIASES: usize = 2;
+
+/// What the filters agree on, at the time they were advanced to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BankEstimate {
+    /// Seconds from the anchor.
+    pub(super) phase: f64,
+    /// Seconds per second.
+    pub(super) frequency: f64,
+    /// Variance of the phase, s².
+    pub(super) phase_variance: f64,
+    /// Covariance of both, s.
+    pub(super) covariance: f64,
+    /// Variance of the frequency.
+    pub(super) frequency_variance: f64,
+    /// Power spectral density of the frequency's random walk, 1/s.
+    pub(super) wander: f64,
+}
+
+/// The filters, all at the same time.
+#[derive(Clone, Debug)]
+pub(super) struct Bank {
+    dimension: usize,
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    wander: f64,
+    state: Vec<f64>,
+    /// Row by row, symmetric.
+    covariance: Vec<f64>,
+    score: f64,
+}
+
+impl Bank {
+    /// Filters for `sources` sources that know the frequency to a standard deviation and nothing else.
+    pub(super) fn new(sources: usize, frequency: f64, frequency_sd: f64) -> Self {
+        let dimension = BIASES + sources;
+        let members = (0..MEMBERS).map(|i| {
+            let mut state = vec![0.0; dimension];
+            let mut covariance = vec![0.0; dimension * dimension];
+            state[FREQUENCY] = frequency;
+            covariance[FREQUENCY * dimension + FREQUENCY] = frequency_sd * frequency_sd;
+            let wander = 10_f64.powf(WANDER_EXPONENT_MIN + 0.5 * i as f64);
+            Member { wander, state, covariance, score: 0.0 }
+        });
+        Self { dimension, members: members.collect() }
+    }
+
+    /// Sets the phase to be learned anew: `phase` with this variance, whatever was known.
+    pub(super) fn set_phase(&mut self, phase: f64, variance: f64) {
+        let n = self.dimension;
+        for member in &mut self.members {
+            member.state[PHASE] = phase;
+            for i in 0..n {
+                member.covariance[PHASE * n + i] = 0.0;
+                member.covariance[i * n + PHASE] = 0.0;
+            }
+            member.covariance[PHASE * n + PHASE] = variance;
+        }
+    }
+
+    /// Forgets a source's bias: zero with this variance.
+    pub(super) fn set_bias(&mut self, source: usize, variance: f64) {
+        let (n, at) = (self.dimension, BIASES + source);
+        for member in &mut self.members {
+            member.state[at] = 0.0;
+            for i in 0..n {
+                member.covariance[at * n + i] = 0.0;
+                member.covariance[i * n + at] = 0.0;
+            }
+            member.covariance[at * n + at] = variance;
+        }
+    }
+
+    /// Moves the phase of all filters.
+    pub(super) fn shift(&mut self, seconds: f64) {
+        for member in &mut self.members {
+            member.state[PHASE] += seconds;
+        }
+    }
+
+    /// Moves all filters `dt` seconds on; `bias_walk` is how fast biases may change, s²/s.
+    pub(super) fn advance(&mut self, dt: f64, bias_walk: &[f64]) {
+        let n = self.dimension;
+        for member in &mut self.members {
+            member.state[PHASE] += dt * member.state[FREQUENCY];
+            let p = &mut member.covariance;
+            for i in 0..n {
+                p[PHASE * n + i] += dt * p[FREQUENCY * n + i];
+            }
+            for i in 0..n {
+                p[i * n + PHASE] += dt * p[i * n + FREQUENCY];
+            }
+            let q = member.wander;
+            p[PHASE * n + PHASE] += q * dt * dt * dt / 3.0;
+            p[PHASE * n + FREQUENCY] += q * dt * dt / 2.0;
+            p[FREQUENCY * n + PHASE] += q * dt * dt / 2.0;
+            p[FREQUENCY * n + FREQUENCY] += q * dt;
+            for (i, walk) in bias_walk.iter().enumerate() {
+                let at = BIASES + i;
+                p[at * n + at] += walk * dt;
+            }
+        }
+    }
+
+    /// What a measurement by `source` is expected to be, and the variance of that, by the likeliest.
+    pub(super) fn predict(&self, source: usize) -> (f64, f64) {
+        let likeliest = self.likeliest();
+        (likeliest.expected(source), likeliest.expected_variance(self.dimension, source))
+    }
+
+    /// Makes phase and frequency more uncertain by these variances.
+    pub(super) fn widen(&mut self, phase_variance: f64, frequency_variance: f64) {
+        let n = self.dimension;
+        for member in &mut self.members {
+            member.covariance[PHASE * n + PHASE] += phase_variance;
+            member.covariance[FREQUENCY * n + FREQUENCY] += frequency_variance;
+        }
+    }
+
+    /// Makes a source's bias more uncertain by this variance.
+    pub(super) fn widen_bias(&mut self, source: usize, variance: f64) {
+        let (n, at) = (self.dimension, BIASES + source);
+        for member in &mut self.members {
+            member.covariance[at * n + at] += variance;
+        }
+    }
+
+    /// Takes a measurement of phase plus the source's bias, with its variance.
+    pub(super) fn update(&mut self, source: usize, measured: f64, variance: f64) {
+        let n = self.dimension;
+        let at = BIASES + source;
+        for member in &mut self.members {
+            let innovation = measured - member.expected(source);
+            let total = member.expected_variance(n, source) + variance;
+            let distance = (innovation * innovation / total).min(LIKELIHOOD_CAP);
+            member.score = member.score * FADING - 0.5 * (total.ln() + distance);
+            let p = &mut member.covariance;
+            let column: Vec<f64> = (0..n).map(|i| p[i * n + PHASE] + p[i * n + at]).collect();
+            for i in 0..n {
+                let gain = column[i] / total;
+                member.state[i] += gain * innovation;
+                for j in 0..n {
+                    p[i * n + j] -= gain * column[j];
+                }
+            }
+            // Rounding must not make a variance negative.
+            for i in 0..n {
+                p[i * n + i] = p[i * n + i].max(0.0);
+            }
+        }
+    }
+
+    /// The filters' mean, weighted by their likelihood, with the spread between them.
+    pub(super) fn estimate(&self) -> BankEstimate {
+        let n = self.dimension;
+        let weights = self.weights();
+        let mean = |value: &dyn Fn(&Member) -> f64| -> f64 {
+            self.members.iter().zip(weights).map(|(member, weight)| weight * value(member)).sum()
+        };
+        let phase = mean(&|m| m.state[PHASE]);
+        let frequency = mean(&|m| m.state[FREQUENCY]);
+        let spread = |i: usize, j: usize, centre: [f64; 2]| {
+            mean(&|m| m.covariance[i * n + j] + (m.state[i] - centre[i]) * (m.state[j] - centre[j]))
+        };
+        let centre = [phase, frequency];
+        BankEstimate {
+            phase,
+            frequency,
+            phase_variance: spread(PHASE, PHASE, centre),
+            covariance: spread(PHASE, FREQUENCY, centre),
+            frequency_variance: spread(FREQUENCY, FREQUENCY, centre),
+            wander: mean(&|m| m.wander),
+        }
+    }
+
+    fn weights(&self) -> [f64; MEMBERS] {
+        let best = self.likeliest().score;
+        let weights: [f64; MEMBERS] =
+            array::from_fn(|i| self.members.get(i).map_or(0.0, |m| (m.score - best).exp()));
+        let sum: f64 = weights.iter().sum();
+        weights.map(|weight| weight / sum)
+    }
+
+    fn likeliest(&self) -> &Member {
+        self.members
+            .iter()
+            .max_by(|a, b| a.score.total_cmp(&b.score))
+            .expect("a bank is made with members")
+    }
+}
+
+impl Member {
+    fn expected(&self, source: usize) -> f64 {
+        self.state[PHASE] + self.state[BIASES + source]
+    }
+
+    fn expected_variance(&self, n: usize, source: usize) -> f64 {
+        let at = BIASES + source;
+        let p = &self.covariance;
+        (p[PHASE * n + PHASE] + 2.0 * p[PHASE * n + at] + p[at * n + at]).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phase_and_frequency_of_a_steady_clock_are_found() {
+        let mut bank = Bank::new(1, 0.0, 1e-4);
+        bank.set_phase(0.0, 1.0);
+        for step in 1..200 {
+            bank.advance(64.0, &[0.0]);
+            bank.update(0, 0.5 + 12e-6 * 64.0 * f64::from(step), 1e-10);
+        }
+        let estimate = bank.estimate();
+        assert!((estimate.frequency - 12e-6).abs() < 1e-9, "{estimate:?}");
+        assert!((estimate.phase - 0.5 - 12e-6 * 64.0 * 199.0).abs() < 1e-7, "{estimate:?}");
+    }
+
+    #[test]
+    fn a_constant_difference_between_sources_goes_into_their_biases() {
+        let mut bank = Bank::new(2, 0.0, 1e-4);
+        bank.set_phase(0.0, 1.0);
+        bank.set_bias(0, 1e-6);
+        bank.set_bias(1, 1e-6);
+        for step in 0..400 {
+            bank.advance(16.0, &[0.0, 0.0]);
+            let bias = if step % 2 == 0 { 1e-3 } else { -1e-3 };
+            bank.update(step % 2, bias, 1e-10);
+        }
+        let estimate = bank.estimate();
+        assert!(estimate.phase.abs() < 1e-4, "{estimate:?}");
+        assert!(estimate.frequency.abs() < 1e-8, "{estimate:?}");
+        assert!((bank.predict(0).0 - 1e-3).abs() < 1e-5);
+        assert!((bank.predict(1).0 + 1e-3).abs() < 1e-5);
+    }
+}
