@@ -16,7 +16,7 @@ pub(crate) fn check(octets: &[u8]) {
 }
 
 fn as_request(octets: &[u8]) {
-    let mut server = Server::new(ServerConfig::default());
+    let mut server = Server::new(ServerConfig { clients_max: 8, ..ServerConfig::default() });
     let now = now();
     for state in [ClockState::default(), synchronized(now)] {
         let Some(response) = server.handle(now, &state, octets, address(), now.system) else {

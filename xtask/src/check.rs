@@ -31,6 +31,15 @@ pub(crate) fn add_steps(project: &Project, steps: &mut Steps) {
         let mut cargo = project.cargo();
         steps::stream(cargo.args(options).args(["--", "-D", "warnings"]), tally)
     });
+    for feature in ["agent", "scheduler"] {
+        steps.step(&format!("features: the binary with `{feature}` alone is whole"), |tally| {
+            let mut cargo = project.cargo();
+            cargo.args(["clippy", "--package", "timeball", "--no-default-features"]);
+            cargo.args(["--features", feature, "--", "-D", "warnings"]);
+            steps::stream(&mut cargo, tally)
+        });
+    }
+    steps.step("features: a node agent carries nothing of the scheduler", |_| lean_agent(project));
     steps.step("documentation: rustdoc has no complaint", |tally| {
         let mut cargo = project.cargo();
         cargo.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
@@ -48,6 +57,19 @@ pub(crate) fn add_steps(project: &Project, steps: &mut Steps) {
         deny.current_dir(&project.root).args(["--workspace", "--all-features", "--locked"]);
         steps::stream(deny.args(["check", "bans", "licenses", "sources"]), tally)
     });
+}
+
+/// Looks through what the binary is built of where only the agent is wanted.
+fn lean_agent(project: &Project) -> Result<()> {
+    const NOT_FOR_AGENTS: [&str; 4] = ["timeball-scheduler", "timeball-schedule", "redb", "kube"];
+    let mut cargo = project.cargo();
+    cargo.args(["tree", "--package", "timeball", "--no-default-features", "--features", "agent"]);
+    let tree = steps::output(cargo.args(["--edges", "normal", "--prefix", "none"]))?;
+    let has = |name: &&str| tree.lines().any(|line| line.split(' ').next() == Some(name));
+    match NOT_FOR_AGENTS.into_iter().find(has) {
+        Some(name) => bail!("`{name}` is in the tree of `--features agent`"),
+        None => Ok(()),
+    }
 }
 
 /// The cargo-deny under target/tools, built there when it is missing: a minute or two, once.
