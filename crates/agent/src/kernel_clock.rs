@@ -48,17 +48,22 @@ pub(crate) fn precision() -> Span {
 /// The only thing that writes the clock. It is made in discipline mode, and nowhere else.
 #[derive(Debug)]
 pub(crate) struct KernelClockWriter {
-    /// Only [`KernelClockWriter::acquire`] makes one.
-    _made_by_acquire: (),
+    /// Nobody else makes one by accident.
+    _deliberate: (),
 }
 
 impl KernelClockWriter {
+    /// Makes the writer, which touches nothing yet.
+    pub(crate) fn for_discipline() -> Self {
+        Self { _deliberate: () }
+    }
+
     /// Takes the clock over: ends what an earlier owner left under way (a slew of `adjtime`, a phase
     /// adjustment of the kernel's loop, a leap second) and keeps the frequency as it is.
     ///
     /// # Errors
     /// Where the process may not set the clock.
-    pub(crate) fn acquire() -> Result<(Self, KernelClock), AdjustError> {
+    pub(crate) fn take_over(&self) -> Result<KernelClock, AdjustError> {
         let mut phase = sys::empty_timex();
         // The kernel forgets a phase adjustment only by being given another with its loop on.
         phase.modes = libc::ADJ_STATUS | libc::ADJ_OFFSET;
@@ -70,8 +75,7 @@ impl KernelClockWriter {
         let mut status = sys::empty_timex();
         status.modes = libc::ADJ_STATUS;
         status.status = libc::STA_UNSYNC;
-        let clock = adjust(&mut status)?;
-        Ok((Self { _made_by_acquire: () }, clock))
+        adjust(&mut status)
     }
 
     /// Makes the system clock run `frequency` faster than the raw one, ±10 %; returns what was set,

@@ -2,6 +2,8 @@
 //! serves the time and what is known of it.
 #![deny(missing_docs)]
 
+mod address;
+mod config;
 mod control;
 mod kernel_clock;
 mod sys;

@@ -40,46 +40,56 @@ impl Buffer {
 
 /// A socket for one request: connected, so that the kernel hands over only what the server's address
 /// sent, with a port of the kernel's choice (RFC 9109).
-pub(crate) struct RequestSocket(OwnedFd);
+pub(crate) struct RequestSocket {
+    socket: OwnedFd,
+    /// Whether a transmit stamp is still to come. The error queue is read only then: the simulator
+    /// would hand out an ordinary datagram instead.
+    awaits_stamp: bool,
+}
 
 impl RequestSocket {
     /// Makes a socket that talks with `to`.
     pub(crate) fn connect(to: &SocketAddr) -> Result<Self, SendError> {
         let socket = sys::udp_socket(to).map_err(|e| SendError::NoSocket { errno: errno(&e) })?;
-        enable_stamps(&socket, true);
+        let awaits_stamp = enable_stamps(&socket, true);
         sys::connect(socket.as_fd(), to).map_err(|e| SendError::NotSent { errno: errno(&e) })?;
-        Ok(Self(socket))
+        Ok(Self { socket, awaits_stamp })
     }
 
     /// Sends the request.
     pub(crate) fn send(&self, octets: &[u8]) -> Result<(), SendError> {
-        sys::send(self.0.as_fd(), octets, None, &[])
+        sys::send(self.socket.as_fd(), octets, None, &[])
             .map_err(|error| SendError::NotSent { errno: errno(&error) })
     }
 
-    /// The kernel's stamp of the request's departure, once it is there.
-    pub(crate) fn transmit_stamp(&self, buffer: &mut Buffer) -> Option<Timestamp> {
+    /// The kernel's stamp of the request's departure, once, when it is there.
+    pub(crate) fn transmit_stamp(&mut self, buffer: &mut Buffer) -> Option<Timestamp> {
+        if !self.awaits_stamp {
+            return None;
+        }
         let Buffer { octets, control } = buffer;
-        let message =
-            sys::receive(self.0.as_fd(), &mut octets[..], control, libc::MSG_ERRQUEUE).ok()?;
-        control::parse(&control.0[..message.control_length]).stamp
+        let fd = self.socket.as_fd();
+        let message = sys::receive(fd, &mut octets[..], control, libc::MSG_ERRQUEUE).ok()?;
+        let stamp = control::parse(&control.0[..message.control_length]).stamp;
+        self.awaits_stamp = stamp.is_none();
+        stamp
     }
 
     /// Takes one datagram, if one is there.
     pub(crate) fn receive<'a>(&self, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
-        receive(&self.0, buffer)
+        receive(&self.socket, buffer)
     }
 
     /// Takes the pending error, such as that nobody listens there; without this, `poll` reports it
     /// for ever.
     pub(crate) fn take_error(&self) -> Option<i32> {
-        sys::take_error(self.0.as_fd()).ok().filter(|&errno| errno != 0)
+        sys::take_error(self.socket.as_fd()).ok().filter(|&errno| errno != 0)
     }
 
     /// What to poll for.
     pub(crate) fn interest(&self) -> libc::pollfd {
         // The error queue shows as POLLERR, always reported; the simulator knows it as POLLPRI.
-        sys::interest(self.0.as_raw_fd(), libc::POLLIN | libc::POLLPRI)
+        sys::interest(self.socket.as_raw_fd(), libc::POLLIN | libc::POLLPRI)
     }
 }
 
@@ -139,8 +149,9 @@ pub(crate) fn keep_stamping() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Asks for the best stamps that there are; where there are none, readings must do.
-fn enable_stamps(socket: &OwnedFd, transmit: bool) {
+/// Asks for the best stamps that there are; where there are none, readings must do. Returns whether
+/// departures are stamped.
+fn enable_stamps(socket: &OwnedFd, transmit: bool) -> bool {
     let received = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
     let sent = libc::SOF_TIMESTAMPING_TX_SOFTWARE
         | libc::SOF_TIMESTAMPING_OPT_ID
@@ -149,11 +160,12 @@ fn enable_stamps(socket: &OwnedFd, transmit: bool) {
     let set = |name, value| sys::set_option(fd, libc::SOL_SOCKET, name, value).is_ok();
     let both = (received | sent).cast_signed();
     if transmit && set(libc::SO_TIMESTAMPING, both) {
-        return;
+        return true;
     }
     if !set(libc::SO_TIMESTAMPING, received.cast_signed()) && !set(libc::SO_TIMESTAMPNS, 1) {
         tracing::debug!("the kernel stamps no datagrams; readings of the clock are used");
     }
+    false
 }
 
 fn receive<'a>(socket: &OwnedFd, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
@@ -196,7 +208,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let server = ServerSocket::bind(&address.parse().unwrap()).unwrap();
             let to = server.address().unwrap();
-            let client = RequestSocket::connect(&to).unwrap();
+            let mut client = RequestSocket::connect(&to).unwrap();
             let mut buffer = Buffer::new();
             let before = read_clocks().system;
             client.send(&[1; 48]).unwrap();

@@ -1,0 +1,462 @@
+//! The agent's settings: a TOML file, checked once, after which no setting can be wrong.
+//!
+//! ```toml
+//! [clock]
+//! mode = "observe"                            # or "discipline": keep the system clock right
+//! step = { threshold_s = 1.0, updates = 3 }   # larger offsets are stepped, in the first 3 updates
+//! min_sources = 1                             # how many must agree
+//!
+//! [[source]]
+//! address = "time.example.org"                # host, host:port or [v6]:port
+//! poll = { min = 6, max = 10 }                # log2 of seconds
+//! iburst = true                               # begin with a few quick requests
+//! prefer = false
+//! noselect = false                            # measure only
+//!
+//! [server]
+//! listen = ["127.0.0.1:11123", "[::1]:11123"] # where clients are answered
+//!
+//! [admin]
+//! listen = "127.0.0.1:9133"                   # status, metrics, health
+//!
+//! [state]
+//! directory = "/var/lib/timeball"             # what survives a restart
+//! ```
+
+mod document;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use timeball_ntp::engine::{ClockMode, PollRange, SourceConfig, SourceOptions, StepPolicy};
+use timeball_timebase::Span;
+use toml::de::DeTable;
+
+use crate::address::{AddressError, HostPort};
+use document::{Document, Table, Value, nearest};
+
+/// Sources of one agent.
+pub const SOURCES_MAX: usize = 64;
+/// Addresses that one server listens on.
+pub const LISTEN_MAX: usize = 16;
+
+/// The agent's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentConfig {
+    /// Whether the clock is written.
+    pub mode: ClockMode,
+    /// When the clock may be stepped.
+    pub step: StepPolicy,
+    /// Sources that must agree before the clock counts as synchronized (1+).
+    pub min_sources: usize,
+    /// The sources, no two the same.
+    pub sources: Vec<SourceConfig>,
+    /// Where clients are answered; nowhere where empty.
+    pub server_listen: Vec<SocketAddr>,
+    /// Where status, metrics and health are served.
+    pub admin_listen: Option<SocketAddr>,
+    /// What survives a restart; nothing where `None`.
+    pub state_directory: Option<PathBuf>,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            mode: ClockMode::Observe,
+            step: StepPolicy::default(),
+            min_sources: 1,
+            sources: Vec::new(),
+            server_listen: Vec::new(),
+            admin_listen: None,
+            state_directory: None,
+        }
+    }
+}
+
+/// What is wrong in a configuration file, and where.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{file}:{line}:{column}: {}{problem}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
+pub struct ConfigError {
+    /// The file, as named by the caller.
+    pub file: String,
+    /// The line (1+).
+    pub line: usize,
+    /// The column in characters (1+).
+    pub column: usize,
+    /// The field, as `source[0].poll.min`; empty where the file is no TOML.
+    pub field: String,
+    /// What is wrong, and the fix.
+    pub problem: Problem,
+}
+
+/// What can be wrong with a setting.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum Problem {
+    /// Not TOML.
+    #[error("{message}")]
+    Syntax {
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that means nothing there.
+    #[error("unknown key `{key}`; {}", suggestion(*nearest, known))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The key that was most likely meant.
+        nearest: Option<&'static str>,
+        /// All keys that mean something there.
+        known: &'static [&'static str],
+    },
+    /// A word that means nothing there.
+    #[error("`{value}` means nothing here; {}", suggestion(*nearest, known))]
+    UnknownWord {
+        /// The word.
+        value: String,
+        /// The word that was most likely meant.
+        nearest: Option<&'static str>,
+        /// All words that mean something there.
+        known: &'static [&'static str],
+    },
+    /// A value of another type.
+    #[error("`{value}` is of type {found}, but {expected} is needed")]
+    WrongType {
+        /// The value as written.
+        value: String,
+        /// Its type.
+        found: &'static str,
+        /// What is needed.
+        expected: &'static str,
+    },
+    /// A number outside its range.
+    #[error("{value} is out of range; write a number from {min} to {max}")]
+    OutOfRange {
+        /// The number as written.
+        value: String,
+        /// The least.
+        min: String,
+        /// The greatest.
+        max: String,
+    },
+    /// A shortest interval above the longest.
+    #[error("min = {min} is above max = {max}; write the smaller one as min")]
+    PollOrder {
+        /// The shortest, log2 s.
+        min: i64,
+        /// The longest, log2 s.
+        max: i64,
+    },
+    /// Not the name of a server.
+    #[error("`{value}`: {error}")]
+    Address {
+        /// As written.
+        value: String,
+        /// What is wrong with it.
+        error: AddressError,
+    },
+    /// Not an address to listen on.
+    #[error(
+        "`{value}` is not an address to listen on; write it as `127.0.0.1:{port}` or `[::1]:{port}`"
+    )]
+    Listen {
+        /// As written.
+        value: String,
+        /// The usual port, for the example.
+        port: u16,
+    },
+    /// The same twice.
+    #[error(
+        "`{value}` is given twice; a source that counts twice could outvote others, so remove one"
+    )]
+    Twice {
+        /// What is given twice.
+        value: String,
+    },
+    /// Too many entries.
+    #[error("{count} entries, but at most {max} are supported; remove some")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A key that must be there.
+    #[error("`{key}` is missing; add for example `{example}`")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// How it might be written.
+        example: &'static str,
+    },
+    /// More sources must agree than there are.
+    #[error(
+        "{min_sources} sources must agree, but only {sources} can be selected; add sources or lower it"
+    )]
+    TooFewSources {
+        /// How many must agree.
+        min_sources: usize,
+        /// How many there are that are not `noselect`.
+        sources: usize,
+    },
+    /// A directory that depends on where the process was started.
+    #[error("`{value}` is not absolute; write the whole path, beginning with `/`")]
+    NotAbsolute {
+        /// As written.
+        value: String,
+    },
+}
+
+impl AgentConfig {
+    /// Reads the settings from the text of a file; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place and the fix.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
+        let document = Document { file, text };
+        let root = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            document.error(at, "", Problem::Syntax { message: error.message().to_owned() })
+        })?;
+        const KNOWN: &[&str] = &["clock", "source", "server", "admin", "state"];
+        let root = Table::new(document, String::new(), 0, root.get_ref(), KNOWN)?;
+        let mut config = Self::default();
+        if let Some(sources) = root.value("source") {
+            config.sources = read_sources(&sources)?;
+        }
+        if let Some(clock) = root.value("clock") {
+            read_clock(&clock, &mut config)?;
+        }
+        if let Some(server) = root.value("server") {
+            let server = server.table(&["listen"])?;
+            let listen = server.required("listen", "listen = [\"127.0.0.1:11123\"]")?;
+            for value in listen.array(LISTEN_MAX)? {
+                config.server_listen.push(read_listen(&value, 11_123)?);
+            }
+        }
+        if let Some(admin) = root.value("admin") {
+            let admin = admin.table(&["listen"])?;
+            let listen = admin.required("listen", "listen = \"127.0.0.1:9133\"")?;
+            config.admin_listen = Some(read_listen(&listen, 9_133)?);
+        }
+        if let Some(state) = root.value("state") {
+            let state = state.table(&["directory"])?;
+            let value = state.required("directory", "directory = \"/var/lib/timeball\"")?;
+            let path = PathBuf::from(value.string()?);
+            if !path.is_absolute() {
+                let value_text = value.source().to_owned();
+                return Err(value.error(Problem::NotAbsolute { value: value_text }));
+            }
+            config.state_directory = Some(path);
+        }
+        Ok(config)
+    }
+}
+
+fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigError> {
+    let clock = value.table(&["mode", "step", "min_sources"])?;
+    if let Some(mode) = clock.value("mode") {
+        const KNOWN: &[&str] = &["observe", "discipline"];
+        config.mode = match mode.string()? {
+            "observe" => ClockMode::Observe,
+            "discipline" => ClockMode::Discipline,
+            other => {
+                let value = other.to_owned();
+                let nearest = nearest(other, KNOWN);
+                return Err(mode.error(Problem::UnknownWord { value, nearest, known: KNOWN }));
+            }
+        };
+    }
+    if let Some(step) = clock.value("step") {
+        let step = step.table(&["threshold_s", "updates"])?;
+        if let Some(threshold) = step.value("threshold_s") {
+            config.step.threshold = threshold.seconds(Span::from_secs(1_000_000_000))?;
+        }
+        if let Some(updates) = step.value("updates") {
+            let updates = updates.integer(0..=i64::from(u32::MAX))?;
+            config.step.updates = u32::try_from(updates).expect("the range was checked");
+        }
+    }
+    if let Some(value) = clock.value("min_sources") {
+        let most = i64::try_from(SOURCES_MAX).expect("64 fits");
+        let min_sources = value.integer(1..=most)?;
+        config.min_sources = usize::try_from(min_sources).expect("the range was checked");
+        let sources = config.sources.iter().filter(|source| !source.options.noselect).count();
+        if config.min_sources > sources {
+            let min_sources = config.min_sources;
+            return Err(value.error(Problem::TooFewSources { min_sources, sources }));
+        }
+    }
+    Ok(())
+}
+
+fn read_sources(value: &Value<'_>) -> Result<Vec<SourceConfig>, ConfigError> {
+    let mut sources: Vec<SourceConfig> = Vec::new();
+    for item in value.array(SOURCES_MAX)? {
+        let table = item.table(&["address", "poll", "iburst", "prefer", "noselect"])?;
+        let address = table.required("address", "address = \"time.example.org\"")?;
+        let text = address.string()?;
+        let HostPort { host, port } = text
+            .parse()
+            .map_err(|error| address.error(Problem::Address { value: text.to_owned(), error }))?;
+        if sources.iter().any(|s| s.host.eq_ignore_ascii_case(&host) && s.port == port) {
+            return Err(address.error(Problem::Twice { value: text.to_owned() }));
+        }
+        let poll = table.value("poll").map_or(Ok(PollRange::default()), |poll| read_poll(&poll))?;
+        let flag = |key, default| table.value(key).map_or(Ok(default), |value| value.boolean());
+        let defaults = SourceOptions::default();
+        let options = SourceOptions {
+            iburst: flag("iburst", defaults.iburst)?,
+            prefer: flag("prefer", defaults.prefer)?,
+            noselect: flag("noselect", defaults.noselect)?,
+        };
+        sources.push(SourceConfig { host, port, poll, options });
+    }
+    Ok(sources)
+}
+
+fn read_poll(value: &Value<'_>) -> Result<PollRange, ConfigError> {
+    let table = value.table(&["min", "max"])?;
+    let exponent = |key| table.value(key).map(|value| value.integer(-4..=17)).transpose();
+    let defaults = PollRange::default();
+    let (min, max) = match (exponent("min")?, exponent("max")?) {
+        // One alone moves the other along rather than contradict it.
+        (Some(min), None) => (min, min.max(i64::from(defaults.max))),
+        (None, Some(max)) => (max.min(i64::from(defaults.min)), max),
+        (Some(min), Some(max)) => (min, max),
+        (None, None) => return Ok(defaults),
+    };
+    if min > max {
+        return Err(value.error(Problem::PollOrder { min, max }));
+    }
+    let exponent = |value: i64| i8::try_from(value).expect("the range was checked");
+    Ok(PollRange { min: exponent(min), max: exponent(max) })
+}
+
+fn read_listen(value: &Value<'_>, port: u16) -> Result<SocketAddr, ConfigError> {
+    let text = value.string()?;
+    text.parse().map_err(|_| value.error(Problem::Listen { value: text.to_owned(), port }))
+}
+
+fn suggestion(nearest: Option<&str>, known: &[&str]) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("known here: `{}`", known.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<AgentConfig, ConfigError> {
+        AgentConfig::parse(text, "timeball.toml")
+    }
+
+    #[test]
+    fn a_file_with_everything_is_read() {
+        let config = parse(
+            r#"
+            [clock]
+            mode = "discipline"
+            step = { threshold_s = 1.0, updates = 3 }
+            min_sources = 2
+            [[source]]
+            address = "192.168.123.1"
+            poll = { min = 6, max = 6 }
+            [[source]]
+            address = "[2001:db8::1]:1123"
+            iburst = false
+            prefer = true
+            [server]
+            listen = ["127.0.0.1:11123", "[::1]:11123"]
+            [admin]
+            listen = "127.0.0.1:9133"
+            [state]
+            directory = "/var/lib/timeball"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.mode, ClockMode::Discipline);
+        assert_eq!(config.step, StepPolicy { threshold: Span::from_secs(1), updates: 3 });
+        assert_eq!(config.min_sources, 2);
+        assert_eq!(config.sources[0].poll, PollRange { min: 6, max: 6 });
+        assert!(config.sources[0].options.iburst);
+        assert_eq!(
+            (config.sources[1].host.as_str(), config.sources[1].port),
+            ("2001:db8::1", 1_123)
+        );
+        assert!(config.sources[1].options.prefer && !config.sources[1].options.iburst);
+        assert_eq!(config.server_listen.len(), 2);
+        assert_eq!(config.admin_listen, Some("127.0.0.1:9133".parse().unwrap()));
+        assert_eq!(config.state_directory, Some(PathBuf::from("/var/lib/timeball")));
+        assert_eq!(parse("").unwrap(), AgentConfig::default());
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_its_place_and_the_fix() {
+        for (text, expected) in [
+            ("[clok]", "timeball.toml:1:2: clok: unknown key `clok`; did you mean `clock`?"),
+            ("[clock]\nmodee = 1", ":2:1: clock.modee: unknown key `modee`; did you mean `mode`?"),
+            (
+                "[clock]\nmode = \"observ\"",
+                ":2:8: clock.mode: `observ` means nothing here; did you mean `observe`?",
+            ),
+            ("[clock]\nmode = 3", "`3` is of type integer, but a string in quotes is needed"),
+            ("[clock]\nstep = { threshold_s = -1 }", "clock.step.threshold_s: -1 is out of range"),
+            ("[clock]\nstep = { updates = 1.5 }", "clock.step.updates: `1.5` is of type float"),
+            ("[clock]\nmin_sources = 2", "2 sources must agree, but only 0 can be selected"),
+            (
+                "[[source]]\nadress = \"x\"",
+                "source[0].adress: unknown key `adress`; did you mean `address`?",
+            ),
+            ("[[source]]\niburst = true", "source[0]: `address` is missing; add for example"),
+            ("[[source]]\naddress = \"a b\"", "`a b` is neither a host name nor an address"),
+            (
+                "[[source]]\naddress = \"a\"\npoll = { min = 20 }",
+                "source[0].poll.min: 20 is out of range; write a number from -4 to 17",
+            ),
+            (
+                "[[source]]\naddress = \"a\"\npoll = { min = 9, max = 4 }",
+                "min = 9 is above max = 4",
+            ),
+            (
+                "[[source]]\naddress = \"a\"\n[[source]]\naddress = \"A:123\"",
+                "source[1].address: `A:123` is given twice",
+            ),
+            ("source = 3", "source: `3` is of type integer, but a list is needed"),
+            (
+                "[server]\nlisten = [\"11123\"]",
+                "server.listen[0]: `11123` is not an address to listen on; write it as `127.0.0.1:11123`",
+            ),
+            ("[admin]\n", "admin: `listen` is missing"),
+            ("[state]\ndirectory = \"state\"", "is not absolute"),
+            ("[clock\n", "timeball.toml:1:"),
+            ("[telemetry]", "known here: `clock`, `source`, `server`, `admin`, `state`"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
+            assert!(error.starts_with("timeball.toml:"), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_end_of_the_polling_range_moves_the_other_along() {
+        let poll = |text: &str| {
+            let config = parse(&format!("[[source]]\naddress = \"a\"\npoll = {{ {text} }}"));
+            let PollRange { min, max } = config.unwrap().sources[0].poll;
+            (min, max)
+        };
+        assert_eq!(poll("min = 12"), (12, 12));
+        assert_eq!(poll("max = 2"), (2, 2));
+        assert_eq!(poll("min = -4"), (-4, 10));
+        assert_eq!(poll(""), (6, 10));
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_refused() {
+        let sources: String =
+            (0..=SOURCES_MAX).map(|i| format!("[[source]]\naddress = \"host{i}\"\n")).collect();
+        assert!(parse(&sources).unwrap_err().to_string().contains("65 entries, but at most 64"));
+    }
+}

@@ -1,0 +1,62 @@
+//! Where the time loop's knowledge goes: cells, trace, drift file, sign of life.
+
+use std::sync::Arc;
+
+use timeball_ntp::engine::Report;
+use timeball_runtime::ClockCell;
+use timeball_runtime::health::Heartbeat;
+use timeball_timebase::{ClockState, MonoTime, Now, Span};
+
+use crate::drift::DriftFile;
+use crate::status::StatusPublisher;
+use crate::trace::Trace;
+
+/// A status is made anew at least this often, so that its ages and bounds stay fresh.
+const STATUS_INTERVAL: Span = Span::from_secs(1);
+
+/// All who want to know.
+pub(crate) struct Outlets {
+    pub(crate) clock: Arc<ClockCell>,
+    /// `None` where nobody reads it.
+    pub(crate) status: Option<StatusPublisher>,
+    pub(crate) trace: Option<Trace>,
+    pub(crate) drift: Option<DriftFile>,
+    pub(crate) heartbeat: Heartbeat,
+    /// When the status was published last; `None` when it is out of date.
+    pub(crate) status_as_of: Option<MonoTime>,
+}
+
+impl Outlets {
+    /// Publishes a clock state at once.
+    pub(crate) fn publish(&mut self, state: ClockState) {
+        self.clock.publish(state);
+        self.status_as_of = None;
+        if let Some(trace) = &mut self.trace
+            && let Err(error) = trace.write(&state)
+        {
+            tracing::error!(%error, "the trace ends here: it could not be written");
+            self.trace = None;
+        }
+    }
+
+    /// Called at each turn of the loop: shows that it lives, and makes the status where it is due.
+    pub(crate) fn tell(&mut self, now: Now, report: impl FnOnce() -> (Report, Vec<Option<i32>>)) {
+        self.heartbeat.beat(now.raw);
+        if let Some(drift) = &mut self.drift {
+            drift.keep(&self.clock.read(), now.raw);
+        }
+        let is_due = self.status_as_of.is_none_or(|at| now.raw - at >= STATUS_INTERVAL);
+        if is_due && let Some(status) = &mut self.status {
+            let (report, refusals) = report();
+            status.publish(&report, &refusals, now);
+            self.status_as_of = Some(now.raw);
+        }
+    }
+
+    /// Writes what must be kept at the end.
+    pub(crate) fn close(&self, state: &ClockState) {
+        if let Some(drift) = &self.drift {
+            drift.close(state);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The time loop: one thread that waits in `poll`, turns events into the engine's inputs, and carries
+//! its actions out. It decides nothing.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use timeball_ntp::engine::{Action, AdjustError, Engine, Input, KernelClock, SourceId, TransmitToken};
+use timeball_runtime::read_clocks;
+use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
+
+use crate::kernel_clock::KernelClockWriter;
+use crate::outlets::Outlets;
+use crate::resolver::{Mailbox, Resolver};
+use crate::sys;
+use crate::udp::{Buffer, Datagram, RequestSocket, keep_stamping};
+
+/// The shortest wait: a wake-up that is due already must not become a busy loop.
+const WAIT_MIN_MS: i64 = 1;
+
+/// What the loop listens to beside its sockets.
+pub(crate) struct Surroundings {
+    /// Whether the loop is to end, asked at each turn.
+    pub(crate) is_stopped: Box<dyn Fn() -> bool + Send>,
+    /// How long it waits at most, for stopping, sign of life and fresh status; at least 1 ms.
+    pub(crate) wait_max: Span,
+    /// Answers of resolver threads; `None` under a simulator.
+    pub(crate) mailbox: Option<Mailbox>,
+    /// Becomes readable when somebody sets the system clock; `None` under a simulator.
+    pub(crate) clock_set: Option<OwnedFd>,
+    /// How names are looked up.
+    pub(crate) resolver: Resolver,
+}
+
+/// The loop with all it owns.
+pub(crate) struct TimeLoop {
+    engine: Engine,
+    surroundings: Surroundings,
+    outlets: Outlets,
+    /// Discipline mode only.
+    writer: Option<KernelClockWriter>,
+    links: Vec<Link>,
+    buffer: Buffer,
+    wake_at: Option<MonoTime>,
+    /// The kernel's stamps stay switched on as long as this is open.
+    _stamping: Option<OwnedFd>,
+}
+
+/// The socket of a source and what is pending on it.
+#[derive(Default)]
+struct Link {
+    socket: Option<RequestSocket>,
+    /// A request whose transmit stamp has not come, with the reading taken before it was sent.
+    unstamped: Option<(TransmitToken, Timestamp)>,
+    /// Why the network refused the last request, as an error number.
+    refusal: Option<i32>,
+}
+
+impl TimeLoop {
+    pub(crate) fn new(
+        engine: Engine,
+        sources: usize,
+        writer: Option<KernelClockWriter>,
+        surroundings: Surroundings,
+        outlets: Outlets,
+    ) -> Self {
+        Self {
+            engine,
+            surroundings,
+            outlets,
+            writer,
+            links: std::iter::repeat_with(Link::default).take(sources).collect(),
+            buffer: Buffer::new(),
+            wake_at: None,
+            _stamping: keep_stamping().ok(),
+        }
+    }
+
+    /// Runs until told to stop.
+    ///
+    /// # Errors
+    /// Where `poll` itself fails, which nothing can mend.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let actions = self.engine.start(read_clocks());
+        self.carry_out(actions);
+        while !(self.surroundings.is_stopped)() {
+            self.turn()?;
+        }
+        self.leave();
+        Ok(())
+    }
+
+    /// Waits once and handles what came.
+    fn turn(&mut self) -> io::Result<()> {
+        let (mut fds, sources) = self.interests();
+        let uninterrupted = sys::poll(&mut fds, self.timeout_ms(read_clocks().raw))?;
+        if uninterrupted {
+            let (others, sockets) = fds.split_at(fds.len() - sources.len());
+            self.handle_others(others);
+            for (fd, source) in sockets.iter().zip(sources) {
+                if fd.revents != 0 {
+                    self.handle_socket(source, fd.revents);
+                }
+            }
+        }
+        let now = read_clocks();
+        if self.wake_at.is_some_and(|at| at <= now.raw) {
+            self.wake_at = None;
+            self.feed(Input::Wake);
+        }
+        self.tell(now);
+        Ok(())
+    }
+
+    fn interests(&self) -> (Vec<libc::pollfd>, Vec<SourceId>) {
+        let mailbox = self.surroundings.mailbox.iter().map(Mailbox::fd);
+        let clock_set = self.surroundings.clock_set.iter().map(AsRawFd::as_raw_fd);
+        let mut fds: Vec<_> =
+            mailbox.chain(clock_set).map(|fd| sys::interest(fd, libc::POLLIN)).collect();
+        let mut sources = Vec::new();
+        for (id, link) in (0..).map(SourceId).zip(&self.links) {
+            if let Some(socket) = &link.socket {
+                fds.push(socket.interest());
+                sources.push(id);
+            }
+        }
+        (fds, sources)
+    }
+
+    /// How long to wait from `now`: until the engine's wake-up, rounded up so that it is not early.
+    fn timeout_ms(&self, now: MonoTime) -> i32 {
+        let until = self.wake_at.map_or(Span::MAX, |at| at - now);
+        let wait = until.min(self.surroundings.wait_max).as_nanos();
+        let ms = wait.saturating_add(999_999).div_euclid(1_000_000).max(WAIT_MIN_MS);
+        i32::try_from(ms).unwrap_or(i32::MAX)
+    }
+
+    fn handle_others(&mut self, fds: &[libc::pollfd]) {
+        for fd in fds.iter().filter(|fd| fd.revents != 0) {
+            if self.surroundings.mailbox.as_ref().is_some_and(|mailbox| mailbox.fd() == fd.fd) {
+                self.take_answers();
+            } else if let Some(timer) = &self.surroundings.clock_set {
+                // Arming it again also clears that it is readable.
+                if let Err(error) = sys::arm_clock_set_timer(timer) {
+                    tracing::warn!(%error, "settings of the clock are no longer noticed at once");
+                    self.surroundings.clock_set = None;
+                }
+                self.feed(Input::ClockJumped);
+            }
+        }
+    }
+
+    fn take_answers(&mut self) {
+        if let Some(mailbox) = &mut self.surroundings.mailbox {
+            mailbox.silence();
+        }
+        while let Some(answer) = self.surroundings.mailbox.as_ref().and_then(Mailbox::next) {
+            self.surroundings.resolver.answered(answer.source);
+            self.feed(Input::Resolved { source: answer.source, result: answer.result });
+        }
+    }
+
+    /// Handles one event of a source's socket: a transmit stamp, a refusal, one datagram.
+    fn handle_socket(&mut self, source: SourceId, events: libc::c_short) {
+        if events & (libc::POLLERR | libc::POLLPRI) != 0 {
+            self.take_stamp(source);
+            let link = &mut self.links[usize::from(source.0)];
+            if events & libc::POLLERR != 0
+                && let Some(refusal) = link.socket.as_ref().and_then(RequestSocket::take_error)
+            {
+                link.refusal = Some(refusal);
+            }
+        }
+        if events & libc::POLLIN != 0 {
+            self.take_datagram(source);
+        } else if events & (libc::POLLNVAL | libc::POLLHUP) != 0 {
+            self.links[usize::from(source.0)].socket = None;
+        }
+    }
+
+    fn take_stamp(&mut self, source: SourceId) {
+        let link = &mut self.links[usize::from(source.0)];
+        let stamp = link.socket.as_mut().and_then(|s| s.transmit_stamp(&mut self.buffer));
+        if let Some(sent_at) = stamp
+            && let Some((token, _)) = link.unstamped.take()
+        {
+            self.feed(Input::Transmitted { token, sent_at });
+        }
+    }
+
+    fn take_datagram(&mut self, source: SourceId) {
+        // The engine wants to know when the request left before it sees the answer.
+        self.take_stamp(source);
+        if let Some((token, sent_at)) = self.links[usize::from(source.0)].unstamped.take() {
+            self.feed(Input::Transmitted { token, sent_at });
+        }
+        let link = &mut self.links[usize::from(source.0)];
+        let Some(socket) = &link.socket else { return };
+        let now;
+        let actions = match socket.receive(&mut self.buffer) {
+            Ok(Some(Datagram { from, octets, stamp, .. })) => {
+                link.refusal = None;
+                now = read_clocks();
+                let received_at = stamp.unwrap_or(now.system);
+                self.engine.handle_input(now, Input::Datagram { source, from, octets, received_at })
+            }
+            Ok(None) => return,
+            Err(error) => {
+                link.refusal = error.raw_os_error();
+                return;
+            }
+        };
+        self.carry_out(actions);
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        let actions = self.engine.handle_input(read_clocks(), input);
+        self.carry_out(actions);
+    }
+
+    /// Carries actions out in order; what comes of them are inputs, whose actions come last.
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            if let Some(outcome) = self.perform(action) {
+                actions.extend(self.engine.handle_input(read_clocks(), outcome));
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Input<'static>> {
+        match action {
+            Action::Resolve { source, host, port } => {
+                let answer = self.surroundings.resolver.ask(source, &host, port)?;
+                Some(Input::Resolved { source: answer.source, result: answer.result })
+            }
+            Action::Send { source, to, octets, token } => self.send(source, &to, &octets, token),
+            Action::Close { source } => {
+                let link = &mut self.links[usize::from(source.0)];
+                link.socket = None;
+                link.unstamped = None;
+                None
+            }
+            Action::SetFrequency(frequency) => {
+                Some(self.write_clock(|writer| writer.set_frequency(frequency)))
+            }
+            Action::Step(offset) => {
+                tracing::warn!(%offset, "stepping the system clock");
+                Some(self.write_clock(|writer| writer.step(offset)))
+            }
+            Action::SetKernelStatus(status) => {
+                Some(self.write_clock(|writer| writer.set_status(status)))
+            }
+            Action::WakeAt(at) => {
+                self.wake_at = Some(at);
+                None
+            }
+            Action::Publish => {
+                self.outlets.publish(self.engine.clock_state());
+                None
+            }
+            // Nobody asks yet.
+            Action::Reply(_) => None,
+        }
+    }
+
+    fn send(
+        &mut self,
+        source: SourceId,
+        to: &SocketAddr,
+        octets: &[u8],
+        token: TransmitToken,
+    ) -> Option<Input<'static>> {
+        let link = &mut self.links[usize::from(source.0)];
+        let before = read_clocks().system;
+        let sent = RequestSocket::connect(to).and_then(|s| s.send(octets).map(|()| s));
+        match sent {
+            Ok(mut socket) => {
+                // The stamp of most drivers is there when `sendmsg` returns.
+                let stamp = socket.transmit_stamp(&mut self.buffer);
+                link.socket = Some(socket);
+                match stamp {
+                    Some(sent_at) => {
+                        link.unstamped = None;
+                        Some(Input::Transmitted { token, sent_at })
+                    }
+                    None => {
+                        link.unstamped = Some((token, before));
+                        None
+                    }
+                }
+            }
+            Err(error) => {
+                link.socket = None;
+                link.unstamped = None;
+                Some(Input::SendFailed { token, error })
+            }
+        }
+    }
+
+    fn write_clock(
+        &self,
+        write: impl FnOnce(&KernelClockWriter) -> Result<KernelClock, AdjustError>,
+    ) -> Input<'static> {
+        // In observe mode there is no writer, so that even a mistaken engine could not write.
+        let refused = Err(AdjustError::NotPermitted);
+        Input::AdjustOutcome(self.writer.as_ref().map_or(refused, write))
+    }
+
+    fn tell(&mut self, now: Now) {
+        let engine = &self.engine;
+        let refusals = self.links.iter().map(|link| link.refusal);
+        self.outlets.tell(now, || (engine.report(now), refusals.collect()));
+    }
+
+    /// Leaves the clock at the rate that is right by itself, rather than in mid-slew.
+    fn leave(self) {
+        let state = self.engine.clock_state();
+        if let Some(writer) = &self.writer
+            && state.state != SyncState::Unsynchronized
+            && let Err(error) = writer.set_frequency(-state.frequency)
+        {
+            tracing::warn!(%error, "the clock could not be left at its natural rate");
+        }
+        self.outlets.close(&state);
+    }
+}
