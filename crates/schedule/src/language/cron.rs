@@ -84,7 +84,20 @@ fn rules(dialect: Dialect) -> Option<Rules> {
             every: true,
             unrestricted: Field::begins_with_star,
         }),
-        _ => None,
+        // As robfig/cron v3 parses it for the CronJob controller: `*/2` restricts a day field, `*`
+        // or `?` in any place of the list does not; there is no day 7.
+        Dialect::Kubernetes => Some(Rules {
+            grammar: Grammar {
+                oversize_step: true,
+                seventh_day: false,
+                question_mark: true,
+                ..grammar
+            },
+            seconds: false,
+            every: false,
+            unrestricted: Field::has_plain_star,
+        }),
+        Dialect::Quartz | Dialect::Ocps | Dialect::Systemd => None,
     }
 }
 

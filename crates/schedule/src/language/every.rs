@@ -70,11 +70,6 @@ impl Every {
             _ => 0,
         }
     }
-
-    /// The period in microseconds.
-    pub(super) fn period_us(self) -> i64 {
-        self.period
-    }
 }
 
 impl fmt::Display for Every {

@@ -1,0 +1,160 @@
+//! Instants that passed: which are fired late, and what becomes of the others.
+//!
+//! However many there are, the work is bounded: at most the catch-up limit is looked at one by one,
+//! the rest is counted by arithmetic and recorded as a run.
+
+use super::entry::{Afterwards, Context, Entry, Stage};
+use super::{CatchUpPolicy, PlannerOptions};
+use crate::{Outcome, Reason};
+use timeball_timebase::{Span, Timestamp};
+
+/// A fire this late is only late; later, it counts as passed while nobody was there.
+const TOLERANCE: Span = Span::from_millis(50);
+
+impl Entry {
+    /// How many passed instants are fired late.
+    fn late_limit(&self, options: &PlannerOptions) -> usize {
+        match self.spec.catch_up.policy {
+            CatchUpPolicy::None => 0,
+            CatchUpPolicy::Latest => 1,
+            CatchUpPolicy::All => (self.spec.catch_up.limit as usize).min(options.limits.catch_up),
+        }
+    }
+
+    /// Whether catch-up may still fire an instant.
+    fn is_eligible(&self, at: Timestamp, release_at: Timestamp, now: Timestamp) -> bool {
+        now - at <= self.spec.catch_up.window
+            && self.not_after(release_at).is_none_or(|last| last >= now)
+    }
+
+    /// Accounts for the instants after the frontier that have passed: the latest of them are
+    /// planned late, as many as the policy says; the others are missed because of `cause`.
+    pub(super) fn catch_up(&mut self, cause: Reason, context: &mut Context<'_>) {
+        let passed = context.now - TOLERANCE;
+        let Some(first) = self.next.filter(|next| *next < passed) else { return };
+        if self.spec.suspended {
+            self.account_suspended(context);
+            return;
+        }
+        let last = self.last_before(passed);
+        let room = context.options.limits.in_flight_per_schedule.saturating_sub(self.fires.len());
+        let limit = self.late_limit(context.options).min(room);
+        let mut oldest = None;
+        let mut candidate = Some(last);
+        for _ in 0..limit {
+            let Some(at) = candidate.filter(|at| *at >= first) else { break };
+            if !self.is_eligible(at, self.release_at(at), context.now) {
+                break;
+            }
+            self.plan(at, true);
+            oldest = Some(at);
+            candidate = self.spec.schedule.previous_before(at);
+        }
+        let missed_until = match oldest {
+            Some(oldest) => self.spec.schedule.previous_before(oldest),
+            None => Some(last),
+        };
+        if let Some(until) = missed_until.filter(|until| *until >= first) {
+            self.note_missed(first, until, cause, context);
+        }
+        self.account_until(last);
+    }
+
+    /// Notes that the instants from `first` to `last` were missed: those that `All` would have
+    /// fired but for its limit because of the limit, the others because of `cause`.
+    fn note_missed(
+        &mut self,
+        first: Timestamp,
+        last: Timestamp,
+        cause: Reason,
+        context: &mut Context<'_>,
+    ) {
+        let mut from = first;
+        if self.spec.catch_up.policy == CatchUpPolicy::All {
+            let reach = self.spec.deadline.map_or(self.spec.catch_up.window, |deadline| {
+                deadline.min(self.spec.catch_up.window)
+            });
+            // The first instant that lies within both window and deadline.
+            let within = self.spec.schedule.next_after(context.now - reach - Span::NANOSECOND);
+            from = within.unwrap_or(Timestamp::MAX).max(first);
+        } else {
+            from = from.max(last + Span::NANOSECOND);
+        }
+        if let Some(until) = self.spec.schedule.previous_before(from).filter(|at| *at >= first) {
+            self.note_run(first, until.min(last), Outcome::Missed(cause), context);
+        }
+        if from <= last {
+            self.note_run(from, last, Outcome::Missed(Reason::CatchUpLimit), context);
+        }
+        self.close_run(context);
+    }
+
+    /// Notes a run of instants, of which `first` and `last` are two.
+    fn note_run(
+        &mut self,
+        first: Timestamp,
+        last: Timestamp,
+        outcome: Outcome,
+        context: &mut Context<'_>,
+    ) {
+        let count = self.spec.schedule.count_between(first, last, u64::MAX);
+        self.note(first, last, count, outcome, context);
+    }
+
+    /// Accounts for everything that passed unfired up to now, without firing any of it late.
+    pub(super) fn account_passed(&mut self, outcome: Outcome, context: &mut Context<'_>) {
+        if let Some(first) = self.next.filter(|next| *next <= context.now) {
+            let last = self.last_before(context.now + Span::NANOSECOND);
+            self.note_run(first, last, outcome, context);
+            self.close_run(context);
+            self.account_until(last);
+        }
+    }
+
+    /// Accounts for the instants that passed while the schedule is suspended.
+    pub(super) fn account_suspended(&mut self, context: &mut Context<'_>) {
+        self.account_passed(Outcome::Skipped(Reason::Suspended), context);
+    }
+
+    /// The last instant before `end`, where one after the frontier is known to be.
+    fn last_before(&self, end: Timestamp) -> Timestamp {
+        self.spec.schedule.previous_before(end).expect("an instant lies between frontier and end")
+    }
+
+    /// Chooses again among fires that passed unreleased: because the store failed (then only those
+    /// that are unclaimed), or because the clock was set forward over them.
+    pub(super) fn choose_late(
+        &mut self,
+        cause: Reason,
+        only_unclaimed: bool,
+        context: &mut Context<'_>,
+    ) {
+        let passed = context.now - TOLERANCE;
+        let candidates: Vec<Timestamp> = self
+            .fires
+            .iter()
+            .filter(|(at, fire)| {
+                let open = match fire.stage {
+                    Stage::Unclaimed => true,
+                    Stage::Claiming { then: None } | Stage::Armed { revoked: None } => {
+                        !only_unclaimed
+                    }
+                    Stage::Pending => !only_unclaimed && self.buffered != Some(**at),
+                    _ => false,
+                };
+                open && fire.release_at < passed
+            })
+            .map(|(at, _)| *at)
+            .collect();
+        let mut places = self.late_limit(context.options);
+        for at in candidates.into_iter().rev() {
+            let release_at = self.fires[&at].release_at;
+            if places > 0 && self.is_eligible(at, release_at, context.now) {
+                places -= 1;
+                self.fires.get_mut(&at).expect("it was listed above").late = true;
+            } else {
+                self.take_back(at, Afterwards::Record(Outcome::Missed(cause)), context);
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Schedules that come, change and go, and what a store remembers of them.
+
+use super::entry::{Afterwards, Context, Entry, Fire, Stage};
+use super::{Action, Resume, ScheduleSpec};
+use crate::{Outcome, Reason};
+use timeball_timebase::{Span, Timestamp};
+
+impl Entry {
+    /// Makes the entry of a schedule that this planner hears of for the first time.
+    pub(super) fn resume(
+        spec: Box<ScheduleSpec>,
+        resume: &Resume,
+        context: &mut Context<'_>,
+    ) -> Self {
+        let now = context.now;
+        let mut entry = Self::new(spec, resume.accounted_until.unwrap_or(now));
+        if resume.accounted_until.is_none() {
+            context.actions.push(Action::Account { schedule: entry.spec.uid, until: now });
+        }
+        let mut claims = resume.open_claims.clone();
+        claims.sort_unstable();
+        claims.dedup();
+        let limit = context.options.limits.in_flight_per_schedule;
+        let excess = claims.len().saturating_sub(limit);
+        for (index, at) in claims.into_iter().enumerate() {
+            match entry.fate_of_open_claim(at, resume.repeatable && index >= excess, context) {
+                Some(outcome) => entry.note(at, at, 1, outcome, context),
+                None => entry.reopen(at, now),
+            }
+        }
+        entry.close_run(context);
+        entry.catch_up(Reason::NotRunning, context);
+        entry.settle(context);
+        entry
+    }
+
+    /// How a claim ends that a dead process left open; `None` if it is to be released (again).
+    fn fate_of_open_claim(
+        &self,
+        at: Timestamp,
+        repeatable: bool,
+        context: &Context<'_>,
+    ) -> Option<Outcome> {
+        let now = context.now;
+        let release_at = self.release_at(at);
+        // A claim is made within the horizon, so one that is further ahead was made before the clock
+        // was set back: it may have been released.
+        let untouched = release_at > now && at - now <= context.options.horizon;
+        if untouched {
+            return if self.spec.suspended {
+                Some(Outcome::Skipped(Reason::Suspended))
+            } else if self.spec.schedule.contains(at) {
+                None
+            } else {
+                Some(Outcome::Skipped(Reason::Revoked))
+            };
+        }
+        let in_time = self.not_after(release_at).is_none_or(|last| last >= now);
+        let again =
+            repeatable && in_time && !self.spec.suspended && self.spec.schedule.contains(at);
+        if again { None } else { Some(Outcome::Unknown) }
+    }
+
+    /// Lets an open claim wait for its place.
+    fn reopen(&mut self, at: Timestamp, now: Timestamp) {
+        let release_at = self.release_at(at);
+        let late = release_at <= now;
+        let fire = Fire::new(release_at, Stage::Pending, late);
+        self.fires.insert(at, Fire { repeated: late, ..fire });
+        self.pending.insert((release_at, at));
+        self.account_until(at);
+    }
+
+    /// Takes over an edited schedule, or one that was removed and came back: what is ahead and no
+    /// longer wanted is revoked, what is wanted newly is planned, what passed stays as it was.
+    pub(super) fn edit(
+        &mut self,
+        spec: Box<ScheduleSpec>,
+        cause: Reason,
+        context: &mut Context<'_>,
+    ) {
+        let now = context.now;
+        if self.removed {
+            self.removed = false;
+        } else {
+            self.catch_up(cause, context);
+        }
+        self.close_run(context);
+        self.spec = spec;
+        let reason = if self.spec.suspended { Reason::Suspended } else { Reason::Revoked };
+        let unreleased: Vec<Timestamp> = self
+            .fires
+            .iter()
+            .filter(|(_, fire)| !matches!(fire.stage, Stage::Released { .. }))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in unreleased {
+            let wanted = !self.spec.suspended && (at <= now || self.spec.schedule.contains(at));
+            if !wanted {
+                self.take_back(at, Afterwards::Record(Outcome::Skipped(reason)), context);
+            } else if at > now {
+                self.take_back(at, Afterwards::Rearm, context);
+                self.retime(at);
+            }
+        }
+        self.plan_new_instants_ahead(context);
+        self.account_until(now);
+        self.close_run(context);
+        // What is not durably claimed yet is still owed, should the process die now.
+        let asked = |fire: &Fire| matches!(fire.stage, Stage::Unclaimed | Stage::Claiming { .. });
+        let owed = self.fires.iter().find(|(_, fire)| asked(fire)).map(|(at, _)| *at);
+        let until = owed.map_or(now, |at| now.min(at - Span::NANOSECOND));
+        context.actions.push(Action::Account { schedule: self.spec.uid, until });
+        self.settle(context);
+    }
+
+    /// Gives a fire that is not armed yet the release of the edited schedule.
+    fn retime(&mut self, at: Timestamp) {
+        let release_at = self.release_at(at);
+        if let Some(fire) = self.fires.get_mut(&at) {
+            if fire.stage == Stage::Pending {
+                self.pending.remove(&(fire.release_at, at));
+                self.pending.insert((release_at, at));
+            }
+            if !matches!(fire.stage, Stage::Armed { .. } | Stage::Released { .. }) {
+                fire.release_at = release_at;
+            }
+        }
+    }
+
+    /// Plans the instants up to the frontier that the expression did not name before the edit.
+    fn plan_new_instants_ahead(&mut self, context: &mut Context<'_>) {
+        let limit = context.options.limits.in_flight_per_schedule;
+        // Further back lies what passed before the clock was set back, if it was.
+        let horizon = self.frontier - context.options.horizon;
+        let mut at = context.now.max(self.released_until).max(horizon);
+        while let Some(next) = self.spec.schedule.next_after(at).filter(|at| *at <= self.frontier) {
+            at = next;
+            if self.fires.contains_key(&at) || self.settled_ahead.contains(&at) {
+                continue;
+            }
+            if self.spec.suspended {
+                self.settle_ahead(at, context);
+                self.note(at, at, 1, Outcome::Skipped(Reason::Suspended), context);
+            } else if self.fires.len() >= limit {
+                self.settle_ahead(at, context);
+                self.note(at, at, 1, Outcome::Skipped(Reason::ActiveLimit), context);
+            } else {
+                self.plan(at, false);
+            }
+        }
+    }
+
+    /// The schedule is gone: everything that is not released is taken back.
+    pub(super) fn remove(&mut self, cause: Reason, context: &mut Context<'_>) {
+        if self.spec.suspended {
+            self.account_suspended(context);
+        } else {
+            self.account_passed(Outcome::Missed(cause), context);
+        }
+        let fires: Vec<Timestamp> = self.fires.keys().copied().collect();
+        for at in fires {
+            let afterwards = Afterwards::Record(Outcome::Skipped(Reason::Revoked));
+            self.take_back(at, afterwards, context);
+        }
+        self.removed = true;
+        self.close_run(context);
+    }
+}

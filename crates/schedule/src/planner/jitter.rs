@@ -1,0 +1,54 @@
+//! Deterministic jitter: the same schedule and instant give the same delay on every replica.
+
+use crate::FireId;
+use timeball_timebase::Span;
+
+/// A delay from zero to `largest`, in whole microseconds, made of the fire's identity alone.
+pub(super) fn jitter(fire: FireId, largest: Span) -> Span {
+    let choices = largest.as_micros().max(0) as u64 + 1;
+    if choices == 1 {
+        return Span::ZERO;
+    }
+    let (high, low) = fire.schedule.0.split_at(8);
+    let word = |octets: &[u8]| {
+        u64::from_be_bytes(octets.try_into().expect("half of a uid has eight octets"))
+    };
+    let instant = fire.scheduled_at.as_unix_nanos() as u64;
+    let mixed =
+        [word(high), word(low), instant].into_iter().fold(0, |state, word| mix(state ^ word));
+    // The product's upper half is below `choices`, and even to one part in 2^64 / choices.
+    Span::from_micros(((u128::from(mixed) * u128::from(choices)) >> 64) as i64)
+}
+
+/// A permutation of 64 bits in which each bit depends on all (the finalizer of SplitMix64,
+/// Steele, Lea, Flood 2014).
+const fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ScheduleUid;
+    use timeball_timebase::Timestamp;
+
+    #[test]
+    fn jitter_is_deterministic_within_its_range_and_spread() {
+        let largest = Span::from_millis(100);
+        let mut below_half = 0;
+        for second in 0..10_000 {
+            let scheduled_at = Timestamp::from_unix(second, 0);
+            let fire = FireId { schedule: ScheduleUid([7; 16]), scheduled_at };
+            let delay = jitter(fire, largest);
+            assert_eq!(delay, jitter(fire, largest));
+            assert!(!delay.is_negative() && delay <= largest);
+            below_half += u32::from(delay < largest / 2);
+        }
+        assert!((4_800..5_200).contains(&below_half), "{below_half} of 10000");
+        let fire = FireId { schedule: ScheduleUid([7; 16]), scheduled_at: Timestamp::UNIX_EPOCH };
+        assert_eq!(jitter(fire, Span::ZERO), Span::ZERO);
+    }
+}
