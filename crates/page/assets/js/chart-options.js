@@ -6,7 +6,7 @@ import { roundUp, ticks } from "./scale.js";
 const NARROW_PX = 560;
 const MINUTE_S = 60;
 
-/** The options of uPlot for `chart` (its data, range and mode) at a width and height in pixels. */
+/** The options of uPlot for `chart` (its window, range and gaps) at a width and height in pixels. */
 export function optionsFor(chart, width, height) {
   const style = getComputedStyle(document.documentElement);
   const color = (name) => style.getPropertyValue(`--chart-${name}`).trim();
@@ -29,12 +29,13 @@ export function optionsFor(chart, width, height) {
     ],
     bands: [{ series: [2, 1], fill: color("band") }],
     axes: [
-      { ...axis, values: timeValues, space: width < NARROW_PX ? 88 : 110 },
-      { ...axis, size: 82, splits: (_u, _axis, low, high) => ticks(low, high, 5), values: spanValues },
+      { ...axis, size: 34, values: timeValues, space: width < NARROW_PX ? 88 : 110 },
+      // While nothing is known the scale would be an invention, so it stays empty.
+      { ...axis, size: 82, splits: (_u, _axis, low, high) => (chart.known() ? ticks(low, high, 5) : []), values: spanValues },
     ],
     hooks: {
       drawClear: [(u) => hatch(u, chart.gaps(), color("gap"))],
-      draw: [(u) => annotate(u, { font, text: color("text"), line: color("line"), zero: color("zero") })],
+      draw: [(u) => chart.known() && annotate(u, { font, text: color("text"), line: color("line"), zero: color("zero") })],
       setCursor: [(u) => chart.pointed(u.cursor.idx ?? null)],
     },
   };
@@ -113,6 +114,7 @@ function annotate(u, { font, text, line, zero }) {
   }
   ctx.font = scaled(font);
   ctx.fillStyle = text;
+  ctx.textAlign = "left";
   if (max > 0) {
     ctx.textBaseline = "top";
     ctx.fillText(`↑ ${t("chart.behind")}`, bbox.left + inset, bbox.top + inset * 0.6);

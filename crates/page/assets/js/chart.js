@@ -84,7 +84,7 @@ function draw() {
     plot.setData(data);
   } else if (columns.at.length > 0) {
     const { width, height } = sizeOf();
-    const chart = { window: timeWindow, range: valueRange, gaps, pointed: hover };
+    const chart = { window: timeWindow, range: valueRange, known, gaps, pointed: hover };
     plot = new uPlot(optionsFor(chart, width, height), data, byId("chart"));
   }
   byId("scrub").max = Math.max(0, columns.at.length - 1);
@@ -104,12 +104,23 @@ function timeWindow() {
 }
 
 function valueRange() {
-  const known = (column) => column.filter((value) => value !== null);
-  const values = known(columns.offset);
-  if (mode === "bound") {
-    values.push(0, ...known(columns.low), ...known(columns.high));
+  if (!known()) {
+    return [-1, 1];
   }
-  return values.length === 0 ? [-1e3, 1e3] : calmRange(Math.min(...values), Math.max(...values));
+  const values = withoutGaps(columns.offset);
+  if (mode === "bound") {
+    values.push(0, ...withoutGaps(columns.low), ...withoutGaps(columns.high));
+  }
+  return calmRange(Math.min(...values), Math.max(...values));
+}
+
+/** Whether any point of the window has an offset. */
+function known() {
+  return columns.offset.some((offset) => offset !== null);
+}
+
+function withoutGaps(column) {
+  return column.filter((value) => value !== null);
 }
 
 /** The stretches of time in which the offset was unknown. */
@@ -159,8 +170,8 @@ function readingOf(index) {
 }
 
 function summarize() {
-  const offsets = columns.offset.filter((value) => value !== null);
-  const bounds = columns.bound.filter((value) => value !== null);
+  const offsets = withoutGaps(columns.offset);
+  const bounds = withoutGaps(columns.bound);
   if (offsets.length === 0 || bounds.length === 0) {
     setText(byId("chart-summary"), t("chart.summary.none"));
     return;

@@ -53,7 +53,7 @@ export function count(number, language) {
 
 /** Time of day of an instant in `zone`, to the millisecond where it has any: `14:30:00.250`. */
 export function timeOfDay(ns, zone = "UTC") {
-  const ms = Math.floor(ns / 1e6);
+  const ms = toMs(ns);
   const text = formatter(zone, { timeStyle: "medium" }).format(ms);
   const rest = ((ms % 1000) + 1000) % 1000;
   return rest === 0 ? text : `${text}.${String(rest).padStart(3, "0")}`;
@@ -62,7 +62,12 @@ export function timeOfDay(ns, zone = "UTC") {
 /** The day of an instant in `zone`: `2026-11-21`. */
 export function day(ns, zone = "UTC") {
   // Sweden writes dates as ISO 8601 does.
-  return formatter(zone, { dateStyle: "short" }).format(Math.floor(ns / 1e6));
+  return formatter(zone, { dateStyle: "short" }).format(toMs(ns));
+}
+
+/** Whole milliseconds. Instants came as JSON numbers, exact to 256 ns only: hence first to the µs. */
+function toMs(ns) {
+  return Math.floor(Math.round(ns / 1e3) / 1e3);
 }
 
 const formatters = new Map();

@@ -93,13 +93,18 @@ function showLast(cell, { last, time_zone: zone }, nowNs) {
   const at = instantWords(last.until_ns, zone, nowNs);
   const facts = [last.count > 1 ? t("schedules.last.run", { count: number(last.count, language()), time: at }) : at];
   if (last.lateness_ns !== null) {
-    facts.push(span(last.lateness_ns, { signed: true }));
+    facts.push(latenessWords(last.lateness_ns));
   }
   facts.push(last.reason, last.message);
   if (last.clock_exceeded) {
     facts.push(t("schedules.flagged"));
   }
   setText(words, facts.filter((fact) => fact !== "").join(" · "));
+}
+
+/** `68.4 µs late`; a fire may be early by a hair where the schedule says "nearest". */
+function latenessWords(ns) {
+  return t(ns < 0 ? "schedules.early" : "schedules.late", { time: span(Math.abs(ns)) });
 }
 
 function showCounts(list, counts) {

@@ -22,6 +22,7 @@ export function showSources({ clock, sources }) {
   setText(byId("sources-aside"), t("sources.aside", { answering, count: sources.length }));
   byId("sources-empty").hidden = sources.length > 0;
   document.querySelector("table.sources").hidden = sources.length === 0;
+  byId("sources-legend").hidden = sources.length === 0;
   const axis = axisOf(clock, sources);
   const named = sources.map((source, i) => ({ source, key: `${i} ${source.name}` }));
   keyed(byId("source-rows"), named, ({ key }) => key, createRow, (row, { source }) => {
@@ -109,7 +110,8 @@ function axisOf(clock, sources) {
     ? null
     : [clock.offset_ns - clock.bound_ns, clock.offset_ns + clock.bound_ns];
   const believed = sources.filter(({ selection }) => /^(chief|combined|candidate)$/.test(selection));
-  const shown = believed.length > 0 ? believed : sources;
+  // What nobody believes must not squeeze the rest together.
+  const shown = believed.length > 0 ? believed : certain ? [] : sources;
   const ends = [0, ...(certain ?? []), ...shown.flatMap((source) => intervalOf(source) ?? [])];
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
   const margin = (high - low || 1000) * 0.06;

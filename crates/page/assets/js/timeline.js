@@ -41,7 +41,9 @@ function updateRow(row, schedule, nowNs) {
   const [name, track, words] = row.children;
   setText(name, schedule.name);
   setText(words, nextWords(schedule, nowNs));
-  const instants = schedule.next_ns.filter((at) => at >= nowNs);
+  const instants = schedule.next_ns.filter((at, i) => {
+    return at >= nowNs && (i === 0 || at - nowNs <= FAR_S * 1e9);
+  });
   const period = periodOf(schedule);
   const dense = period !== null && period / 1e9 < DENSE_S;
   const last = instants.at(-1) ?? nowNs;
