@@ -2,6 +2,7 @@
 
 use crate::packages;
 use crate::project::Project;
+use crate::source::TimeSource;
 use crate::steps::{self, Steps, Tally};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -39,7 +40,9 @@ fn drive(project: &Project, tally: &mut Tally) -> Result<()> {
     install.current_dir(&directory).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
     steps::stream(&mut install, tally)?;
 
-    let up = Up::start(project, &directory)?;
+    // Without a network nobody else would answer, and the page's figures would stand still.
+    let source = TimeSource::start()?;
+    let up = Up::start(project, &directory, &source)?;
     let mut node = Command::new("node");
     // One file at a time: each measures a page that nobody else changes.
     node.current_dir(&directory).args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
@@ -69,7 +72,7 @@ struct Up {
 }
 
 impl Up {
-    fn start(project: &Project, directory: &Path) -> Result<Self> {
+    fn start(project: &Project, directory: &Path, source: &TimeSource) -> Result<Self> {
         let state = directory.join("state");
         // The last run's schedules and history would make this run's counts start elsewhere.
         if state.exists() {
@@ -77,6 +80,7 @@ impl Up {
         }
         let mut command = Command::new(project.target.join("debug/timeball"));
         command.args(["up", "--port", "0", "--ntp-port", "0", "--state"]).arg(&state);
+        command.args(["--source", &source.address.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().context("`timeball up` cannot be started")?;
         let stdout = child.stdout.take().expect("stdout was piped");

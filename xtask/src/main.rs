@@ -7,6 +7,7 @@ mod packages;
 mod peers;
 mod project;
 mod schema;
+mod source;
 mod steps;
 mod test;
 mod tidy;
