@@ -119,7 +119,9 @@ impl Engine {
             self.look_at_system_clock(now);
         }
         match input {
-            Input::Wake | Input::ClockJumped => {}
+            // The timer is spent, even if it went off early: it is set anew.
+            Input::Wake => self.wake_at = None,
+            Input::ClockJumped => {}
             Input::Datagram { source, from, octets, received_at } => {
                 self.handle_datagram(now, source, from, octets, received_at, &mut actions);
             }

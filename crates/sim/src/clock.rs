@@ -1,0 +1,169 @@
+//! The client's oscillator and the two clocks that count it.
+
+use timeball_ntp::engine::{AdjustError, KernelClock, KernelStatus};
+use timeball_timebase::{Frequency, MonoTime, Now, Span, Timestamp};
+
+use crate::noise::Noise;
+
+/// Nanoseconds of the raw clock when the world begins: it has been running for a while.
+const RAW_START: i64 = 86_400_000_000_000;
+
+/// How an oscillator misbehaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Oscillator {
+    /// Rate error at the start, as a ratio; positive when it gains.
+    pub frequency: f64,
+    /// Standard deviation of the rate's random walk, per square root of a second.
+    pub wander: f64,
+    /// Amplitude of the rate's daily (or other) swing, and its period in seconds.
+    pub temperature: (f64, f64),
+    /// At each of these seconds the rate changes by this ratio.
+    pub frequency_steps: Vec<(f64, f64)>,
+}
+
+impl Default for Oscillator {
+    /// Gains 10 ppm and wanders by 1 ppb per square root of a second.
+    fn default() -> Self {
+        Self { frequency: 1e-5, wander: 1e-9, temperature: (0.0, 1.0), frequency_steps: Vec::new() }
+    }
+}
+
+/// Raw and system clock of the client, driven by true time.
+#[derive(Clone, Debug)]
+pub(crate) struct Clocks {
+    oscillator: Oscillator,
+    noise: Noise,
+    /// True nanoseconds since the start that the clocks stand at.
+    at: i64,
+    /// Nanoseconds counted since the start, with their fraction.
+    raw: f64,
+    system: f64,
+    epoch: Timestamp,
+    walk: f64,
+    rate: f64,
+    kernel: KernelClock,
+    written_at: i64,
+    /// Every write is refused while this is set.
+    pub(crate) refuses: bool,
+}
+
+impl Clocks {
+    /// Clocks at the start of a world; the system clock is `offset` ahead of `epoch`.
+    pub(crate) fn new(oscillator: Oscillator, noise: Noise, epoch: Timestamp, offset: Span) -> Self {
+        let mut clocks = Self {
+            oscillator,
+            noise,
+            at: 0,
+            raw: 0.0,
+            system: offset.as_nanos() as f64,
+            epoch,
+            walk: 0.0,
+            rate: 0.0,
+            kernel: KernelClock::default(),
+            written_at: 0,
+            refuses: false,
+        };
+        clocks.rate = clocks.rate_at(0.0);
+        clocks
+    }
+
+    /// Runs on to a true time; the caller stops at each full second, when the rate changes.
+    pub(crate) fn advance(&mut self, to: i64) {
+        let elapsed = (to - self.at) as f64;
+        let raw = elapsed * (1.0 + self.rate);
+        self.raw += raw;
+        self.system += raw * (1.0 + self.kernel.frequency.as_ratio_f64());
+        self.at = to;
+        if to % 1_000_000_000 == 0 {
+            self.walk += self.oscillator.wander * self.noise.normal();
+            self.rate = self.rate_at(to as f64 / 1e9);
+        }
+    }
+
+    /// Both clocks now.
+    pub(crate) fn now(&self) -> Now {
+        Now {
+            raw: MonoTime::from_nanos(RAW_START + self.raw as i64),
+            system: self.epoch + Span::from_nanos(self.system as i64),
+        }
+    }
+
+    /// True nanoseconds from now until the raw clock reads `at`, if the rate stays as it is.
+    pub(crate) fn until(&self, at: MonoTime) -> i64 {
+        let raw = (at.as_nanos().saturating_sub(RAW_START)) as f64 - self.raw;
+        (raw / (1.0 + self.rate)).ceil().max(0.0) as i64
+    }
+
+    /// The oscillator's rate error now.
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The system clock's rate error against true time now.
+    pub(crate) fn system_rate(&self) -> f64 {
+        (1.0 + self.rate) * (1.0 + self.kernel.frequency.as_ratio_f64()) - 1.0
+    }
+
+    /// What the kernel tells now: its `maxerror` grows by itself and sets the flag at 16 s.
+    pub(crate) fn kernel(&self) -> KernelClock {
+        let age = Span::from_nanos(self.at - self.written_at);
+        let max_error = self.kernel.max_error + Frequency::from_ppm(500).over(age);
+        let synchronized = self.kernel.synchronized && max_error < Span::from_secs(16);
+        KernelClock { max_error, synchronized, ..self.kernel }
+    }
+
+    /// Somebody else sets the system clock.
+    pub(crate) fn set(&mut self, by: Span) {
+        self.system += by.as_nanos() as f64;
+    }
+
+    /// The machine sleeps: the raw clock stands still, the system clock is put right at the end.
+    pub(crate) fn suspend(&mut self, nanos: i64) {
+        self.at += nanos;
+        self.system += nanos as f64;
+    }
+
+    pub(crate) fn write_frequency(
+        &mut self,
+        frequency: Frequency,
+    ) -> Result<KernelClock, AdjustError> {
+        self.permit()?;
+        // The kernel's word has steps of 2^-16 ppm and together with the tick reaches 10 %.
+        const STEP: f64 = 1e-6 / 65_536.0;
+        let ratio = frequency.as_ratio_f64().clamp(-0.1, 0.1);
+        let ratio = (ratio / STEP).round() * STEP;
+        self.kernel.frequency = Frequency::from_ratio_f64(ratio).unwrap_or_default();
+        Ok(self.kernel())
+    }
+
+    pub(crate) fn write_step(&mut self, by: Span) -> Result<KernelClock, AdjustError> {
+        self.permit()?;
+        self.set(by);
+        self.kernel.synchronized = false;
+        Ok(self.kernel())
+    }
+
+    pub(crate) fn write_status(
+        &mut self,
+        status: KernelStatus,
+    ) -> Result<KernelClock, AdjustError> {
+        self.permit()?;
+        self.kernel.synchronized = status.synchronized;
+        self.kernel.max_error = status.max_error;
+        self.kernel.estimated_error = status.estimated_error;
+        self.written_at = self.at;
+        Ok(self.kernel())
+    }
+
+    fn permit(&self) -> Result<(), AdjustError> {
+        if self.refuses { Err(AdjustError::NotPermitted) } else { Ok(()) }
+    }
+
+    fn rate_at(&self, seconds: f64) -> f64 {
+        let (amplitude, period) = self.oscillator.temperature;
+        let swing = amplitude * (core::f64::consts::TAU * seconds / period).sin();
+        let steps = self.oscillator.frequency_steps.iter();
+        let stepped: f64 = steps.filter(|(at, _)| seconds >= *at).map(|(_, by)| by).sum();
+        self.oscillator.frequency + self.walk + swing + stepped
+    }
+}

@@ -1,0 +1,154 @@
+//! A time server, written from RFC 5905 alone so that it shares no mistake with the engine.
+
+use timeball_timebase::{Span, Timestamp};
+
+use crate::network::Path;
+
+/// One server and the path to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// The path.
+    pub path: Path,
+    /// What it does.
+    pub behaviour: Behaviour,
+    /// Its honest error: it is this far ahead of the truth and says so in its root dispersion.
+    pub error: Span,
+}
+
+/// What a server does when asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Behaviour {
+    /// Tells the truth.
+    Honest,
+    /// Is this far ahead from the given second on and claims to be perfect.
+    Lies {
+        /// Positive when it is ahead.
+        by: Span,
+        /// When it begins, in seconds.
+        from_s: f64,
+    },
+    /// Is ahead by more and more, at this rate.
+    Drifts {
+        /// Ratio, positive when it gains.
+        rate: f64,
+    },
+    /// Answers with fields that are changed from what is right.
+    Broken(Broken),
+    /// Is synchronized until this second only.
+    HonestUntil {
+        /// In seconds.
+        until_s: f64,
+    },
+}
+
+/// What is broken about a broken server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Broken {
+    /// Leap indicator 3.
+    Unsynchronized,
+    /// This stratum.
+    Stratum(u8),
+    /// A kiss of death with this code.
+    Kiss([u8; 4]),
+    /// A transmit timestamp of zero.
+    ZeroTransmit,
+    /// A root dispersion of 20 s.
+    Distant,
+    /// Receive timestamp 6 s before the transmit timestamp.
+    LongTurnaround,
+    /// Receive timestamp later than the transmit timestamp.
+    NegativeTurnaround,
+    /// The answer is cut after 40 octets.
+    Truncated,
+    /// 2,000 octets.
+    Oversized,
+    /// Origin timestamp of another request.
+    ForeignOrigin,
+    /// Mode 5.
+    Broadcast,
+}
+
+/// Seconds from 1900 to 1970.
+const UNIX_FROM_1900: i64 = 2_208_988_800;
+
+impl Server {
+    /// An honest server at the end of `path`.
+    pub fn honest(path: Path) -> Self {
+        Self { path, behaviour: Behaviour::Honest, error: Span::ZERO }
+    }
+
+    /// The same with another behaviour.
+    #[must_use]
+    pub fn with(mut self, behaviour: Behaviour) -> Self {
+        self.behaviour = behaviour;
+        self
+    }
+
+    /// Answers a request that arrives at the true time `truth`, `at_s` seconds after the start.
+    pub(crate) fn answer(&self, request: &[u8], truth: Timestamp, at_s: f64) -> Option<Vec<u8>> {
+        if request.len() < 48 || request[0] & 7 != 3 {
+            return None;
+        }
+        let lie = match self.behaviour {
+            Behaviour::Lies { by, from_s } if at_s >= from_s => by,
+            Behaviour::Drifts { rate } => Span::from_nanos((rate * at_s * 1e9) as i64),
+            _ => Span::ZERO,
+        };
+        let told = truth + self.error + lie;
+        let mut octets = vec![0; 48];
+        octets[0] = 4 << 3 | 4;
+        octets[1] = 1;
+        octets[2] = 6;
+        octets[3] = (-24_i8).cast_unsigned();
+        octets[8..12].copy_from_slice(&short(self.error.abs()));
+        octets[12..16].copy_from_slice(b"SIM\0");
+        octets[16..24].copy_from_slice(&long(told));
+        octets[24..32].copy_from_slice(&request[40..48]);
+        octets[32..40].copy_from_slice(&long(told));
+        octets[40..48].copy_from_slice(&long(told));
+        match self.behaviour {
+            Behaviour::HonestUntil { until_s } if at_s >= until_s => octets[0] |= 0xc0,
+            Behaviour::Broken(broken) => broken.apply(&mut octets, told),
+            _ => {}
+        }
+        Some(octets)
+    }
+}
+
+impl Broken {
+    fn apply(self, octets: &mut Vec<u8>, told: Timestamp) {
+        match self {
+            Self::Unsynchronized => octets[0] |= 0xc0,
+            Self::Stratum(stratum) => octets[1] = stratum,
+            Self::Kiss(code) => {
+                octets[1] = 0;
+                octets[12..16].copy_from_slice(&code);
+            }
+            Self::ZeroTransmit => octets[40..48].fill(0),
+            Self::Distant => octets[8..12].copy_from_slice(&short(Span::from_secs(20))),
+            Self::LongTurnaround => {
+                octets[32..40].copy_from_slice(&long(told - Span::from_secs(6)));
+            }
+            Self::NegativeTurnaround => {
+                octets[32..40].copy_from_slice(&long(told + Span::from_secs(1)));
+            }
+            Self::Truncated => octets.truncate(40),
+            Self::Oversized => octets.resize(2_000, 0),
+            Self::ForeignOrigin => octets[24] ^= 0x55,
+            Self::Broadcast => octets[0] = 4 << 3 | 5,
+        }
+    }
+}
+
+/// The 64-bit format, the fraction cut as a real clock's is.
+fn long(at: Timestamp) -> [u8; 8] {
+    let seconds = (at.unix_seconds() + UNIX_FROM_1900) as u32;
+    let fraction = ((u64::from(at.subsec_nanos()) << 32) / 1_000_000_000) as u32;
+    (u64::from(seconds) << 32 | u64::from(fraction)).to_be_bytes()
+}
+
+/// The 32-bit format, rounded up.
+fn short(span: Span) -> [u8; 4] {
+    let units = ((span.as_nanos() as i128) << 16) as u128;
+    (units.div_ceil(1_000_000_000) as u32).to_be_bytes()
+}
