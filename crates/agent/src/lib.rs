@@ -1,10 +1,27 @@
 //! The node agent: measures this machine's clock against NTP servers, keeps it right if told to, and
 //! serves the time and what is known of it.
+//!
+//! One thread owns the engine and all its sockets ([`Agent::start`], or alone [`run_bare`]); whatever
+//! may block is elsewhere. Nothing here writes the clock unless the configuration says `discipline`.
 #![deny(missing_docs)]
 
 mod address;
+mod agent;
 mod config;
 mod control;
+mod drift;
 mod kernel_clock;
+mod metrics;
+mod notices;
+mod ntp_server;
+mod outlets;
+mod resolver;
+mod status;
 mod sys;
+mod time_loop;
+mod trace;
 mod udp;
+
+pub use address::{AddressError, HostPort, NTP_PORT};
+pub use agent::{Agent, AgentOptions, StartError, run_bare};
+pub use config::{AgentConfig, ConfigError, LISTEN_MAX, Problem, SOURCES_MAX};

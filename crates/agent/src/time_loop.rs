@@ -6,7 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use timeball_ntp::engine::{Action, AdjustError, Engine, Input, KernelClock, SourceId, TransmitToken};
+use timeball_ntp::engine::{
+    Action, AdjustError, Engine, Input, KernelClock, SourceId, TransmitToken,
+};
 use timeball_runtime::read_clocks;
 use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
 

@@ -1,0 +1,348 @@
+//! The agent as a whole: time loop, NTP server and what others read of them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use thiserror::Error;
+use timeball_ntp::engine::{ClockMode, Engine, EngineConfig, KernelClock};
+use timeball_ntp::server::ServerConfig;
+use timeball_runtime::health::{self, Heartbeat};
+use timeball_runtime::metrics::Metrics;
+use timeball_runtime::state::StateError;
+use timeball_runtime::{ClockCell, StatusCell, read_clocks, signals};
+use timeball_timebase::{Frequency, Now, Span};
+
+use crate::config::AgentConfig;
+use crate::drift::DriftFile;
+use crate::kernel_clock::{self, KernelClockWriter};
+use crate::metrics;
+use crate::ntp_server::{NtpServer, ServerTally};
+use crate::outlets::Outlets;
+use crate::resolver::{Mailbox, Post, Resolver};
+use crate::status::StatusPublisher;
+use crate::sys;
+use crate::time_loop::{Surroundings, TimeLoop};
+use crate::trace::Trace;
+use crate::udp::ServerSocket;
+
+/// How long the loop waits at most, so that status and sign of life stay fresh.
+const WAIT_MAX: Span = Span::from_secs(1);
+/// The same with nobody watching; it only has to notice a signal that came before `poll` did.
+const WAIT_MAX_BARE: Span = Span::from_secs(10);
+
+/// What the composer of an agent decides.
+#[derive(Clone, Debug, Default)]
+pub struct AgentOptions {
+    /// Version and commit, as the status is to tell.
+    pub version: String,
+    /// Where the agent's metrics are added, and what its `/metrics` shows.
+    pub metrics: Metrics,
+    /// Where each published clock state is traced; nowhere where `None`.
+    pub trace: Option<std::path::PathBuf>,
+}
+
+/// Why an agent does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The NTP server cannot have an address.
+    #[error("NTP server: cannot listen on {address}: {source}; {}", listen_hint(source))]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The trace cannot be written.
+    #[error("trace {}: {source}", path.display())]
+    Trace {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refuses a thread, a pipe, a signal handler or randomness.
+    #[error("the system refuses what the agent needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    clock: Arc<ClockCell>,
+    status: Arc<StatusCell>,
+    heartbeat: Heartbeat,
+    metrics: Metrics,
+    server: Option<(NtpServer, ServerTally)>,
+    time: TimeThread,
+}
+
+impl Agent {
+    /// Starts the time loop, and the NTP server where one is configured.
+    ///
+    /// `admin_listen` of the configuration is the caller's to serve, with [`Agent::router`].
+    ///
+    /// # Errors
+    /// Where a port, the state directory or the trace cannot be used.
+    pub fn start(config: AgentConfig, options: AgentOptions) -> Result<Self, StartError> {
+        let clock = Arc::new(ClockCell::new());
+        let status = Arc::new(StatusCell::new());
+        let heartbeat = Heartbeat::new();
+        // What can fail comes first, so that a failed start leaves nothing behind.
+        let sockets = bind(&config.server_listen)?;
+        let tally = tally(&sockets)?;
+        let prepared = Prepared::new(&config, options.trace.as_deref())?;
+
+        let publisher = StatusPublisher::new(
+            Arc::clone(&status),
+            options.version.clone(),
+            config.mode,
+            &config.sources,
+            tally.clone(),
+            prepared.now.raw,
+        );
+        let precision = prepared.precision;
+        let outlets = prepared.outlets(&clock, &heartbeat, Some(publisher));
+        let time = TimeThread::start(outlets)?;
+        let server = match tally {
+            None => None,
+            Some(tally) => {
+                let seed = sys::random_seed()?;
+                let server_config = ServerConfig { precision, seed, ..ServerConfig::default() };
+                let clock = Arc::clone(&clock);
+                let server = NtpServer::start(sockets, server_config, clock, tally.clone())?;
+                Some((server, tally))
+            }
+        };
+        let tally = server.as_ref().map(|(_, tally)| tally.clone());
+        metrics::add(&options.metrics, &options.version, &clock, &status, tally);
+        Ok(Self { clock, status, heartbeat, metrics: options.metrics, server, time })
+    }
+
+    /// The clock state as the time loop publishes it.
+    pub fn clock(&self) -> Arc<ClockCell> {
+        Arc::clone(&self.clock)
+    }
+
+    /// The status as the time loop publishes it, at least once a second.
+    pub fn status(&self) -> Arc<StatusCell> {
+        Arc::clone(&self.status)
+    }
+
+    /// Where the NTP server answers; the ports are the real ones where the kernel chose.
+    pub fn server_addresses(&self) -> &[SocketAddr] {
+        self.server.as_ref().map_or(&[], |(_, tally)| &tally.addresses)
+    }
+
+    /// The routes `/v1/status`, `/metrics`, `/healthz` and `/readyz`.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/v1/status", get(show_status).with_state(self.status()))
+            .merge(self.metrics.router())
+            .merge(health::router(self.heartbeat.clone(), self.clock()))
+    }
+
+    /// Ends both threads, writes what must be kept, and frees the ports.
+    pub fn shutdown(self) {
+        if let Some((server, _)) = self.server {
+            server.stop();
+        }
+        self.time.stop();
+    }
+}
+
+/// Runs an agent in the calling thread alone until SIGINT or SIGTERM: for simulators and debuggers.
+///
+/// No other thread, no NTP server, no admin port, no status; a trace of each published clock state
+/// goes to `trace`.
+///
+/// # Errors
+/// Where the state directory or the trace cannot be used, or waiting itself fails.
+pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartError> {
+    signals::catch()?;
+    let clock = Arc::new(ClockCell::new());
+    let prepared = Prepared::new(&config, trace)?.outlets(&clock, &Heartbeat::new(), None);
+    let surroundings = Surroundings {
+        is_stopped: Box::new(signals::raised),
+        wait_max: WAIT_MAX_BARE,
+        mailbox: None,
+        clock_set: None,
+        resolver: Resolver::Inline,
+    };
+    Ok(prepared.time_loop(surroundings).run()?)
+}
+
+async fn show_status(State(status): State<Arc<StatusCell>>) -> Json<Arc<Status>> {
+    Json(status.read())
+}
+
+/// All that a time loop needs but its surroundings and outlets.
+struct Prepared {
+    now: Now,
+    precision: Span,
+    engine: EngineConfig,
+    seed: [u8; 32],
+    writer: Option<KernelClockWriter>,
+    drift: Option<DriftFile>,
+    trace: Option<Trace>,
+}
+
+impl Prepared {
+    fn new(config: &AgentConfig, trace: Option<&Path>) -> Result<Self, StartError> {
+        let directory = config.state_directory.as_deref();
+        let (drift, learned) = directory.map(DriftFile::open).transpose()?.unzip();
+        let trace = trace
+            .map(|path| {
+                Trace::create(path)
+                    .map_err(|source| StartError::Trace { path: path.to_owned(), source })
+            })
+            .transpose()?;
+        let seed = sys::random_seed()?;
+        let (writer, kernel) = take_clock(config.mode);
+        let precision = kernel_clock::precision();
+        let engine = engine_config(config, precision, kernel, learned.flatten());
+        Ok(Self { now: read_clocks(), precision, engine, seed, writer, drift, trace })
+    }
+
+    fn outlets(
+        self,
+        clock: &Arc<ClockCell>,
+        heartbeat: &Heartbeat,
+        status: Option<StatusPublisher>,
+    ) -> PreparedLoop {
+        let outlets = Outlets {
+            clock: Arc::clone(clock),
+            status,
+            trace: self.trace,
+            drift: self.drift,
+            heartbeat: heartbeat.clone(),
+            status_as_of: None,
+        };
+        let sources = self.engine.sources.len();
+        let engine = Engine::new(self.engine, self.seed, self.now);
+        PreparedLoop { engine, sources, writer: self.writer, outlets }
+    }
+}
+
+struct PreparedLoop {
+    engine: Engine,
+    sources: usize,
+    writer: Option<KernelClockWriter>,
+    outlets: Outlets,
+}
+
+impl PreparedLoop {
+    fn time_loop(self, surroundings: Surroundings) -> TimeLoop {
+        TimeLoop::new(self.engine, self.sources, self.writer, surroundings, self.outlets)
+    }
+}
+
+/// The thread of the time loop and how to end it.
+#[derive(Debug)]
+struct TimeThread {
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+    post: Post,
+}
+
+impl TimeThread {
+    fn start(prepared: PreparedLoop) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (mailbox, post) = Mailbox::new()?;
+        let clock_set = sys::clock_set_timer()
+            .inspect_err(|error| tracing::debug!(%error, "settings of the clock are found late"))
+            .ok();
+        let is_stopped = Arc::clone(&stop);
+        let surroundings = Surroundings {
+            is_stopped: Box::new(move || is_stopped.load(Ordering::Acquire)),
+            wait_max: WAIT_MAX,
+            mailbox: Some(mailbox),
+            clock_set,
+            resolver: Resolver::Threads { post: post.clone(), waiting: BTreeSet::new() },
+        };
+        let time_loop = prepared.time_loop(surroundings);
+        let thread = thread::Builder::new().name("time".to_owned()).spawn(move || {
+            if let Err(error) = time_loop.run() {
+                tracing::error!(%error, "the time loop has ended");
+            }
+        })?;
+        Ok(Self { thread, stop, post })
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.post.wake();
+        if self.thread.join().is_err() {
+            tracing::error!("the time loop ended by a panic");
+        }
+    }
+}
+
+fn bind(listen: &[SocketAddr]) -> Result<Vec<ServerSocket>, StartError> {
+    let bind = |address: &SocketAddr| {
+        ServerSocket::bind(address)
+            .map_err(|source| StartError::Listen { address: *address, source })
+    };
+    listen.iter().map(bind).collect()
+}
+
+fn tally(sockets: &[ServerSocket]) -> io::Result<Option<ServerTally>> {
+    if sockets.is_empty() {
+        return Ok(None);
+    }
+    let addresses: io::Result<Vec<_>> = sockets.iter().map(ServerSocket::address).collect();
+    addresses.map(|addresses| Some(ServerTally::new(addresses)))
+}
+
+/// In discipline mode, and only then, makes the clock's writer. That the kernel refuses is no reason
+/// not to start: measuring goes on, the status says so, and writing is tried again.
+fn take_clock(mode: ClockMode) -> (Option<KernelClockWriter>, Option<KernelClock>) {
+    if mode == ClockMode::Observe {
+        return (None, None);
+    }
+    let writer = KernelClockWriter::for_discipline();
+    let taken = writer.take_over().or_else(|error| {
+        tracing::error!(%error, "the clock cannot be taken over; it is only measured for now");
+        kernel_clock::read()
+    });
+    (Some(writer), taken.ok())
+}
+
+fn engine_config(
+    config: &AgentConfig,
+    precision: Span,
+    kernel: Option<KernelClock>,
+    drift: Option<Frequency>,
+) -> EngineConfig {
+    EngineConfig {
+        mode: config.mode,
+        step: config.step,
+        sources: config.sources.clone(),
+        min_sources: config.min_sources,
+        precision,
+        kernel,
+        drift,
+    }
+}
+
+fn listen_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program has it; choose another port",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one"
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        _ => "choose another address",
+    }
+}

@@ -1,0 +1,363 @@
+//! From the engine's report to `/v1/status`.
+
+use std::sync::Arc;
+
+use timeball_api::status as api;
+use timeball_ntp::engine::{
+    ClockMode, KernelClock, Report, ResolveError, Selection, SendError, SourceReport,
+};
+use timeball_ntp::server::ServerCounters;
+use timeball_runtime::{StatusCell, hostname};
+use timeball_timebase::{ClockState, Leap, MonoTime, Now, Span, SyncState};
+
+use crate::address::HostPort;
+use crate::kernel_clock;
+use crate::notices::{self, Circumstances};
+use crate::ntp_server::ServerTally;
+
+/// Makes the status and publishes it.
+pub(crate) struct StatusPublisher {
+    pub(crate) cell: Arc<StatusCell>,
+    pub(crate) version: String,
+    pub(crate) hostname: String,
+    pub(crate) mode: ClockMode,
+    /// The sources as configured, in order.
+    pub(crate) names: Vec<String>,
+    pub(crate) server: Option<ServerTally>,
+    pub(crate) started: MonoTime,
+    /// How often the clock had been set by others, and when that was last seen to have changed.
+    pub(crate) foreign_jump: Option<(u64, MonoTime)>,
+}
+
+impl StatusPublisher {
+    pub(crate) fn new(
+        cell: Arc<StatusCell>,
+        version: String,
+        mode: ClockMode,
+        sources: &[timeball_ntp::engine::SourceConfig],
+        server: Option<ServerTally>,
+        started: MonoTime,
+    ) -> Self {
+        let name = |source: &timeball_ntp::engine::SourceConfig| {
+            HostPort { host: source.host.clone(), port: source.port }.to_string()
+        };
+        let names = sources.iter().map(name).collect();
+        let hostname = hostname();
+        Self { cell, version, hostname, mode, names, server, started, foreign_jump: None }
+    }
+
+    /// Publishes what the engine reports; `refusals` has for each source why the network refused its
+    /// last request, if it did.
+    pub(crate) fn publish(&mut self, report: &Report, refusals: &[Option<i32>], now: Now) {
+        let uptime = now.raw - self.started;
+        let kernel = kernel_clock::read();
+        let sources: Vec<_> = report
+            .sources
+            .iter()
+            .zip(&self.names)
+            .zip(refusals)
+            .map(|((source, name), refusal)| source_status(source, name, *refusal, now.raw))
+            .collect();
+        let circumstances = Circumstances {
+            report,
+            mode: self.mode,
+            kernel: kernel.as_ref().ok(),
+            uptime,
+            since_foreign_jump: self.since_foreign_jump(report.counters.foreign_jumps, now.raw),
+            reading: report.clock.reading(now),
+            system: now.system,
+        };
+        let status = api::Status {
+            version: self.version.clone(),
+            hostname: self.hostname.clone(),
+            mode: mode_word(self.mode).to_owned(),
+            uptime_s: (uptime.as_nanos() / 1_000_000_000).max(0).cast_unsigned(),
+            clock: clock_status(report, now),
+            kernel: kernel.ok().map(kernel_status),
+            notices: notices::all(&circumstances, &sources),
+            sources,
+            server: self.server.as_ref().map(server_status),
+            counters: counters_status(report),
+        };
+        self.cell.publish(Arc::new(status));
+    }
+
+    fn since_foreign_jump(&mut self, jumps: u64, now: MonoTime) -> Option<Span> {
+        if jumps == 0 {
+            return None;
+        }
+        let seen = self.foreign_jump.filter(|(count, _)| *count == jumps);
+        let (_, at) = *self.foreign_jump.insert(seen.unwrap_or((jumps, now)));
+        Some(now - at)
+    }
+}
+
+/// The word for a state in status and trace.
+pub(crate) fn state_word(state: SyncState) -> &'static str {
+    match state {
+        SyncState::Unsynchronized => "unsynchronized",
+        SyncState::Acquiring => "acquiring",
+        SyncState::Synchronized => "synchronized",
+        SyncState::Holdover => "holdover",
+    }
+}
+
+/// A reference identifier as its stratum gives it: letters for a reference clock and for refusals, an
+/// address (or, for IPv6, a hash that looks like one) for a server.
+pub(crate) fn reference_id(stratum: u8, id: [u8; 4]) -> String {
+    match (stratum, id) {
+        (_, [0, 0, 0, 0]) => String::new(),
+        (0 | 1 | 16, _) => id
+            .iter()
+            .filter(|octet| **octet != 0)
+            .map(|octet| if octet.is_ascii_graphic() { char::from(*octet) } else { '?' })
+            .collect(),
+        (_, [a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
+    }
+}
+
+/// The word for a leap second in status and query.
+pub(crate) fn leap_word(leap: Leap) -> &'static str {
+    match leap {
+        Leap::None => "none",
+        Leap::Insert => "insert",
+        Leap::Delete => "delete",
+    }
+}
+
+/// The word for a source's part in the clock.
+pub(crate) fn selection_word(selection: Selection) -> &'static str {
+    match selection {
+        Selection::Unreachable => "unreachable",
+        Selection::Unfit => "unfit",
+        Selection::Falseticker => "falseticker",
+        Selection::NoMajority => "no-majority",
+        Selection::NotSelectable => "not-selectable",
+        Selection::Duplicate => "duplicate",
+        Selection::Candidate => "candidate",
+        Selection::Combined => "combined",
+        Selection::Chief => "chief",
+    }
+}
+
+fn mode_word(mode: ClockMode) -> &'static str {
+    match mode {
+        ClockMode::Observe => "observe",
+        ClockMode::Discipline => "discipline",
+    }
+}
+
+/// The clock at `now`, so that offset and bound are those of the moment that is told.
+fn clock_status(report: &Report, now: Now) -> api::Clock {
+    let clock: &ClockState = &report.clock;
+    let reading = clock.reading(now);
+    api::Clock {
+        state: state_word(clock.state).to_owned(),
+        system_ns: now.system.as_unix_nanos(),
+        mono_ns: now.raw.as_nanos(),
+        offset_ns: clock.offset.map(|_| (reading.estimate - now.system).as_nanos()),
+        bound_ns: reading.half_width.map(Span::as_nanos),
+        bound_growth_ppb: clock.bound.map(|bound| bound.growth.as_ppb_f64()),
+        offset_error_ns: report.offset_error.map(Span::as_nanos),
+        frequency_ppb: clock.frequency.as_ppb_f64(),
+        stratum: clock.stratum,
+        reference_id: reference_id(clock.stratum, clock.reference_id),
+        leap: leap_word(clock.leap).to_owned(),
+        root_delay_ns: clock.root_delay.as_nanos(),
+        root_dispersion_ns: clock.root_dispersion.as_nanos(),
+    }
+}
+
+fn kernel_status(kernel: KernelClock) -> api::Kernel {
+    api::Kernel {
+        synchronized: kernel.synchronized,
+        max_error_ns: kernel.max_error.as_nanos(),
+        estimated_error_ns: kernel.estimated_error.as_nanos(),
+        frequency_ppb: kernel.frequency.as_ppb_f64(),
+        tai_offset_s: kernel.tai_offset_s,
+    }
+}
+
+fn source_status(
+    source: &SourceReport,
+    name: &str,
+    refusal: Option<i32>,
+    now: MonoTime,
+) -> api::Source {
+    let sample = source.last_sample;
+    api::Source {
+        name: name.to_owned(),
+        address: source.address.map(|address| address.to_string()),
+        selection: selection_word(source.selection).to_owned(),
+        stratum: source.stratum,
+        reference_id: reference_id(source.stratum, source.reference_id),
+        reach: source.reach,
+        poll_interval_s: f64::from(source.poll).exp2(),
+        last_answer_s: sample.map(|s| (now - s.at).max(Span::ZERO).as_seconds_f64()),
+        offset_ns: sample.map(|s| s.offset.as_nanos()),
+        delay_ns: sample.map(|s| s.delay.as_nanos()),
+        jitter_ns: source.jitter.as_nanos(),
+        root_distance_ns: source.root_distance.map(Span::as_nanos),
+        sent: source.sent,
+        received: source.received,
+        rejected: source.rejected,
+        problem: problem(source, refusal),
+    }
+}
+
+/// What is wrong with a source, the nearest cause first.
+fn problem(source: &SourceReport, refusal: Option<i32>) -> Option<String> {
+    let host = &source.host;
+    if let Some(error) = source.resolve_error.filter(|_| source.address.is_none()) {
+        return Some(match error {
+            ResolveError::NotFound => format!("the name {host} does not exist; check its spelling"),
+            ResolveError::Temporary => {
+                format!("the name {host} cannot be looked up: the resolver does not answer")
+            }
+        });
+    }
+    if let Some(error) = source.send_error {
+        let (SendError::NoSocket { errno } | SendError::NotSent { errno }) = error;
+        return Some(format!("requests cannot be sent: {}", errno_text(errno)));
+    }
+    let rejection = source.last_rejection.filter(|_| source.rejected > 0);
+    match source.selection {
+        Selection::Unreachable => {
+            if let Some(errno) = refusal {
+                return Some(format!("requests are refused: {}", errno_text(errno)));
+            }
+            match (rejection, source.sent) {
+                (Some(error), _) => Some(format!("no valid answer: {error}")),
+                (None, 0 | 1) => None,
+                (None, sent) => Some(format!(
+                    "no answer to {sent} requests; is it up, and may UDP pass to its port?"
+                )),
+            }
+        }
+        Selection::Unfit => Some(rejection.map_or_else(
+            || "it says that its own clock may not be relied on".to_owned(),
+            |error| format!("unfit: {error}"),
+        )),
+        Selection::Falseticker => Some("its time contradicts the majority's".to_owned()),
+        Selection::NoMajority => Some("no majority of the sources agrees".to_owned()),
+        Selection::Duplicate => Some("another source has the same address".to_owned()),
+        Selection::NotSelectable
+        | Selection::Candidate
+        | Selection::Combined
+        | Selection::Chief => None,
+    }
+}
+
+/// An error number in words.
+pub(crate) fn errno_text(errno: i32) -> String {
+    std::io::Error::from_raw_os_error(errno).to_string()
+}
+
+fn server_status(tally: &ServerTally) -> api::Server {
+    let addresses: Vec<_> = tally.addresses.iter().map(ToString::to_string).collect();
+    let ServerCounters {
+        received,
+        answered,
+        answered_unsynchronized,
+        malformed,
+        not_a_request,
+        denied,
+        rate_limited,
+    } = tally.read();
+    api::Server {
+        address: addresses.join(", "),
+        received,
+        answered: answered + answered_unsynchronized,
+        invalid: malformed + not_a_request,
+        denied: denied + rate_limited,
+    }
+}
+
+fn counters_status(report: &Report) -> api::Counters {
+    let counters = report.counters;
+    api::Counters {
+        sent: counters.sent,
+        received: counters.received,
+        rejected: counters.rejected,
+        updates: counters.updates,
+        steps: counters.steps,
+        foreign_jumps: counters.foreign_jumps,
+        adjust_failures: counters.adjust_failures,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeball_ntp::association::ResponseError;
+    use timeball_ntp::engine::SourceId;
+
+    pub(crate) fn source() -> SourceReport {
+        SourceReport {
+            id: SourceId(0),
+            host: "time.test".to_owned(),
+            address: Some("192.0.2.1:123".parse().unwrap()),
+            selection: Selection::Chief,
+            stratum: 1,
+            reference_id: *b"GPS\0",
+            leap: Leap::None,
+            reach: 0xff,
+            poll: -2,
+            last_sample: None,
+            jitter: Span::ZERO,
+            root_distance: None,
+            sent: 8,
+            received: 8,
+            rejected: 0,
+            last_rejection: None,
+            resolve_error: None,
+            send_error: None,
+        }
+    }
+
+    #[test]
+    fn a_reference_identifier_is_shown_as_its_stratum_gives_it() {
+        assert_eq!(reference_id(1, *b"GPS\0"), "GPS");
+        assert_eq!(reference_id(0, *b"RATE"), "RATE");
+        assert_eq!(reference_id(1, [1, b'A', 0xff, 0]), "?A?");
+        assert_eq!(reference_id(2, [192, 0, 2, 7]), "192.0.2.7");
+        assert_eq!(reference_id(16, [0; 4]), "");
+    }
+
+    #[test]
+    fn the_nearest_cause_of_a_problem_is_named() {
+        let problem_of = |source: &SourceReport| problem(source, None).unwrap_or_default();
+        assert_eq!(problem(&source(), None), None);
+        let unresolved = SourceReport {
+            address: None,
+            selection: Selection::Unreachable,
+            resolve_error: Some(ResolveError::NotFound),
+            ..source()
+        };
+        assert!(problem_of(&unresolved).contains("time.test does not exist"));
+        let unsent = SourceReport {
+            send_error: Some(SendError::NotSent { errno: libc::ENETUNREACH }),
+            ..source()
+        };
+        assert!(problem_of(&unsent).contains("Network is unreachable"));
+        let silent = SourceReport { selection: Selection::Unreachable, ..source() };
+        assert!(problem_of(&silent).contains("no answer to 8 requests"));
+        let refused = problem(&silent, Some(libc::ECONNREFUSED)).unwrap();
+        assert!(refused.contains("Connection refused"), "{refused}");
+        let denied = SourceReport {
+            selection: Selection::Unreachable,
+            rejected: 1,
+            last_rejection: Some(ResponseError::KissOfDeath { code: *b"DENY" }),
+            ..source()
+        };
+        assert!(problem_of(&denied).contains("kiss of death DENY"));
+    }
+
+    #[test]
+    fn a_source_is_told_in_the_units_of_the_status() {
+        let told = source_status(&source(), "time.test", None, MonoTime::ZERO);
+        assert_eq!(told.poll_interval_s, 0.25);
+        assert_eq!((told.selection.as_str(), told.reference_id.as_str()), ("chief", "GPS"));
+        assert_eq!((told.offset_ns, told.last_answer_s), (None, None));
+    }
+}
