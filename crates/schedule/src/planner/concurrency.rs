@@ -66,7 +66,6 @@ impl Entry {
         }
         fire.stage = Stage::Released { stopped: false };
         fire.detail = detail;
-        self.released_until = self.released_until.max(at);
         if self.spec.concurrency == Concurrency::Replace {
             let schedule = self.spec.uid;
             for (earlier, fire) in self.fires.range_mut(..at) {

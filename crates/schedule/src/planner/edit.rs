@@ -131,9 +131,8 @@ impl Entry {
     /// Plans the instants up to the frontier that the expression did not name before the edit.
     fn plan_new_instants_ahead(&mut self, context: &mut Context<'_>) {
         let limit = context.options.limits.in_flight_per_schedule;
-        // Further back lies what passed before the clock was set back, if it was.
-        let horizon = self.frontier - context.options.horizon;
-        let mut at = context.now.max(self.released_until).max(horizon);
+        // Where the clock was set back, what it has passed once is accounted for.
+        let mut at = context.latest;
         while let Some(next) = self.spec.schedule.next_after(at).filter(|at| *at <= self.frontier) {
             at = next;
             if self.fires.contains_key(&at) || self.settled_ahead.contains(&at) {

@@ -14,6 +14,8 @@ const SUSPENDED_ACCOUNT: Span = Span::from_secs(10);
 /// What every step of an entry needs.
 pub(super) struct Context<'c> {
     pub(super) now: Timestamp,
+    /// The latest moment that the clock has shown.
+    pub(super) latest: Timestamp,
     pub(super) options: &'c PlannerOptions,
     pub(super) actions: &'c mut Vec<Action>,
 }
@@ -35,8 +37,6 @@ pub(super) struct Entry {
     pub(super) buffered: Option<Timestamp>,
     /// How many fires are armed or released.
     pub(super) active: usize,
-    /// The latest instant that was released; the clock may have been set back since.
-    pub(super) released_until: Timestamp,
     /// Instants ahead of the clock that have an outcome already, because they were revoked: an edit
     /// must not bring them back.
     pub(super) settled_ahead: BTreeSet<Timestamp>,
@@ -127,7 +127,6 @@ impl Entry {
             pending: BTreeSet::new(),
             buffered: None,
             active: 0,
-            released_until: Timestamp::MIN,
             settled_ahead: BTreeSet::new(),
             run: None,
             removed: false,
@@ -216,8 +215,8 @@ impl Entry {
 
     /// Remembers that an instant ahead has its outcome.
     pub(super) fn settle_ahead(&mut self, at: Timestamp, context: &Context<'_>) {
-        if at > context.now {
-            self.settled_ahead.retain(|settled| *settled > context.now);
+        if at > context.latest {
+            self.settled_ahead.retain(|settled| *settled > context.latest);
             self.settled_ahead.insert(at);
             if self.settled_ahead.len() > context.options.limits.in_flight_per_schedule {
                 self.settled_ahead.pop_first();

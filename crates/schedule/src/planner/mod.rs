@@ -36,6 +36,8 @@ pub struct Planner {
     store: StoreView,
     /// The wake-up that the shell holds.
     wake_at: Option<Timestamp>,
+    /// The latest `now` of all inputs; the clock may have been set back since.
+    latest: Timestamp,
 }
 
 /// What the planner knows of the store.
@@ -66,6 +68,7 @@ impl Planner {
                 in_trouble: false,
             },
             wake_at: None,
+            latest: Timestamp::MIN,
         }
     }
 
@@ -77,6 +80,7 @@ impl Planner {
     #[must_use = "the actions are the planner's only effect"]
     pub fn handle_input(&mut self, now: Timestamp, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.latest = self.latest.max(now);
         let claims_now = !matches!(input, Input::Upsert { .. } | Input::Remove(_));
         match input {
             Input::Wake => self.wake_at = None,
@@ -157,7 +161,8 @@ impl Planner {
         change: impl FnOnce(&mut Entry, &mut Context<'_>),
     ) {
         let Some(entry) = self.entries.get_mut(&uid) else { return };
-        change(entry, &mut Context { now, options: &self.options, actions });
+        let latest = self.latest;
+        change(entry, &mut Context { now, latest, options: &self.options, actions });
         let keys = entry.wanted_keys(now, &self.options);
         self.agenda.update(uid, entry.keys, keys);
         entry.keys = keys;
@@ -182,7 +187,8 @@ impl Planner {
                 self.touch(uid, now, actions, |entry, context| entry.edit(spec, cause, context));
             }
             None => {
-                let mut context = Context { now, options: &self.options, actions };
+                let mut context =
+                    Context { now, latest: self.latest, options: &self.options, actions };
                 self.entries.insert(uid, Entry::resume(spec, resume, &mut context));
                 self.touch(uid, now, actions, |_, _| {});
             }
@@ -209,7 +215,7 @@ impl Planner {
                 self.store.retry_at = now + self.options.min_claim_interval;
             }
             let Some(entry) = self.entries.get_mut(&fire.schedule) else { continue };
-            let mut context = Context { now, options: &self.options, actions };
+            let mut context = Context { now, latest: self.latest, options: &self.options, actions };
             if entry.claim_answered(fire.scheduled_at, result, &mut context) {
                 self.store.unanswered = self.store.unanswered.saturating_sub(1);
                 touched.insert(fire.schedule);
