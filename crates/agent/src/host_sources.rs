@@ -24,12 +24,14 @@ pub struct HostSources {
     /// The file of the daemon that names them; `None` where no file names any and the sources are
     /// `0.pool.ntp.org` to `3.pool.ntp.org`.
     pub file: Option<PathBuf>,
+    /// Who names them, in words: `from /etc/chrony.conf`, or that it is the default.
+    pub origin: String,
 }
 
 /// Finds the servers that the files under `root` (normally `/`) name: those of chrony, else of ntpsec
 /// or ntpd, else of systemd-timesyncd, else the public pool. Lines that make no sense are skipped.
 pub fn host_sources(root: &Path) -> HostSources {
-    let readers: [(&str, fn(&Path, &Path) -> Vec<Line>); 5] = [
+    let readers: [(&str, Reader); 5] = [
         ("etc/chrony/chrony.conf", files::chrony),
         ("etc/chrony.conf", files::chrony),
         ("etc/ntpsec/ntp.conf", files::ntp),
@@ -40,12 +42,20 @@ pub fn host_sources(root: &Path) -> HostSources {
         let file = root.join(path);
         let sources = sources(read(root, &file));
         if !sources.is_empty() {
-            return HostSources { sources, file: Some(file) };
+            let origin = format!("from {}", file.display());
+            return HostSources { sources, file: Some(file), origin };
         }
     }
     let defaults = DEFAULT_SOURCES.map(|host| Line::server(host.to_owned()));
-    HostSources { sources: sources(defaults.into()), file: None }
+    let origin = "the public pool: no file on this host names any".to_owned();
+    HostSources { sources: sources(defaults.into()), file: None, origin }
 }
+
+/// Reads the servers of one daemon's file below a root.
+type Reader = fn(&Path, &Path) -> Vec<Line>;
+
+/// Reads a daemon's file (second) with what it includes below a root (first).
+type Reader = fn(&Path, &Path) -> Vec<Line>;
 
 /// One server or pool as a file names it.
 #[derive(Clone, Debug, PartialEq)]
