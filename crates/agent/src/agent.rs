@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use thiserror::Error;
+use timeball_api::status::Status;
 use timeball_ntp::engine::{ClockMode, Engine, EngineConfig, KernelClock};
 use timeball_ntp::server::ServerConfig;
 use timeball_runtime::health::{self, Heartbeat};
@@ -183,8 +183,8 @@ pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartEr
     Ok(prepared.time_loop(surroundings).run()?)
 }
 
-async fn show_status(State(status): State<Arc<StatusCell>>) -> Json<Arc<Status>> {
-    Json(status.read())
+async fn show_status(State(status): State<Arc<StatusCell>>) -> Json<Status> {
+    Json(Arc::unwrap_or_clone(status.read()))
 }
 
 /// All that a time loop needs but its surroundings and outlets.

@@ -10,11 +10,13 @@ mod agent;
 mod config;
 mod control;
 mod drift;
+mod host_sources;
 mod kernel_clock;
 mod metrics;
 mod notices;
 mod ntp_server;
 mod outlets;
+mod query;
 mod resolver;
 mod status;
 mod sys;
@@ -24,4 +26,11 @@ mod udp;
 
 pub use address::{AddressError, HostPort, NTP_PORT};
 pub use agent::{Agent, AgentOptions, StartError, run_bare};
-pub use config::{AgentConfig, ConfigError, LISTEN_MAX, Problem, SOURCES_MAX};
+pub use config::{AgentConfig, ConfigError, LISTEN_MAX, Problem, SOURCES_MAX, source};
+pub use host_sources::{HostSources, host_sources};
+pub use query::{QueryError, QueryResult, TARGETS_MAX, query};
+pub use timeball_ntp::association::ResponseError;
+pub use timeball_ntp::engine::{
+    ClockMode, PollRange, ResolveError, SendError, SourceConfig, SourceOptions, StepPolicy,
+};
+pub use timeball_ntp::query::QueryAnswer;

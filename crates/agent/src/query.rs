@@ -15,7 +15,7 @@ use timeball_timebase::Span;
 use crate::address::HostPort;
 use crate::kernel_clock;
 use crate::resolver::resolve;
-use crate::status::refusal_words;
+use crate::status::errno_text;
 use crate::sys;
 use crate::udp::{Buffer, RequestSocket};
 
@@ -45,7 +45,7 @@ pub enum QueryError {
     #[error("the request could not be sent: {0}")]
     Send(#[from] SendError),
     /// The network sent the request back.
-    #[error("{}", refusal_words(Some(*address), *errno))]
+    #[error("{address} sent the request back: {}", errno_text(*errno))]
     Refused {
         /// Who was asked.
         address: SocketAddr,

@@ -11,7 +11,7 @@ compile_error!("only 64-bit Linux is supported: kernel structures are read in th
 use std::ffi::{CString, c_int, c_void};
 use std::io;
 use std::mem::{self, size_of};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -335,15 +335,6 @@ fn from_storage(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
 /// A descriptor to be polled for `events`.
 pub(crate) fn interest(fd: RawFd, events: libc::c_short) -> libc::pollfd {
     libc::pollfd { fd, events, revents: 0 }
-}
-
-/// The wildcard address of the family of `address`, with a port of the kernel's choice.
-pub(crate) fn any_address(address: &SocketAddr) -> SocketAddr {
-    let ip = match address {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    SocketAddr::new(ip, 0)
 }
 
 fn check(result: c_int) -> io::Result<c_int> {

@@ -21,7 +21,8 @@ impl Document<'_> {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
-        ConfigError { file: self.file.to_owned(), line, column, field: field.to_owned(), problem }
+        let (file, field) = (self.file.to_owned(), field.to_owned());
+        ConfigError { file, line, column, field, problem: Box::new(problem) }
     }
 }
 

@@ -87,7 +87,7 @@ pub struct ConfigError {
     /// The field, as `source[0].poll.min`; empty where the file is no TOML.
     pub field: String,
     /// What is wrong, and the fix.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 /// What can be wrong with a setting.
@@ -251,6 +251,15 @@ impl AgentConfig {
         }
         Ok(config)
     }
+}
+
+/// The source that `text` names (`host`, `host:port` or `[v6]:port`), with the default settings.
+///
+/// # Errors
+/// Where it names no server.
+pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
+    let HostPort { host, port } = text.parse()?;
+    Ok(SourceConfig { host, port, poll: PollRange::default(), options: SourceOptions::default() })
 }
 
 fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigError> {
