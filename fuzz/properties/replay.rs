@@ -1,4 +1,5 @@
 //! Feeds every file of a corpus to a property; the plain tests of the crates include this file.
+#![allow(clippy::disallowed_methods, reason = "a core reads no file; its tests may")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
