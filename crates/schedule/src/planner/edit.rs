@@ -84,6 +84,7 @@ impl Entry {
             self.removed = false;
         } else {
             self.catch_up(cause, context);
+            self.plan_just_passed(cause, context);
         }
         self.close_run(context);
         self.spec = spec;
@@ -112,6 +113,21 @@ impl Entry {
         let until = owed.map_or(now, |at| now.min(at - Span::NANOSECOND));
         context.actions.push(Action::Account { schedule: self.spec.uid, until });
         self.settle(context);
+    }
+
+    /// Plans what passed a moment ago, too lately for a catch-up: it is still owed after an edit.
+    fn plan_just_passed(&mut self, cause: Reason, context: &mut Context<'_>) {
+        let limit = context.options.limits.in_flight_per_schedule;
+        while let Some(at) = self.next.filter(|at| *at <= context.now) {
+            if self.spec.suspended {
+                self.account_suspended(context);
+            } else if self.fires.len() >= limit {
+                self.account_passed(Outcome::Missed(cause), context);
+            } else {
+                self.plan(at, false);
+                self.account_until(at);
+            }
+        }
     }
 
     /// Gives a fire that is not armed yet the release of the edited schedule.

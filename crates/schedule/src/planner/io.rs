@@ -69,7 +69,9 @@ pub struct Resume {
     /// at least `now`, so that new instants do not start in the past.
     pub accounted_until: Option<Timestamp>,
     /// Claims without an outcome, oldest first: left by a process that died. Those that still lie
-    /// ahead are armed again; those that have passed end as [`Outcome::Unknown`].
+    /// ahead are armed again; those that have passed end as [`Outcome::Unknown`]. (Where the clock
+    /// was set back by less than the horizon and the process died before it caught up, a fire that
+    /// was released looks as if it lay ahead; the shell leaves it out if it knows better.)
     pub open_claims: Vec<Timestamp>,
     /// Whether a fire may be repeated safely under its key (`http`): then an open claim that has
     /// passed is released again instead of ending unknown, deadline permitting.

@@ -1,0 +1,107 @@
+//! What must hold, checked apart from what is checked.
+
+use super::{LIMITS, World};
+use std::collections::BTreeMap;
+use timeball_schedule::planner::{ArmedFire, CatchUpPolicy, Concurrency, OutcomeRecord};
+use timeball_schedule::{FireId, Outcome, Reason, ScheduleUid};
+use timeball_timebase::Span;
+
+impl World {
+    /// At each release: it is claimed durably, in time, has its place, and has no outcome yet.
+    pub fn check_release(&self, fire: &ArmedFire) {
+        let id = fire.fire;
+        let spec = &self.specs[&id.schedule];
+        assert!(self.store.open.contains(&id), "{id} is released without a durable claim");
+        assert!(!self.store.recorded.contains(&id), "{id} is released after its outcome");
+        assert!(fire.release_at >= id.scheduled_at && self.now() >= fire.release_at);
+        if !self.repeatable.contains(&id.schedule) {
+            assert!(!self.effects.contains_key(&id), "{id} is released twice");
+        }
+        let running = self.running.keys().filter(|fire| fire.schedule == id.schedule).count();
+        match spec.concurrency {
+            Concurrency::Forbid | Concurrency::BufferOne => assert_eq!(running, 0, "{id}"),
+            Concurrency::Allow | Concurrency::Replace => {
+                assert!(running < LIMITS.active_per_schedule);
+            }
+        }
+        let open = self.store.open.iter().filter(|fire| fire.schedule == id.schedule).count();
+        assert!(open <= 2 * LIMITS.in_flight_per_schedule, "{open} claims are open");
+    }
+
+    /// At the end: each instant has exactly one outcome, and it is true.
+    pub fn check(&self) {
+        assert!(self.store.open.is_empty(), "claims stay open: {:?}", self.store.open);
+        let mut records: BTreeMap<ScheduleUid, Vec<OutcomeRecord>> = BTreeMap::new();
+        for record in &self.store.records {
+            records.entry(record.schedule).or_default().push(*record);
+        }
+        for (uid, mut records) in records {
+            records.sort_by_key(|record| record.from);
+            self.check_schedule(uid, &records);
+        }
+        let seconds = (self.real - self.started).as_seconds_f64();
+        if self.is_calm() {
+            let commits = self.claim_commits as f64;
+            assert!(commits <= seconds * 1.05 + 5.0, "{commits} commits in {seconds} s");
+        }
+    }
+
+    fn is_calm(&self) -> bool {
+        let calm = |record: &OutcomeRecord| {
+            matches!(record.outcome, Outcome::Fired | Outcome::Skipped(Reason::Revoked))
+        };
+        self.calm && {
+            let odd = self.store.records.iter().find(|record| !calm(record));
+            assert!(odd.is_none(), "not fired in a calm world: {odd:?}");
+            true
+        }
+    }
+
+    fn check_schedule(&self, uid: ScheduleUid, records: &[OutcomeRecord]) {
+        let schedule = &self.specs[&uid].schedule;
+        let mut total = 0;
+        for pair in records.windows(2) {
+            assert!(pair[0].until < pair[1].from, "two outcomes: {pair:?}");
+        }
+        for record in records {
+            let count = schedule.count_between(record.from, record.until, u64::MAX);
+            assert_eq!(record.count, count, "{record:?}");
+            total += count;
+            self.check_truth(record);
+        }
+        // From the moment it was first seen to the last instant that has an outcome.
+        let last = records.last().map_or(self.latest, |record| record.until);
+        let from = self.since[&uid] + Span::NANOSECOND;
+        let expected = schedule.count_between(from, last, u64::MAX);
+        if total != expected {
+            let mut at = self.since[&uid];
+            while let Some(next) = schedule.next_after(at).filter(|next| *next <= last) {
+                let found = records.iter().any(|r| r.from <= next && next <= r.until);
+                assert!(found, "{next} has no outcome");
+                at = next;
+            }
+            panic!("{total} outcomes of {expected} instants");
+        }
+        let owed = schedule.previous_before(self.removed_at).unwrap();
+        let due = owed > self.since[&uid];
+        assert!(!due || last >= owed, "nothing is accounted for after {last}");
+    }
+
+    /// Missed and skipped means never released; fired and failed means released.
+    fn check_truth(&self, record: &OutcomeRecord) {
+        let first = FireId { schedule: record.schedule, scheduled_at: record.from };
+        let last = FireId { schedule: record.schedule, scheduled_at: record.until };
+        let effects = self.effects.range(first..=last).count();
+        match record.outcome {
+            Outcome::Missed(_) | Outcome::Skipped(_) => assert_eq!(effects, 0, "{record:?}"),
+            Outcome::Fired | Outcome::Failed(_) => {
+                assert_eq!((effects, record.count), (1, 1), "{record:?}");
+                assert!(record.detail.lateness.is_some());
+            }
+            Outcome::Unknown => assert!(self.crashed, "{record:?} without a crash"),
+        }
+        if record.outcome == Outcome::Missed(Reason::CatchUpLimit) {
+            assert_eq!(self.specs[&record.schedule].catch_up.policy, CatchUpPolicy::All);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! A world for the planner: clock, shell, targets and store, all from one seed, and the checkers.
+#![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
+
+mod check;
+mod store;
+
+use crate::common::instant;
+use std::collections::{BTreeMap, BTreeSet};
+use store::Store;
+use timeball_schedule::language::{Dialect, Schedule, Zone};
+use timeball_schedule::planner::{
+    Action, ArmedFire, CatchUp, CatchUpPolicy, ClaimResult, ClockPolicy, Concurrency, Input,
+    Limits, Planner, PlannerOptions, ScheduleSpec,
+};
+use timeball_schedule::{FireId, Outcome, Reason, ScheduleUid};
+use timeball_timebase::{Span, Timestamp};
+
+/// What may go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chaos {
+    pub crashes: bool,
+    pub steps: bool,
+    pub store: bool,
+    pub hangs: bool,
+    pub suspends: bool,
+}
+
+/// The seeds of a test, or the one that is to be replayed.
+#[allow(clippy::disallowed_methods)]
+pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
+    let one: Option<u64> = std::env::var("TIMEBALL_SEED").ok().map(|seed| seed.parse().unwrap());
+    one.map_or(0..count, |seed| seed..seed + 1)
+}
+
+/// A small generator: all randomness comes from the seed.
+pub struct Random(u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+    pub fn millis(&mut self, from: u64, to: u64) -> Span {
+        Span::from_micros((from * 1_000 + self.below((to - from) * 1_000 + 1)) as i64)
+    }
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+pub struct World {
+    pub chaos: Chaos,
+    pub random: Random,
+    /// True time, which only runs forward.
+    pub real: Timestamp,
+    /// The system clock less true time.
+    pub offset: Span,
+    pub planner: Option<Planner>,
+    pub store: Store,
+    pub specs: BTreeMap<ScheduleUid, ScheduleSpec>,
+    pub repeatable: BTreeSet<ScheduleUid>,
+    pub wake_at: Option<Timestamp>,
+    pub armed: BTreeMap<FireId, ArmedFire>,
+    /// Released fires with the true time of their end.
+    pub running: BTreeMap<FireId, Timestamp>,
+    /// Every release: the fire, and how often.
+    pub effects: BTreeMap<FireId, u32>,
+    /// When each schedule was first seen.
+    pub since: BTreeMap<ScheduleUid, Timestamp>,
+    pub latest: Timestamp,
+    /// True time when the process comes back.
+    pub restart_at: Option<Timestamp>,
+    pub claim_commits: u64,
+    pub started: Timestamp,
+    /// When the schedules were removed at the end, by the system clock.
+    pub removed_at: Timestamp,
+    /// Nothing was to go wrong.
+    pub calm: bool,
+    pub crashed: bool,
+}
+
+const EXPRESSIONS: [&str; 9] = [
+    "@every 100ms",
+    "@every 10ms/3ms",
+    "*/0.250 * * * * *",
+    "*/7 * * * * *",
+    "@every 1s",
+    "@every 777ms",
+    "* * * * *",
+    "@every 30s",
+    "0.1,0.2,30 * * * * *",
+];
+const LIMITS: Limits = Limits {
+    in_flight_per_schedule: 500,
+    active_per_schedule: 50,
+    catch_up: 20,
+    claims_per_commit: 300,
+};
+
+impl World {
+    pub fn new(seed: u64, chaos: Chaos) -> Self {
+        let mut world = Self {
+            chaos,
+            random: Random(seed),
+            real: instant("2026-11-21T11:59:00Z"),
+            offset: Span::ZERO,
+            planner: None,
+            store: Store::default(),
+            specs: BTreeMap::new(),
+            repeatable: BTreeSet::new(),
+            wake_at: None,
+            armed: BTreeMap::new(),
+            running: BTreeMap::new(),
+            effects: BTreeMap::new(),
+            since: BTreeMap::new(),
+            latest: Timestamp::MIN,
+            restart_at: None,
+            claim_commits: 0,
+            started: instant("2026-11-21T11:59:00Z"),
+            calm: !(chaos.crashes || chaos.steps || chaos.store || chaos.hangs || chaos.suspends),
+            crashed: false,
+            removed_at: Timestamp::MAX,
+        };
+        for number in 0..1 + world.random.below(3) {
+            let spec = world.random_spec(number as u8);
+            if world.random.one_in(3) {
+                world.repeatable.insert(spec.uid);
+            }
+            world.specs.insert(spec.uid, spec);
+        }
+        world.start();
+        world
+    }
+
+    fn random_spec(&mut self, number: u8) -> ScheduleSpec {
+        let calm = self.calm;
+        let random = &mut self.random;
+        let expression = random.pick(&EXPRESSIONS);
+        let schedule = Schedule::parse(expression, Dialect::Vixie, &Zone::utc(), None).unwrap();
+        let policies = [CatchUpPolicy::None, CatchUpPolicy::Latest, CatchUpPolicy::All];
+        let concurrencies =
+            [Concurrency::Allow, Concurrency::Forbid, Concurrency::Replace, Concurrency::BufferOne];
+        let deadlines = [
+            None,
+            Some(Span::from_millis(500)),
+            Some(Span::from_secs(5)),
+            Some(Span::from_secs(60)),
+        ];
+        ScheduleSpec {
+            uid: ScheduleUid([number; 16]),
+            generation: 1,
+            schedule,
+            suspended: false,
+            deadline: random.pick(&deadlines),
+            concurrency: if calm { Concurrency::Allow } else { random.pick(&concurrencies) },
+            catch_up: CatchUp {
+                policy: random.pick(&policies),
+                window: random.pick(&[Span::from_secs(10), Span::from_secs(86_400)]),
+                limit: 1 + random.below(30) as u32,
+            },
+            jitter: random.pick(&[Span::ZERO, Span::ZERO, Span::from_millis(40)]),
+            clock: ClockPolicy::default(),
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.real + self.offset
+    }
+
+    /// Starts the process: a fresh planner, told what the store knows.
+    fn start(&mut self) {
+        let options = PlannerOptions { limits: LIMITS, ..PlannerOptions::default() };
+        self.planner = Some(Planner::new(options));
+        self.restart_at = None;
+        let specs: Vec<ScheduleSpec> = self.specs.values().cloned().collect();
+        for spec in specs {
+            let uid = spec.uid;
+            let resume = self.store.resume(uid, self.repeatable.contains(&uid));
+            if resume.accounted_until.is_none() {
+                self.since.insert(uid, self.now());
+            }
+            self.feed(Input::Upsert { spec: Box::new(spec), resume });
+        }
+    }
+
+    fn crash(&mut self) {
+        self.crashed = true;
+        self.planner = None;
+        self.wake_at = None;
+        self.armed.clear();
+        self.running.clear();
+        self.store.crash(&mut self.random);
+        let longest = self.random.pick(&[10, 1_000, 60_000]);
+        self.restart_at = Some(self.real + self.random.millis(1, longest));
+    }
+
+    /// Feeds an input and carries out the actions in order.
+    pub fn feed(&mut self, input: Input) {
+        self.latest = self.latest.max(self.now());
+        let now = self.now();
+        let Some(planner) = self.planner.as_mut() else { return };
+        let actions = planner.handle_input(now, input);
+        let mut answers = Vec::new();
+        self.store.begin_call();
+        for action in actions {
+            match action {
+                Action::Claim(claims) => {
+                    self.claim_commits += 1;
+                    let slow = self.chaos.store && self.random.one_in(5);
+                    let delay = self.random.millis(0, if slow { 6_000 } else { 3 });
+                    self.store.claim(claims, self.real + delay);
+                }
+                Action::Record(record) => self.store.record(record),
+                Action::Account { schedule, until } => self.store.account(schedule, until),
+                Action::Arm(fire) => assert!(self.armed.insert(fire.fire, fire).is_none()),
+                Action::Revoke(fire) => {
+                    if self.armed.remove(&fire).is_some() {
+                        let outcome = Outcome::Skipped(Reason::Revoked);
+                        answers.push(Input::Finished { fire, outcome, duration: None });
+                    }
+                }
+                Action::Stop(fire) => {
+                    if let Some(end) = self.running.get_mut(&fire) {
+                        *end = (*end).min(self.real + Span::from_millis(2));
+                    }
+                }
+                Action::WakeAt(at) => self.wake_at = Some(at),
+            }
+        }
+        for answer in answers {
+            self.feed(answer);
+        }
+    }
+
+    /// True time of the next thing that happens by itself.
+    fn next_event(&self) -> Option<Timestamp> {
+        let releases = self.armed.values().map(|fire| fire.release_at - self.offset);
+        let wake = self.wake_at.map(|at| at - self.offset);
+        let mut events: Vec<Timestamp> = releases.chain(wake).collect();
+        events.extend(self.running.values());
+        events.extend(self.store.due_at());
+        events.extend(self.restart_at);
+        events.into_iter().min().map(|at| at.max(self.real))
+    }
+
+    /// Runs a few minutes with whatever may go wrong.
+    pub fn run(&mut self) {
+        let end = self.real + Span::from_secs(60 + self.random.below(120) as i64);
+        while self.real < end {
+            let horizon = self.real + Span::from_secs(3_600);
+            let at = self.next_event().unwrap_or(horizon);
+            self.real = at.min(self.real + Span::from_secs(1));
+            if self.random.one_in(400) {
+                self.mishap();
+            }
+            self.happen();
+        }
+    }
+
+    fn mishap(&mut self) {
+        match self.random.below(4) {
+            0 if self.chaos.crashes && self.planner.is_some() && self.clock_is_told() => {
+                self.crash()
+            }
+            1 if self.chaos.steps => {
+                let size = self.random.pick(&[20, 500, 5_000, 600_000]);
+                let step = self.random.millis(1, size);
+                let forward = self.planner.is_none() || self.random.one_in(2);
+                self.offset += if forward { step } else { -step };
+                self.feed(Input::ClockStepped);
+            }
+            2 if self.chaos.suspends && self.planner.is_some() => {
+                let uid = *self.specs.keys().next().unwrap();
+                let spec = self.specs.get_mut(&uid).unwrap();
+                spec.suspended = !spec.suspended;
+                spec.generation += 1;
+                let spec = Box::new(spec.clone());
+                self.feed(Input::Upsert { spec, resume: Default::default() });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a process that dies now leaves no doubt about its claims. Where the clock was set
+    /// back by less than the horizon, and the process died before the clock caught up, an instant
+    /// that was released looks as if it lay ahead: nobody can tell from the store.
+    fn clock_is_told(&self) -> bool {
+        let back = self.latest - self.now();
+        back <= Span::ZERO || back > Span::from_secs(60)
+    }
+
+    /// Everything that is due at this moment.
+    fn happen(&mut self) {
+        if self.restart_at.is_some_and(|at| at <= self.real) {
+            self.start();
+        }
+        let failing = self.chaos.store && self.random.one_in(6);
+        if let Some(answers) = self.store.commit_due(self.real, failing, &mut self.random) {
+            let any = answers.iter().any(|(_, result)| *result == ClaimResult::Lost);
+            assert!(!any, "an instant with an outcome is claimed again");
+            self.feed(Input::Claimed(answers));
+        }
+        let ended: Vec<FireId> = self.ended();
+        for fire in ended {
+            self.running.remove(&fire);
+            let failed = self.random.one_in(10) && self.chaos.hangs;
+            let outcome = if failed { Outcome::Failed(Reason::ExitStatus) } else { Outcome::Fired };
+            self.feed(Input::Finished { fire, outcome, duration: Some(Span::from_millis(3)) });
+        }
+        if self.wake_at.is_some_and(|at| at <= self.now()) {
+            self.wake_at = None;
+            self.feed(Input::Wake);
+        }
+        self.release_due();
+    }
+
+    fn ended(&self) -> Vec<FireId> {
+        self.running.iter().filter(|(_, end)| **end <= self.real).map(|(fire, _)| *fire).collect()
+    }
+
+    fn release_due(&mut self) {
+        let now = self.now();
+        let due: Vec<ArmedFire> =
+            self.armed.values().filter(|fire| fire.release_at <= now).copied().collect();
+        for fire in due {
+            if self.armed.remove(&fire.fire).is_none() {
+                continue;
+            }
+            if fire.not_after.is_some_and(|last| last < now) {
+                let outcome = Outcome::Missed(Reason::DeadlineExceeded);
+                self.feed(Input::Finished { fire: fire.fire, outcome, duration: None });
+                continue;
+            }
+            self.check_release(&fire);
+            *self.effects.entry(fire.fire).or_default() += 1;
+            let hangs = self.chaos.hangs && self.random.one_in(20);
+            let duration =
+                if hangs { self.random.millis(1_000, 30_000) } else { self.random.millis(0, 8) };
+            self.running.insert(fire.fire, self.real + duration);
+            self.feed(Input::Released {
+                fire: fire.fire,
+                lateness: now - fire.fire.scheduled_at,
+                clock_bound: None,
+                clock_exceeded: false,
+            });
+        }
+    }
+
+    /// Lets everything come to rest: no more mishaps, and time for what still runs.
+    pub fn settle(&mut self) {
+        self.chaos = Chaos::default();
+        let end = self.real + Span::from_secs(120);
+        while self.real < end {
+            let at = self.next_event().unwrap_or(end);
+            self.real = at.min(self.real + Span::from_secs(1));
+            self.happen();
+        }
+        self.removed_at = self.now();
+        let uids: Vec<ScheduleUid> = self.specs.keys().copied().collect();
+        for uid in uids {
+            self.feed(Input::Remove(uid));
+        }
+        // The planner forgets a removed schedule once everything of it is recorded.
+        while self.planner.as_ref().is_none_or(|planner| !planner.is_empty()) {
+            self.real = self.next_event().unwrap();
+            self.happen();
+        }
+        self.store.flush();
+    }
+}
