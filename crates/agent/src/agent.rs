@@ -333,6 +333,7 @@ fn engine_config(
         precision,
         kernel,
         drift,
+        ..EngineConfig::default()
     }
 }
 
