@@ -54,9 +54,6 @@ pub fn host_sources(root: &Path) -> HostSources {
 /// Reads the servers of one daemon's file below a root.
 type Reader = fn(&Path, &Path) -> Vec<Line>;
 
-/// Reads a daemon's file (second) with what it includes below a root (first).
-type Reader = fn(&Path, &Path) -> Vec<Line>;
-
 /// One server or pool as a file names it.
 #[derive(Clone, Debug, PartialEq)]
 struct Line {
