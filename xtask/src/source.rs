@@ -1,4 +1,5 @@
-//! A time source on loopback for whatever needs one without a network: it tells this machine's own time.
+//! A time source on loopback for whatever needs one without a network: it tells this machine's own
+//! time.
 
 use anyhow::{Context, Result};
 use std::net::{SocketAddr, UdpSocket};

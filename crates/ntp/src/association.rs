@@ -1,9 +1,10 @@
 //! The association with one server: which datagrams count as its answers.
 //!
-//! A datagram is believed in two steps. [`Request::match_response`] asks whether it can be the answer to what
-//! we sent, and anyone who cannot see our traffic fails there, by the random transmit timestamp
-//! (RFC 8633 section 3). Only then is it judged as an answer ([`Response::check_fitness`]): does
-//! the server claim to know the time, within limits that make sense (RFC 5905 section 9.2, A.5.1).
+//! A datagram is believed in two steps. [`Request::match_response`] asks whether it can be the
+//! answer to what we sent, and anyone who cannot see our traffic fails there, by the random
+//! transmit timestamp (RFC 8633 section 3). Only then is it judged as an answer
+//! ([`Response::check_fitness`]): does the server claim to know the time, within limits that make
+//! sense (RFC 5905 section 9.2, A.5.1).
 
 use core::net::SocketAddr;
 use thiserror::Error;
@@ -150,7 +151,8 @@ impl Request {
         if header.origin != self.nonce {
             return Err(ResponseError::OriginMismatch);
         }
-        // A server that speaks only version 3 answers version 4 with its own (RFC 5905 section 9.2).
+        // A server that speaks only version 3 answers version 4 with its own (RFC 5905 section
+        // 9.2).
         if header.version != self.version && header.version != 3 {
             return Err(ResponseError::Version { version: header.version });
         }

@@ -54,8 +54,8 @@ impl QueryAnswer {
 }
 
 impl Query {
-    /// Prepares a request to `to`; `seed` must be fresh and secret, `precision` is the time that one
-    /// reading of the system clock takes.
+    /// Prepares a request to `to`; `seed` must be fresh and secret, `precision` is the time that
+    /// one reading of the system clock takes.
     pub fn new(to: SocketAddr, seed: [u8; 32], precision: Span) -> Self {
         let nonce = NtpTime::from_bits(Random::new(seed).bits() | 1);
         let request = Request { to, nonce, version: 4 };

@@ -38,7 +38,8 @@ pub struct Sample {
     pub server_sent: Timestamp,
 }
 
-/// φ, the rate error that two ordinary oscillators may have against each other (RFC 5905 section 7.2).
+/// φ, the rate error that two ordinary oscillators may have against each other (RFC 5905 section
+/// 7.2).
 pub(crate) const RATE_TOLERANCE: Frequency = Frequency::from_ppm(15);
 
 impl Sample {
@@ -47,8 +48,8 @@ impl Sample {
     /// `precision` is the time that one reading of the local clock takes.
     ///
     /// # Errors
-    /// [`ResponseError::Delay`] where the round trip is negative beyond what clock readings explain,
-    /// or too long.
+    /// [`ResponseError::Delay`] where the round trip is negative beyond what clock readings
+    /// explain, or too long.
     pub fn new(
         exchange: &Exchange,
         response: &Response,

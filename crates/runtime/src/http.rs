@@ -1,8 +1,9 @@
 //! The local HTTP server: small limits, strict headers, and no name but ours.
 //!
-//! It serves people's browsers on loopback, so it must not be a way in for web pages from elsewhere:
-//! a request that names another host is refused (DNS rebinding), no header allows another origin to
-//! read an answer, and the Content-Security-Policy admits nothing that is not ours.
+//! It serves people's browsers on loopback, so it must not be a way in for web pages from
+//! elsewhere: a request that names another host is refused (DNS rebinding), no header allows
+//! another origin to read an answer, and the Content-Security-Policy admits nothing that is not
+//! ours.
 
 mod connections;
 mod guard;

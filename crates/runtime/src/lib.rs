@@ -1,6 +1,6 @@
-//! What every long-running part of Timeball shares: the cells through which the time loop publishes,
-//! the reading of the machine's clocks, orderly shutdown, the local HTTP server with its health,
-//! readiness and metrics, access tokens, state directories and logging.
+//! What every long-running part of Timeball shares: the cells through which the time loop
+//! publishes, the reading of the machine's clocks, orderly shutdown, the local HTTP server with its
+//! health, readiness and metrics, access tokens, state directories and logging.
 #![deny(missing_docs)]
 
 #[cfg(not(target_os = "linux"))]

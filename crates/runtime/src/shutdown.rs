@@ -53,8 +53,8 @@ impl Shutdown {
         true
     }
 
-    /// Has `wake` called when the flag is raised, at once if it is: for those who wait for something
-    /// else. It must not block.
+    /// Has `wake` called when the flag is raised, at once if it is: for those who wait for
+    /// something else. It must not block.
     pub fn on_request(&self, wake: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
         if state.requested {

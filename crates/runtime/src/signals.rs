@@ -25,7 +25,8 @@ pub fn forward_to(shutdown: Shutdown) -> io::Result<()> {
     Ok(())
 }
 
-/// Catches SIGINT and SIGTERM without a thread: they interrupt blocking calls, and [`raised`] tells.
+/// Catches SIGINT and SIGTERM without a thread: they interrupt blocking calls, and [`raised`]
+/// tells.
 ///
 /// # Errors
 /// Where the system refuses a handler.

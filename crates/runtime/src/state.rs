@@ -120,7 +120,8 @@ impl StateDirectory {
         write_atomic(&path, octets).map_err(|source| StateError::File { path, source })
     }
 
-    /// Moves a file that cannot be understood out of the way, to `NAME.corrupt-N`; returns where to.
+    /// Moves a file that cannot be understood out of the way, to `NAME.corrupt-N`; returns where
+    /// to.
     ///
     /// # Errors
     /// Where it cannot be moved.
@@ -166,8 +167,8 @@ pub fn write_atomic(path: &Path, octets: &[u8]) -> io::Result<()> {
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Moves a file that cannot be understood out of the way, to `PATH.corrupt-N` with the first free N;
-/// returns where to.
+/// Moves a file that cannot be understood out of the way, to `PATH.corrupt-N` with the first free
+/// N; returns where to.
 ///
 /// # Errors
 /// Where it cannot be moved.

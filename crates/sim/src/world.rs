@@ -99,7 +99,8 @@ impl World {
         self
     }
 
-    /// True time at the start; the system clock's offset is kept. Comes before [`World::with_clock`].
+    /// True time at the start; the system clock's offset is kept. Comes before
+    /// [`World::with_clock`].
     #[must_use]
     pub fn with_epoch(mut self, epoch: Timestamp) -> Self {
         self.epoch = epoch;

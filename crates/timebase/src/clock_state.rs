@@ -41,8 +41,8 @@ pub enum Leap {
 /// The clock's published state: an estimate and a promise, true from `as_of` on until the next one.
 ///
 /// True time at a later reading `now` of both clocks is
-/// `now.system + offset + drift · (now.raw − as_of)`, within the bound at `now.raw`; that holds while
-/// nobody steps the system clock or changes its rate, and each change publishes a new state.
+/// `now.system + offset + drift · (now.raw − as_of)`, within the bound at `now.raw`; that holds
+/// while nobody steps the system clock or changes its rate, and each change publishes a new state.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ClockState {
     /// How much is known.

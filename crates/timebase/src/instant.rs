@@ -42,7 +42,8 @@ macro_rules! instant_arithmetic {
 
 /// A reading of this machine's raw monotonic clock, in nanoseconds from an arbitrary origin.
 ///
-/// It is never set and never slewed, so differences of it are honest (in the oscillator's own rate).
+/// It is never set and never slewed, so differences of it are honest (in the oscillator's own
+/// rate).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MonoTime(i64);
 
@@ -67,8 +68,8 @@ instant_arithmetic!(MonoTime);
 
 /// An instant of civil time: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 ///
-/// Covers the years 1678 to 2262; instants before 1970 are negative. Whether a reading is *right* is
-/// another matter: see [`crate::Reading`].
+/// Covers the years 1678 to 2262; instants before 1970 are negative. Whether a reading is *right*
+/// is another matter: see [`crate::Reading`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(i64);
 

@@ -1,8 +1,9 @@
 //! The vocabulary of time that every other crate speaks: spans, instants, frequencies and bounds.
 //!
-//! All arithmetic is exact integer arithmetic in nanoseconds (spans, instants) or in parts per 10^15
-//! (frequencies); what leaves the representable range saturates, so that no input, however absurd,
-//! makes a caller panic. The crate has no dependencies, allocates nothing and reads no clock.
+//! All arithmetic is exact integer arithmetic in nanoseconds (spans, instants) or in parts per
+//! 10^15 (frequencies); what leaves the representable range saturates, so that no input, however
+//! absurd, makes a caller panic. The crate has no dependencies, allocates nothing and reads no
+//! clock.
 #![no_std]
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

@@ -12,7 +12,8 @@ const NANOS: i64 = 1_000_000_000;
 /// The 64-bit NTP timestamp format: 2^-32 seconds since the start of an era that is not said.
 ///
 /// Eras are 2^32 seconds long; era 0 began in 1900, era 1 begins on 2036-02-07. So a value means an
-/// instant only beside another: [`NtpTime::nearest_to`] asks for it. There is no conversion without.
+/// instant only beside another: [`NtpTime::nearest_to`] asks for it. There is no conversion
+/// without.
 #[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
 pub struct NtpTime(u64);
 
@@ -76,8 +77,8 @@ impl NtpShort {
         self.0
     }
 
-    /// Writes a span in this format, rounded *up*, so that a distance never becomes smaller by being
-    /// sent; a negative span is sent as zero, one over 65,535.99 s as the largest value.
+    /// Writes a span in this format, rounded *up*, so that a distance never becomes smaller by
+    /// being sent; a negative span is sent as zero, one over 65,535.99 s as the largest value.
     pub fn from_span_ceil(span: Span) -> Self {
         let nanos = span.as_nanos().max(0) as u128;
         let units = (nanos << 16).div_ceil(NANOS as u128);

@@ -1,9 +1,10 @@
 //! Keeping the system clock right: what is written to the kernel, and when.
 //!
-//! There is one servo variable, the frequency: the system clock runs at the estimated rate of true time, and
-//! an offset is removed by running a computed bit faster or slower for a computed time. The estimate
-//! lives on the raw clock, so nothing has to be told to it; what was really applied is seen in the next
-//! pair of readings. A refused write is counted and tried again, and changes nothing else.
+//! There is one servo variable, the frequency: the system clock runs at the estimated rate of true
+//! time, and an offset is removed by running a computed bit faster or slower for a computed time.
+//! The estimate lives on the raw clock, so nothing has to be told to it; what was really applied is
+//! seen in the next pair of readings. A refused write is counted and tried again, and changes
+//! nothing else.
 
 use std::collections::VecDeque;
 
@@ -159,8 +160,8 @@ impl Discipline {
                 || told.leap != status.leap
                 || status.max_error > grown
         });
-        // Before the first majority the kernel keeps what it had for a few seconds: an agent that is
-        // only restarted does not make every consumer see a lost clock.
+        // Before the first majority the kernel keeps what it had for a few seconds: an agent that
+        // is only restarted does not make every consumer see a lost clock.
         let hasty = self.status_written.is_none() && !status.synchronized;
         if now.raw < self.status_due && (!stale || hasty) {
             return None;

@@ -24,7 +24,8 @@ impl TransmitToken {
     }
 }
 
-/// One thing that happened. Every input is handled at a [`timeball_timebase::Now`] read just before.
+/// One thing that happened. Every input is handled at a [`timeball_timebase::Now`] read just
+/// before.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// The instant of the last [`Action::WakeAt`] has come (early or late wake-ups are harmless).
@@ -37,7 +38,8 @@ pub enum Input<'a> {
         from: SocketAddr,
         /// The UDP payload, whole.
         octets: &'a [u8],
-        /// When it arrived, by the *system* clock: the kernel's stamp, or a reading after `recvmsg`.
+        /// When it arrived, by the *system* clock: the kernel's stamp, or a reading after
+        /// `recvmsg`.
         received_at: Timestamp,
     },
     /// The request of `token` left, at this reading of the *system* clock: the kernel's transmit
@@ -84,8 +86,8 @@ pub enum Action {
         /// The port to fill in.
         port: u16,
     },
-    /// Send a request from a *new* socket with a port of the kernel's choice, which replaces (closes)
-    /// the source's former one (RFC 9109); answer with [`Input::Transmitted`] or
+    /// Send a request from a *new* socket with a port of the kernel's choice, which replaces
+    /// (closes) the source's former one (RFC 9109); answer with [`Input::Transmitted`] or
     /// [`Input::SendFailed`].
     Send {
         /// For which source.

@@ -29,7 +29,8 @@ pub(super) struct SystemClock {
 }
 
 impl SystemClock {
-    /// Begins at a pair of readings; `own_rate` is the rate written by us, `None` if we only observe.
+    /// Begins at a pair of readings; `own_rate` is the rate written by us, `None` if we only
+    /// observe.
     pub(super) fn new(now: Now, own_rate: Option<Frequency>) -> Self {
         Self {
             last: now,

@@ -53,7 +53,8 @@ struct Member {
 }
 
 impl Bank {
-    /// Filters for `sources` sources that know the frequency to a standard deviation and nothing else.
+    /// Filters for `sources` sources that know the frequency to a standard deviation and nothing
+    /// else.
     pub(super) fn new(sources: usize, frequency: f64, frequency_sd: f64) -> Self {
         let dimension = BIASES + sources;
         let members = (0..MEMBERS).map(|i| {
@@ -124,7 +125,8 @@ impl Bank {
         }
     }
 
-    /// What a measurement by `source` is expected to be, and the variance of that, by the likeliest.
+    /// What a measurement by `source` is expected to be, and the variance of that, by the
+    /// likeliest.
     pub(super) fn predict(&self, source: usize) -> (f64, f64) {
         let likeliest = self.likeliest();
         (likeliest.expected(source), likeliest.expected_variance(self.dimension, source))

@@ -2,9 +2,9 @@
 //!
 //! Of a round trip with excess e over the smallest possible, some share was spent on the way to the
 //! server and the rest on the way back, and the measured offset is wrong by half their difference.
-//! With exponential queues of rates a and b, the share on the way there has a density proportional to
-//! exp(-(a - b) u) on [0, e]: its mean and variance are those of a truncated exponential, uniform
-//! where both ways are alike. Which tilt fits is learned from the innovations.
+//! With exponential queues of rates a and b, the share on the way there has a density proportional
+//! to exp(-(a - b) u) on [0, e]: its mean and variance are those of a truncated exponential,
+//! uniform where both ways are alike. Which tilt fits is learned from the innovations.
 
 use std::collections::VecDeque;
 
@@ -52,8 +52,8 @@ impl Delays {
 
     /// Remembers the round trip of a measurement and tells how to take the measurement.
     ///
-    /// `residual` is measured less expected offset, with the variance of the expectation; `floor_sd`
-    /// is the error of reading the clocks. All in seconds.
+    /// `residual` is measured less expected offset, with the variance of the expectation;
+    /// `floor_sd` is the error of reading the clocks. All in seconds.
     pub(super) fn measure(
         &mut self,
         delay: f64,

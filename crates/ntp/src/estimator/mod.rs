@@ -1,15 +1,16 @@
 //! The estimate of true time, by statistics; the promise about it is [`crate::engine`]'s bound.
 //!
 //! Everything is kept on the raw monotonic clock: the estimate is true time less raw clock, and its
-//! rate. What anybody does to the system clock is therefore no event here, and holding over an outage
-//! is just a long step of the filters.
+//! rate. What anybody does to the system clock is therefore no event here, and holding over an
+//! outage is just a long step of the filters.
 //!
 //! All sources feed one bank of Kalman filters ([`bank`]); a measurement's variance is learned from
-//! its round trip ([`delays`]), so a source counts, sample by sample, by what it is worth. Each source
-//! has a constant bias of its own in the state, so that servers which differ for ever (asymmetric paths)
-//! are not taken for noise, and one that comes or goes moves nothing. A measurement that no
-//! variance explains is either a change of our own clock, then the next source sees it too, or
-//! a change of that source's path: with several sources it is held back until the next one has spoken.
+//! its round trip ([`delays`]), so a source counts, sample by sample, by what it is worth. Each
+//! source has a constant bias of its own in the state, so that servers which differ for ever
+//! (asymmetric paths) are not taken for noise, and one that comes or goes moves nothing. A
+//! measurement that no variance explains is either a change of our own clock, then the next source
+//! sees it too, or a change of that source's path: with several sources it is held back until the
+//! next one has spoken.
 
 mod bank;
 mod delays;
@@ -20,7 +21,8 @@ use crate::sample::Sample;
 use bank::{Bank, BankEstimate};
 use delays::Delays;
 
-/// Sources beyond this many are measured and vote, but are not combined: the cost grows with the cube.
+/// Sources beyond this many are measured and vote, but are not combined: the cost grows with the
+/// cube.
 pub(crate) const COMBINED_MAX: usize = 16;
 
 /// Standard deviation of a frequency that nothing is known of.

@@ -1,7 +1,8 @@
 //! The octets on the wire: NTP versions 3 and 4 (RFC 1305, RFC 5905 section 7.3, RFC 7822).
 //!
-//! Parsing never panics, keeps every octet (`encode` of a parsed datagram gives the datagram back) and
-//! judges nothing but the shape; whether a packet is *believed* is for [`crate::association`] to say.
+//! Parsing never panics, keeps every octet (`encode` of a parsed datagram gives the datagram back)
+//! and judges nothing but the shape; whether a packet is *believed* is for [`crate::association`]
+//! to say.
 
 mod extension;
 mod header;
@@ -55,7 +56,8 @@ pub struct Packet<'a> {
     pub header: Header,
     /// Extension fields in order (version 4 only).
     pub extensions: Vec<ExtensionField<'a>>,
-    /// The message authentication code with its key identifier, not verified here; empty where none.
+    /// The message authentication code with its key identifier, not verified here; empty where
+    /// none.
     pub mac: &'a [u8],
 }
 

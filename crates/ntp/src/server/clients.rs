@@ -1,7 +1,7 @@
 //! The bounded table of clients, for the rate limit.
 //!
-//! A client over its rate is not silenced: one request in a few is answered all the same, at random.
-//! Otherwise anyone could cut a client off from the time by sending requests in its name.
+//! A client over its rate is not silenced: one request in a few is answered all the same, at
+//! random. Otherwise anyone could cut a client off from the time by sending requests in its name.
 
 use core::net::IpAddr;
 use timeball_timebase::{MonoTime, Span};

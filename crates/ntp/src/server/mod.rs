@@ -1,10 +1,10 @@
 //! The responder: answers clients' requests from the published clock state.
 //!
-//! What it serves is the *estimate* of true time (system clock plus offset), not the system clock, and
-//! its root dispersion comes from the bound, so that a client's root distance is a promise too. While
-//! nothing is known it says so (leap 3, stratum 16) rather than staying silent. It never answers with
-//! more octets than it was asked with, and answers only requests (mode 3), so two servers cannot be
-//! made to talk to each other and no reflected attack gains anything.
+//! What it serves is the *estimate* of true time (system clock plus offset), not the system clock,
+//! and its root dispersion comes from the bound, so that a client's root distance is a promise too.
+//! While nothing is known it says so (leap 3, stratum 16) rather than staying silent. It never
+//! answers with more octets than it was asked with, and answers only requests (mode 3), so two
+//! servers cannot be made to talk to each other and no reflected attack gains anything.
 
 mod clients;
 mod network;

@@ -1,4 +1,5 @@
-//! What stands before every handler: whose host name a request may give, and what every answer says.
+//! What stands before every handler: whose host name a request may give, and what every answer
+//! says.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -56,9 +57,9 @@ struct Hosts {
 impl Hosts {
     /// Whether `host` (without port and brackets) is this machine as far as we can know.
     ///
-    /// A web page that rebinds its name to our address sends that name; it can never send an address
-    /// of ours unless the user opened it. So names are matched, and addresses are allowed: all where
-    /// we listen beyond loopback, else loopback's.
+    /// A web page that rebinds its name to our address sends that name; it can never send an
+    /// address of ours unless the user opened it. So names are matched, and addresses are allowed:
+    /// all where we listen beyond loopback, else loopback's.
     fn allow(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         if let Ok(address) = bare.parse::<IpAddr>() {
