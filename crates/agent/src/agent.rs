@@ -305,8 +305,8 @@ fn tally(sockets: &[ServerSocket]) -> io::Result<Option<ServerTally>> {
     addresses.map(|addresses| Some(ServerTally::new(addresses)))
 }
 
-/// In discipline mode, and only then, makes the clock's writer. That the kernel refuses is no reason
-/// not to start: measuring goes on, the status says so, and writing is tried again.
+/// In discipline mode, and only then, makes the clock's writer. That the kernel refuses is no
+/// reason not to start: measuring goes on, the status says so, and writing is tried again.
 fn take_clock(mode: ClockMode) -> (Option<KernelClockWriter>, Option<KernelClock>) {
     if mode == ClockMode::Observe {
         return (None, None);

@@ -26,7 +26,8 @@ pub(crate) fn parse(mut octets: &[u8]) -> Told {
         let kind = i32::from_ne_bytes(field(octets, size_of::<usize>() + size_of::<i32>()));
         let Some(data) = octets.get(HEADER..length) else { break };
         match (level, kind) {
-            // Stamps are alike at the front: three of them, of which the first is software's, or one.
+            // Stamps are alike at the front: three of them, of which the first is software's, or
+            // one.
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING | libc::SCM_TIMESTAMPNS)
                 if data.len() >= size_of::<libc::timespec>() =>
             {

@@ -24,8 +24,8 @@ pub(crate) struct DriftFile {
 }
 
 impl DriftFile {
-    /// Takes the directory into use and reads the drift of an earlier run, in parts per 10^9, positive
-    /// when the oscillator gains. A file that cannot be understood is set aside.
+    /// Takes the directory into use and reads the drift of an earlier run, in parts per 10^9,
+    /// positive when the oscillator gains. A file that cannot be understood is set aside.
     pub(crate) fn open(path: &Path) -> Result<(Self, Option<Frequency>), StateError> {
         let directory = StateDirectory::open(path, FORMAT)?;
         let drift = match directory.read(FILE, FILE_OCTETS_MAX) {

@@ -18,8 +18,8 @@ const DEFAULT_SOURCES: [&str; 4] =
 /// The time servers of a host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostSources {
-    /// The servers, at least one. A `pool` stands here several times under one name, since the engine
-    /// takes another of its addresses each time.
+    /// The servers, at least one. A `pool` stands here several times under one name, since the
+    /// engine takes another of its addresses each time.
     pub sources: Vec<SourceConfig>,
     /// The file of the daemon that names them; `None` where no file names any and the sources are
     /// `0.pool.ntp.org` to `3.pool.ntp.org`.
@@ -28,8 +28,9 @@ pub struct HostSources {
     pub origin: String,
 }
 
-/// Finds the servers that the files under `root` (normally `/`) name: those of chrony, else of ntpsec
-/// or ntpd, else of systemd-timesyncd, else the public pool. Lines that make no sense are skipped.
+/// Finds the servers that the files under `root` (normally `/`) name: those of chrony, else of
+/// ntpsec or ntpd, else of systemd-timesyncd, else the public pool. Lines that make no sense are
+/// skipped.
 pub fn host_sources(root: &Path) -> HostSources {
     let readers: [(&str, Reader); 5] = [
         ("etc/chrony/chrony.conf", files::chrony),

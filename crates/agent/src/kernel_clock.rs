@@ -58,8 +58,8 @@ impl KernelClockWriter {
         Self { _deliberate: () }
     }
 
-    /// Takes the clock over: ends what an earlier owner left under way (a slew of `adjtime`, a phase
-    /// adjustment of the kernel's loop, a leap second) and keeps the frequency as it is.
+    /// Takes the clock over: ends what an earlier owner left under way (a slew of `adjtime`, a
+    /// phase adjustment of the kernel's loop, a leap second) and keeps the frequency as it is.
     ///
     /// # Errors
     /// Where the process may not set the clock.
@@ -131,8 +131,8 @@ fn adjust(clock: &mut libc::timex) -> Result<KernelClock, AdjustError> {
     })
 }
 
-/// Splits a frequency into tick (µs) and remainder (2^-16 ppm). The tick stays nominal as long as the
-/// remainder alone suffices.
+/// Splits a frequency into tick (µs) and remainder (2^-16 ppm). The tick stays nominal as long as
+/// the remainder alone suffices.
 fn tick_and_units(frequency: Frequency) -> (i64, i64) {
     let step = TICK_STEP.as_femto();
     let steps = if frequency.abs() <= FREQUENCY_MAX {

@@ -1,8 +1,9 @@
-//! The node agent: measures this machine's clock against NTP servers, keeps it right if told to, and
-//! serves the time and what is known of it.
+//! The node agent: measures this machine's clock against NTP servers, keeps it right if told to,
+//! and serves the time and what is known of it.
 //!
-//! One thread owns the engine and all its sockets ([`Agent::start`], or alone [`run_bare`]); whatever
-//! may block is elsewhere. Nothing here writes the clock unless the configuration says `discipline`.
+//! One thread owns the engine and all its sockets ([`Agent::start`], or alone [`run_bare`]);
+//! whatever may block is elsewhere. Nothing here writes the clock unless the configuration says
+//! `discipline`.
 #![deny(missing_docs)]
 
 mod address;

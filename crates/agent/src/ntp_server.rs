@@ -1,4 +1,5 @@
-//! The NTP server's thread: takes requests with the kernel's stamps, has the core answer them, sends.
+//! The NTP server's thread: takes requests with the kernel's stamps, has the core answer them,
+//! sends.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::SocketAddr;

@@ -72,8 +72,8 @@ pub enum QueryError {
     TooMany,
 }
 
-/// Measures all `targets` at the same time and returns the results in their order, after `timeout` at
-/// the latest. The system clock is only read.
+/// Measures all `targets` at the same time and returns the results in their order, after `timeout`
+/// at the latest. The system clock is only read.
 pub fn query(targets: &[HostPort], timeout: Duration) -> Vec<QueryResult> {
     let deadline = Instant::now() + timeout;
     let (post, answers) = mpsc::channel();

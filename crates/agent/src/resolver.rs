@@ -33,8 +33,8 @@ pub(crate) enum Resolver {
 }
 
 impl Resolver {
-    /// Looks up `host`. Returns the answer if it is there at once; otherwise it is posted, unless an
-    /// earlier question of the same source is still open, whose answer then serves.
+    /// Looks up `host`. Returns the answer if it is there at once; otherwise it is posted, unless
+    /// an earlier question of the same source is still open, whose answer then serves.
     pub(crate) fn ask(&mut self, source: SourceId, host: &str, port: u16) -> Option<Resolution> {
         if let Ok(literal) = host.parse::<IpAddr>() {
             return Some(Resolution { source, result: Ok(vec![SocketAddr::new(literal, port)]) });

@@ -46,8 +46,8 @@ impl StatusPublisher {
         Self { cell, version, hostname, mode, names, server, started, foreign_jump: None }
     }
 
-    /// Publishes what the engine reports; `refusals` has for each source why the network refused its
-    /// last request, if it did.
+    /// Publishes what the engine reports; `refusals` has for each source why the network refused
+    /// its last request, if it did.
     pub(crate) fn publish(&mut self, report: &Report, refusals: &[Option<i32>], now: Now) {
         let uptime = now.raw - self.started;
         let kernel = kernel_clock::read();
@@ -102,8 +102,8 @@ pub(crate) fn state_word(state: SyncState) -> &'static str {
     }
 }
 
-/// A reference identifier as its stratum gives it: letters for a reference clock and for refusals, an
-/// address (or, for IPv6, a hash that looks like one) for a server.
+/// A reference identifier as its stratum gives it: letters for a reference clock and for refusals,
+/// an address (or, for IPv6, a hash that looks like one) for a server.
 pub(crate) fn reference_id(stratum: u8, id: [u8; 4]) -> String {
     match (stratum, id) {
         (_, [0, 0, 0, 0]) => String::new(),

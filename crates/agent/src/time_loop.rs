@@ -1,5 +1,5 @@
-//! The time loop: one thread that waits in `poll`, turns events into the engine's inputs, and carries
-//! its actions out. It decides nothing.
+//! The time loop: one thread that waits in `poll`, turns events into the engine's inputs, and
+//! carries its actions out. It decides nothing.
 
 use std::collections::VecDeque;
 use std::io;

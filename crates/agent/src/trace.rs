@@ -9,8 +9,8 @@ use timeball_timebase::{ClockState, Span};
 
 use crate::status::state_word;
 
-/// One line: when the raw monotonic clock read `mono_ns`, the system clock read `system_ns`, and true
-/// time was within `system_ns + offset_ns ± bound_ns`, the bound growing from then on.
+/// One line: when the raw monotonic clock read `mono_ns`, the system clock read `system_ns`, and
+/// true time was within `system_ns + offset_ns ± bound_ns`, the bound growing from then on.
 #[derive(Debug, Serialize)]
 struct Line {
     /// Raw monotonic clock, ns.

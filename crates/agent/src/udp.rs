@@ -38,8 +38,8 @@ impl Buffer {
     }
 }
 
-/// A socket for one request: connected, so that the kernel hands over only what the server's address
-/// sent, with a port of the kernel's choice (RFC 9109).
+/// A socket for one request: connected, so that the kernel hands over only what the server's
+/// address sent, with a port of the kernel's choice (RFC 9109).
 pub(crate) struct RequestSocket {
     socket: OwnedFd,
     /// Whether a transmit stamp is still to come. The error queue is read only then: the simulator
@@ -141,8 +141,8 @@ impl ServerSocket {
 
 /// A socket that keeps the kernel's stamping switched on.
 ///
-/// The kernel stamps arrivals only while some socket wants it and switches lazily, so that the first
-/// answer to a fresh socket might come unstamped.
+/// The kernel stamps arrivals only while some socket wants it and switches lazily, so that the
+/// first answer to a fresh socket might come unstamped.
 pub(crate) fn keep_stamping() -> io::Result<OwnedFd> {
     let socket = sys::udp_socket(&SocketAddr::from(([127, 0, 0, 1], 0)))?;
     enable_stamps(&socket, false);

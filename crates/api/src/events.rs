@@ -1,7 +1,8 @@
 //! `GET /v1/events`: server-sent events, each with a name and one line of JSON.
 //!
-//! A stream opens with `event: backlog`, an array of the [`ClockPoint`]s of the last ten minutes, oldest
-//! first. Then `event: clock` brings one [`ClockPoint`], `event: status` a [`crate::status::Status`] and
+//! A stream opens with `event: backlog`, an array of the [`ClockPoint`]s of the last ten minutes,
+//! oldest first. Then `event: clock` brings one [`ClockPoint`], `event: status` a
+//! [`crate::status::Status`] and
 //! `event: schedules` a [`crate::schedules::Schedules`], each once a second.
 
 use serde::{Deserialize, Serialize};

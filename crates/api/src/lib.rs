@@ -2,8 +2,8 @@
 //! `/v1/schedules` and the event stream. Types only: no logic beyond defaults.
 //!
 //! Conventions: JSON keys are camelCase in schedule files (they are Kubernetes resources) and
-//! snake_case with the unit last (`offset_ns`) elsewhere; whole numbers, no floats except ratios for
-//! eyes; an unknown value is `null`, never 0.
+//! snake_case with the unit last (`offset_ns`) elsewhere; whole numbers, no floats except ratios
+//! for eyes; an unknown value is `null`, never 0.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 

@@ -90,7 +90,8 @@ pub enum Reason {
 }
 
 impl Outcome {
-    /// The outcome's word in records and metrics: `fired`, `missed`, `skipped`, `failed` or `unknown`.
+    /// The outcome's word in records and metrics: `fired`, `missed`, `skipped`, `failed` or
+    /// `unknown`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fired => "fired",

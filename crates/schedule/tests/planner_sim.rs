@@ -1,5 +1,5 @@
-//! The planner in a world that goes wrong, from a seed: slow, failing and forgetful stores, crashes,
-//! clocks that are set, targets that hang.
+//! The planner in a world that goes wrong, from a seed: slow, failing and forgetful stores,
+//! crashes, clocks that are set, targets that hang.
 //!
 //! `TIMEBALL_SEED=n` replays one seed; a failure prints its own.
 #![allow(missing_docs, clippy::unwrap_used)]

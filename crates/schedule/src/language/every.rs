@@ -1,4 +1,5 @@
-//! `@every PERIOD` and `@every PERIOD/PHASE`: instants counted from 1970, the same on every replica.
+//! `@every PERIOD` and `@every PERIOD/PHASE`: instants counted from 1970, the same on every
+//! replica.
 
 use super::error::ParseError;
 use super::{APART_US, DAY_US, HOUR_US, MAX_US, MILLISECOND_US, MIN_US, MINUTE_US, SECOND_US};

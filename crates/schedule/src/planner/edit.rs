@@ -43,8 +43,8 @@ impl Entry {
     ) -> Option<Outcome> {
         let now = context.now;
         let release_at = self.release_at(at);
-        // A claim is made within the horizon, so one that is further ahead was made before the clock
-        // was set back: it may have been released.
+        // A claim is made within the horizon, so one that is further ahead was made before the
+        // clock was set back: it may have been released.
         let untouched = release_at > now && at - now <= context.options.horizon;
         if untouched {
             return if self.spec.suspended {

@@ -45,8 +45,9 @@ pub enum Input {
         clock_exceeded: bool,
     },
     /// A released fire's target has ended, or an armed fire ended without a release: its deadline
-    /// passed (`Missed(DeadlineExceeded)`), it could not be prepared, its clock was not good enough,
-    /// or it was revoked in time (`Skipped(Revoked)`; the planner records why it revoked it).
+    /// passed (`Missed(DeadlineExceeded)`), it could not be prepared, its clock was not good
+    /// enough, or it was revoked in time (`Skipped(Revoked)`; the planner records why it revoked
+    /// it).
     Finished {
         /// Which.
         fire: FireId,

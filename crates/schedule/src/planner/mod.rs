@@ -112,8 +112,8 @@ impl Planner {
         actions
     }
 
-    /// The next instants of a schedule after `now` that are to be fired, soonest first, at most `n`;
-    /// none for one that is suspended or not there.
+    /// The next instants of a schedule after `now` that are to be fired, soonest first, at most
+    /// `n`; none for one that is suspended or not there.
     pub fn next_instants(&self, uid: ScheduleUid, now: Timestamp, n: usize) -> Vec<Timestamp> {
         let Some(entry) = self.entries.get(&uid).filter(|entry| !entry.removed) else {
             return Vec::new();

@@ -1,4 +1,5 @@
-//! The system calls that need `unsafe`, each behind a safe function; nothing else in the crate has any.
+//! The system calls that need `unsafe`, each behind a safe function; nothing else in the crate has
+//! any.
 #![allow(unsafe_code)]
 
 mod process;

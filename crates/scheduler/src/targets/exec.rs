@@ -1,12 +1,13 @@
 //! The target `exec`: runs a program at T.
 //!
-//! Ahead of T the program's path is resolved, its arguments and environment are encoded and a thread
-//! stands ready; at T that thread starts the program. Once started it leads a process group of its
-//! own; standard input is empty, standard output and error are read to their end and the last of
-//! them is kept for the outcome. It inherits our environment (without what a service manager put
-//! there for us), umask and resource limits. At its timeout, when another fire replaces it, or when
-//! we are stopped, the group gets SIGTERM and, after a grace, SIGKILL. What it leaves behind in its
-//! group when it ends by itself is let be. If we crash, it runs on, and its outcome is unknown.
+//! Ahead of T the program's path is resolved, its arguments and environment are encoded and a
+//! thread stands ready; at T that thread starts the program. Once started it leads a process group
+//! of its own; standard input is empty, standard output and error are read to their end and the
+//! last of them is kept for the outcome. It inherits our environment (without what a service
+//! manager put there for us), umask and resource limits. At its timeout, when another fire replaces
+//! it, or when we are stopped, the group gets SIGTERM and, after a grace, SIGKILL. What it leaves
+//! behind in its group when it ends by itself is let be. If we crash, it runs on, and its outcome
+//! is unknown.
 
 mod run;
 mod tail;

@@ -1,9 +1,9 @@
 //! The target `http`: sends a request at T.
 //!
-//! A connection is opened shortly before T and held, so that at T only the request has to leave. The
-//! request is a CloudEvent in binary mode (CloudEvents 1.0, HTTP binding) and carries the fire's key
-//! as `Idempotency-Key` and `ce-id`, the same for every try. Without `retries` a request is sent at
-//! most once; with them it is sent again after a failure, and after a crash of ours.
+//! A connection is opened shortly before T and held, so that at T only the request has to leave.
+//! The request is a CloudEvent in binary mode (CloudEvents 1.0, HTTP binding) and carries the
+//! fire's key as `Idempotency-Key` and `ce-id`, the same for every try. Without `retries` a request
+//! is sent at most once; with them it is sent again after a failure, and after a crash of ours.
 
 mod connections;
 mod exchange;

@@ -112,8 +112,8 @@ impl Targets {
         }
     }
 
-    /// Stops a released fire's target, which then ends as `Failed(reason)`. Nothing happens where it
-    /// has ended.
+    /// Stops a released fire's target, which then ends as `Failed(reason)`. Nothing happens where
+    /// it has ended.
     pub(crate) fn stop(&self, fire: FireId, reason: Reason) {
         self.exec.stop(fire, reason);
         self.http.stop(fire, reason);

@@ -49,7 +49,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Hands `job` to a thread that waits, or to a new one; gives it back where the limit is reached.
+    /// Hands `job` to a thread that waits, or to a new one; gives it back where the limit is
+    /// reached.
     pub(super) fn run(&self, job: Job) -> Result<(), Job> {
         let mut job = job;
         loop {

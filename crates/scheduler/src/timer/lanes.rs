@@ -1,8 +1,8 @@
 //! Armed fires in the order of their release, by the clock that each of them follows.
 //!
-//! How far a clock is from the system clock changes with every measurement, for all fires that follow
-//! it alike. So fires are kept in lanes, one for each way to read the clock, each in its own order;
-//! nothing has to be sorted anew when the estimate changes.
+//! How far a clock is from the system clock changes with every measurement, for all fires that
+//! follow it alike. So fires are kept in lanes, one for each way to read the clock, each in its own
+//! order; nothing has to be sorted anew when the estimate changes.
 
 use std::collections::{BTreeMap, HashMap};
 use timeball_schedule::FireId;
