@@ -54,7 +54,17 @@ test("everything that can be used is reached by the keyboard, and seen to be", a
     assert.ok(focus.outlined && focus.visible, `the focus on ${focus.name} is not seen`);
     reached.push(focus.name);
   }
-  const expected = ["skip", "language", "theme", "range-bound", "range-offset", "scrub", "v1/status", "v1/schedules", "metrics"];
+  const expected = [
+    "skip",
+    "language",
+    "theme",
+    "range-bound",
+    "range-offset",
+    "scrub",
+    "v1/status",
+    "v1/schedules",
+    "metrics",
+  ];
   assert.deepEqual(reached, expected);
   await close(opened);
 });
@@ -62,7 +72,9 @@ test("everything that can be used is reached by the keyboard, and seen to be", a
 test("the keyboard moves through the chart and works its switch", async () => {
   const opened = await open(browser);
   const { page } = opened;
-  await page.waitForFunction(() => Number(document.querySelector("#scrub").max) >= 3, null, { timeout: 15_000 });
+  await page.waitForFunction(() => Number(document.querySelector("#scrub").max) >= 3, null, {
+    timeout: 15_000,
+  });
   await page.focus("#scrub");
   await page.keyboard.press("Home");
   const first = await page.textContent("#readout");
@@ -80,9 +92,13 @@ test("what is read out loud does not change each second", async () => {
   const { page } = opened;
   await page.evaluate(() => {
     window.spoken = 0;
-    const live = document.querySelectorAll('[role="status"], [role="alert"], [role="log"], [aria-live]:not([aria-live="off"])');
+    const live = document.querySelectorAll(
+      '[role="status"], [role="alert"], [role="log"], [aria-live]:not([aria-live="off"])',
+    );
     const observer = new MutationObserver((changes) => (window.spoken += changes.length));
-    live.forEach((node) => observer.observe(node, { subtree: true, childList: true, characterData: true }));
+    live.forEach((node) =>
+      observer.observe(node, { subtree: true, childList: true, characterData: true }),
+    );
   });
   await page.waitForTimeout(4000);
   // The clock's state itself may change once or twice while it starts.
@@ -92,18 +108,29 @@ test("what is read out loud does not change each second", async () => {
 
 test("with reduced motion nothing moves by itself", async () => {
   const opened = await open(browser, { reducedMotion: "reduce" });
-  const moving = await opened.page.evaluate(() => [...document.querySelectorAll("*")].filter((node) => {
-    const { transitionDuration, animationName } = getComputedStyle(node);
-    return animationName !== "none" || transitionDuration.split(", ").some((time) => parseFloat(time) > 0);
-  }).length);
+  const moving = await opened.page.evaluate(
+    () =>
+      [...document.querySelectorAll("*")].filter((node) => {
+        const { transitionDuration, animationName } = getComputedStyle(node);
+        return (
+          animationName !== "none" ||
+          transitionDuration.split(", ").some((time) => parseFloat(time) > 0)
+        );
+      }).length,
+  );
   assert.equal(moving, 0);
   await close(opened);
 });
 
 async function axe(page) {
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-  }));
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join("; ")}`);
+  const { violations } = await page.evaluate(() =>
+    window.axe.run(document, {
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
+  );
+  return violations.map(
+    ({ id, nodes }) =>
+      `${id}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join("; ")}`,
+  );
 }

@@ -16,11 +16,15 @@ after(async () => {
 
 /** What `name` of a module gives for each list of arguments, no-break spaces made plain. */
 function results(path, name, calls) {
-  return opened.page.evaluate(async ([module, fn, lists]) => {
-    const exported = await import(module);
-    const plain = (value) => (typeof value === "string" ? value.replaceAll("\u00a0", " ") : value);
-    return lists.map((list) => plain(exported[fn](...list)));
-  }, [path, name, calls]);
+  return opened.page.evaluate(
+    async ([module, fn, lists]) => {
+      const exported = await import(module);
+      const plain = (value) =>
+        typeof value === "string" ? value.replaceAll("\u00a0", " ") : value;
+      return lists.map((list) => plain(exported[fn](...list)));
+    },
+    [path, name, calls],
+  );
 }
 
 test("a span has three figures, its unit and, where asked, its sign", async () => {
@@ -41,7 +45,14 @@ test("a span has three figures, its unit and, where asked, its sign", async () =
     [[125_000_000_000], "2 min 5 s"],
     [[7_260_000_000_000], "2 h 1 min"],
   ];
-  assert.deepEqual(await results("/js/format.js", "span", cases.map(([call]) => call)), cases.map(([, text]) => text));
+  assert.deepEqual(
+    await results(
+      "/js/format.js",
+      "span",
+      cases.map(([call]) => call),
+    ),
+    cases.map(([, text]) => text),
+  );
 });
 
 test("a bound is rounded up, never down, and not without need", async () => {
@@ -54,38 +65,74 @@ test("a bound is rounded up, never down, and not without need", async () => {
     [[999_001, up], "1.00 ms"],
     [[7_261_000_000_000, up], "2 h 2 min"],
   ];
-  assert.deepEqual(await results("/js/format.js", "span", cases.map(([call]) => call)), cases.map(([, text]) => text));
+  assert.deepEqual(
+    await results(
+      "/js/format.js",
+      "span",
+      cases.map(([call]) => call),
+    ),
+    cases.map(([, text]) => text),
+  );
 });
 
 test("rates, times of day and days are written plainly", async () => {
-  assert.deepEqual(await results("/js/format.js", "rate", [[-12_401.8], [512.34], [0]]), ["−12.402 ppm", "+512.3 ppb", "0.0 ppb"]);
+  assert.deepEqual(await results("/js/format.js", "rate", [[-12_401.8], [512.34], [0]]), [
+    "−12.402 ppm",
+    "+512.3 ppb",
+    "0.0 ppb",
+  ]);
   const at = 1_795_264_680_250_000_000;
-  assert.deepEqual(await results("/js/format.js", "timeOfDay", [[at], [at - 250_000_000], [at, "Asia/Tokyo"], [at, "No/Zone"]]),
-    ["12:38:00.250", "12:38:00", "21:38:00.250", "12:38:00.250"]);
-  assert.deepEqual(await results("/js/format.js", "day", [[at], [at + 12 * 3.6e12, "Asia/Tokyo"]]), ["2026-11-21", "2026-11-22"]);
-  assert.deepEqual(await results("/js/format.js", "knowsZone", [["Europe/Berlin"], ["Etc/UTC"], ["No/Zone"]]), [true, true, false]);
+  assert.deepEqual(
+    await results("/js/format.js", "timeOfDay", [
+      [at],
+      [at - 250_000_000],
+      [at, "Asia/Tokyo"],
+      [at, "No/Zone"],
+    ]),
+    ["12:38:00.250", "12:38:00", "21:38:00.250", "12:38:00.250"],
+  );
+  assert.deepEqual(
+    await results("/js/format.js", "day", [[at], [at + 12 * 3.6e12, "Asia/Tokyo"]]),
+    ["2026-11-21", "2026-11-22"],
+  );
+  assert.deepEqual(
+    await results("/js/format.js", "knowsZone", [["Europe/Berlin"], ["Etc/UTC"], ["No/Zone"]]),
+    [true, true, false],
+  );
 });
 
 test("axes have round steps", async () => {
-  assert.deepEqual(await results("/js/scale.js", "roundUp", [[0.3], [1], [1.1], [49], [51]]), [0.5, 1, 2, 50, 100]);
+  assert.deepEqual(
+    await results("/js/scale.js", "roundUp", [[0.3], [1], [1.1], [49], [51]]),
+    [0.5, 1, 2, 50, 100],
+  );
   assert.deepEqual(await results("/js/scale.js", "ticks", [[-10, 10, 4]]), [[-10, -5, 0, 5, 10]]);
 });
 
 test("a constant period is recognised, and only a constant one", async () => {
   const from = 1_795_264_680_000_000_000;
   const every = (steps) => steps.map((step) => from + step * 1e8);
-  const lists = [every([1, 2, 3, 4]), every([1, 2, 4]), every([1, 2])].map((next_ns) => [{ next_ns }]);
+  const lists = [every([1, 2, 3, 4]), every([1, 2, 4]), every([1, 2])].map((next_ns) => [
+    { next_ns },
+  ]);
   assert.deepEqual(await results("/js/instants.js", "periodOf", lists), [1e8, null, null]);
 });
 
 test("all languages have the same texts with the same places", async () => {
   const tables = await opened.page.evaluate(async () => {
-    const modules = await Promise.all(["en", "zh", "ja"].map((tag) => import(`/js/strings/${tag}.js`)));
+    const modules = await Promise.all(
+      ["en", "zh", "ja"].map((tag) => import(`/js/strings/${tag}.js`)),
+    );
     return modules.map((module) => Object.values(module)[0]);
   });
-  const shape = (table) => Object.fromEntries(Object.entries(table).sort().map(([key, text]) => {
-    return [key, [...text.matchAll(/\{\w+\}/g)].map(String).sort()];
-  }));
+  const shape = (table) =>
+    Object.fromEntries(
+      Object.entries(table)
+        .sort()
+        .map(([key, text]) => {
+          return [key, [...text.matchAll(/\{\w+\}/g)].map(String).sort()];
+        }),
+    );
   const [en, ...others] = tables.map(shape);
   others.forEach((other) => assert.deepEqual(other, en));
 });
@@ -94,7 +141,9 @@ test("every text that the page asks for exists", async () => {
   const missing = await opened.page.evaluate(async () => {
     const { en } = await import("/js/strings/en.js");
     const asked = [...document.querySelectorAll("[data-t], [data-t-label]")];
-    return asked.flatMap(({ dataset }) => [dataset.t, dataset.tLabel]).filter((key) => key && !(key in en));
+    return asked
+      .flatMap(({ dataset }) => [dataset.t, dataset.tLabel])
+      .filter((key) => key && !(key in en));
   });
   assert.deepEqual(missing, []);
 });

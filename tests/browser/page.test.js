@@ -15,9 +15,10 @@ test("the sentence says how far the clock is off and how surely, or that it is u
   const sentence = await opened.page.textContent("#sentence");
   const known = await opened.page.getAttribute("#sentence", "data-known");
   const figure = "\\d[\\d.]*\\s(?:ns|µs|ms|s|min|h|d)";
-  const expected = known === "true"
-    ? new RegExp(`^This machine’s clock is (perhaps )?${figure}.* (behind|ahead of) UTC`)
-    : /^How far this machine’s clock is from UTC is unknown: .+\.$/;
+  const expected =
+    known === "true"
+      ? new RegExp(`^This machine’s clock is (perhaps )?${figure}.* (behind|ahead of) UTC`)
+      : /^How far this machine’s clock is from UTC is unknown: .+\.$/;
   assert.match(sentence, expected);
   await close(opened);
 });
@@ -36,7 +37,10 @@ test("the clock on the page agrees with this machine's to a second, unless Timeb
   if ((await opened.page.getAttribute("#sentence", "data-known")) === "false") {
     await changed(opened.page, "#utc");
     const shown = await opened.page.evaluate(() => {
-      const text = document.querySelector("#utc-date").textContent + "T" + document.querySelector("#utc").textContent;
+      const text =
+        document.querySelector("#utc-date").textContent +
+        "T" +
+        document.querySelector("#utc").textContent;
       return { shown: Date.parse(`${text}Z`), now: Date.now() };
     });
     assert.ok(Math.abs(shown.shown - shown.now) < 2000, JSON.stringify(shown));
@@ -49,12 +53,15 @@ test("the chart draws its points, and its range can be changed", async () => {
   const { page } = opened;
   await page.waitForSelector("#chart canvas");
   // Read through a copy, so that the chart's own canvas is not slowed for good.
-  const painted = () => page.evaluate(() => {
-    const canvas = document.querySelector("#chart canvas");
-    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
-    copy.drawImage(canvas, 0, 0);
-    return copy.getImageData(0, 0, canvas.width, canvas.height).data.some((octet) => octet !== 0);
-  });
+  const painted = () =>
+    page.evaluate(() => {
+      const canvas = document.querySelector("#chart canvas");
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {
+        willReadFrequently: true,
+      });
+      copy.drawImage(canvas, 0, 0);
+      return copy.getImageData(0, 0, canvas.width, canvas.height).data.some((octet) => octet !== 0);
+    });
   assert.ok(await painted());
   await page.click("#range-offset");
   assert.equal(await page.getAttribute("#range-offset", "aria-pressed"), "true");
@@ -65,11 +72,13 @@ test("the chart draws its points, and its range can be changed", async () => {
 
 test("every source has a state in words and a shape", async () => {
   const opened = await open(browser);
-  const rows = await opened.page.$$eval("#source-rows tr", (nodes) => nodes.map((row) => ({
-    word: row.querySelector(".state .word").textContent,
-    shape: row.querySelector(".state path").getAttribute("d"),
-    offset: row.querySelector(".offset").textContent,
-  })));
+  const rows = await opened.page.$$eval("#source-rows tr", (nodes) =>
+    nodes.map((row) => ({
+      word: row.querySelector(".state .word").textContent,
+      shape: row.querySelector(".state path").getAttribute("d"),
+      offset: row.querySelector(".offset").textContent,
+    })),
+  );
   const empty = await opened.page.isVisible("#sources-empty");
   assert.equal(rows.length === 0, empty);
   for (const row of rows) {
@@ -84,15 +93,19 @@ test("a schedule fires: its count rises and its lateness is shown", async () => 
   const opened = await open(browser);
   const { page } = opened;
   await page.waitForSelector(".card .histogram:not([hidden])", { timeout: 20_000 });
-  const fired = () => page.$$eval('.counts [data-result="fired"] b', (nodes) => {
-    return nodes.reduce((sum, node) => sum + Number(node.textContent.replace(/\D/g, "")), 0);
-  });
+  const fired = () =>
+    page.$$eval('.counts [data-result="fired"] b', (nodes) => {
+      return nodes.reduce((sum, node) => sum + Number(node.textContent.replace(/\D/g, "")), 0);
+    });
   const first = await fired();
   await page.waitForTimeout(2500);
   assert.ok((await fired()) > first, `${first} fires, and no more`);
   const percentile = await page.textContent(".card .percentiles .p50");
   assert.match(percentile, /\d.*s$/);
-  assert.match(await page.getAttribute(".card .histogram:not([hidden])", "aria-label"), /fires: median/);
+  assert.match(
+    await page.getAttribute(".card .histogram:not([hidden])", "aria-label"),
+    /fires: median/,
+  );
   assert.ok((await page.$$(".track .instant, .track .flow")).length > 0);
   await close(opened);
 });
@@ -100,7 +113,11 @@ test("a schedule fires: its count rises and its lateness is shown", async () => 
 test("the language can be chosen and is remembered", async () => {
   const opened = await open(browser);
   const { page } = opened;
-  for (const [tag, title] of [["ja", "時刻源"], ["zh", "时间源"], ["en", "Time sources"]]) {
+  for (const [tag, title] of [
+    ["ja", "時刻源"],
+    ["zh", "时间源"],
+    ["en", "Time sources"],
+  ]) {
     await page.selectOption("#language", tag);
     assert.equal(await page.textContent("#sources-title"), title);
     assert.equal(await page.getAttribute("html", "lang"), tag);
@@ -119,7 +136,8 @@ test("the browser's own language is taken first", async () => {
 test("the colour scheme follows the system, and the choice on the page goes before it", async () => {
   const opened = await open(browser, { colorScheme: "dark" });
   const { page } = opened;
-  const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const paper = () =>
+    page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   const dark = await paper();
   await page.click("#theme");
   assert.equal(await page.textContent("#theme-word"), "Light");
@@ -168,9 +186,10 @@ async function startRelay() {
   await listen(0);
   const { port } = server.address();
   after(() => stop());
-  const stop = () => new Promise((resolve) => {
-    server.close(resolve);
-    open.forEach((socket) => socket.destroy());
-  });
+  const stop = () =>
+    new Promise((resolve) => {
+      server.close(resolve);
+      open.forEach((socket) => socket.destroy());
+    });
   return { url: `http://127.0.0.1:${port}/`, stop, start: () => listen(port) };
 }

@@ -24,7 +24,11 @@ for (const { file, colorScheme, width, height } of PICTURES) {
     mkdirSync(directory, { recursive: true });
     const opened = await open(browser, { colorScheme, viewport: { width, height } });
     const { page } = opened;
-    await page.waitForFunction((points) => Number(document.querySelector("#scrub").max) >= points, POINTS_MIN, { timeout: 120_000 });
+    await page.waitForFunction(
+      (points) => Number(document.querySelector("#scrub").max) >= points,
+      POINTS_MIN,
+      { timeout: 120_000 },
+    );
     await page.screenshot({ path: join(directory, file) });
     await close(opened);
   });

@@ -29,14 +29,20 @@ export function launch() {
  * requests and policy violations as they happen.
  */
 export async function open(browser, options = {}, at = url) {
-  const context = await browser.newContext({ locale: "en-GB", viewport: { width: 1280, height: 900 }, ...options });
+  const context = await browser.newContext({
+    locale: "en-GB",
+    viewport: { width: 1280, height: 900 },
+    ...options,
+  });
   const page = await context.newPage();
   const misdeeds = [];
   watch(page, new URL(at).origin, misdeeds);
   await page.exposeFunction("timeballViolation", (text) => misdeeds.push(`policy: ${text}`));
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => {
-      window.timeballViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+      window.timeballViolation(
+        `${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`,
+      );
     });
   });
   await page.goto(at);

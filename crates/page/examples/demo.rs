@@ -1,7 +1,8 @@
 //! Serves the page with made-up but lifelike figures, for work on the page itself.
 //!
-//! `cargo run -p timeball-page --example demo -- [PORT] [SCENE]`: the scenes are `well` (the default),
-//! `unknown` (no source answers), `holdover` and `trouble`. Nothing here measures or fires anything.
+//! `cargo run -p timeball-page --example demo -- [PORT] [SCENE]`: the scenes are `well` (the
+//! default), `unknown` (no source answers), `holdover` and `trouble`. Nothing here measures or
+//! fires anything.
 
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
@@ -156,80 +157,49 @@ impl Scene {
     }
 
     fn sources(self) -> Vec<Source> {
-        let offset = self.offset_ns().unwrap_or(0);
-        let rows = [
-            ("ptbtime1.ptb.de", "192.53.103.108:123", "chief", 1, "PTB", 3_180_000, 8_000),
-            (
-                "time.cloudflare.com",
-                "162.159.200.1:123",
-                "combined",
-                3,
-                "10.1.19.8",
-                5_940_000,
-                -41_000,
-            ),
-            (
-                "ntp1.example.org:1123",
-                "203.0.113.9:1123",
-                "candidate",
-                2,
-                "GPS",
-                11_270_000,
-                190_000,
-            ),
-            ("old-switch.lan", "10.4.0.1:123", "falseticker", 4, "10.4.0.9", 840_000, 77_000_000),
+        let said = [
+            ("ptbtime1.ptb.de", "192.53.103.108:123", "chief", "PTB", 3_180_000, 8_000),
+            ("time.cloudflare.com", "162.159.200.1:123", "combined", "GPS", 5_940_000, -41_000),
+            ("ntp1.example.org:1123", "203.0.113.9:1123", "candidate", "PPS", 11_270_000, 190_000),
+            ("old-switch.lan", "10.4.0.1:123", "falseticker", "10.4.0.9", 840_000, 77_000_000),
         ];
-        rows.iter().enumerate().map(|(i, row)| self.source(i, *row, offset)).collect()
+        let rows = (1_u8..).zip(said);
+        rows.map(|(i, (name, address, selection, reference_id, delay, beyond))| {
+            let source = Source {
+                name: name.to_owned(),
+                address: Some(address.to_owned()),
+                selection: selection.to_owned(),
+                reference_id: reference_id.to_owned(),
+                stratum: i,
+                reach: if i == 3 { 0b1110_1111 } else { 0xff },
+                poll_interval_s: 16.0,
+                last_answer_s: Some(elapsed().as_secs_f64() % 16.0),
+                offset_ns: self.offset_ns().map(|offset| offset + beyond),
+                delay_ns: Some(delay),
+                jitter_ns: 2_000 * i64::from(i),
+                root_distance_ns: Some(delay / 2 + 220_000),
+                problem: (selection == "falseticker")
+                    .then(|| "its time contradicts that of the 3 others".to_owned()),
+                ..Source::default()
+            };
+            self.silenced(source)
+        })
+        .collect()
     }
 
-    fn source(
-        self,
-        i: usize,
-        (name, address, selection, stratum, reference_id, delay, extra): (
-            &str,
-            &str,
-            &str,
-            u8,
-            &str,
-            i64,
-            i64,
-        ),
-        offset: i64,
-    ) -> Source {
-        let silent = self == Self::Unknown || (self == Self::Holdover && i < 4);
-        let heard = silent.then_some(self == Self::Holdover);
-        let jitter = 2_000 * (i as i64 + 1);
-        let answered = heard != Some(false);
-        Source {
-            name: name.to_owned(),
-            address: (self != Self::Unknown || i > 0).then(|| address.to_owned()),
-            selection: if silent { "unreachable" } else { selection }.to_owned(),
-            stratum: if answered { stratum } else { 0 },
-            reference_id: if answered { reference_id.to_owned() } else { String::new() },
-            reach: if silent {
-                0
-            } else if i == 2 {
-                0b1110_1111
-            } else {
-                0xff
-            },
-            poll_interval_s: 16.0,
-            last_answer_s: answered
-                .then(|| if silent { 200.0 } else { 0.0 } + elapsed().as_secs_f64() % 16.0),
-            offset_ns: answered.then_some(offset + extra),
-            delay_ns: answered.then_some(delay),
-            jitter_ns: jitter,
-            root_distance_ns: answered.then_some(delay / 2 + 220_000),
-            sent: 40,
-            received: 40,
-            rejected: 0,
-            problem: match (self, selection) {
-                (Self::Unknown, _) if i == 0 => {
-                    Some("the name does not resolve: no such host".to_owned())
-                }
-                (Self::Unknown, _) => Some("no answer to 6 requests".to_owned()),
-                (_, "falseticker") => Some("its time contradicts that of the 3 others".to_owned()),
-                _ => None,
+    /// What is left of a source in the scenes in which none answers.
+    fn silenced(self, source: Source) -> Source {
+        let silent = Source { reach: 0, selection: "unreachable".to_owned(), ..source.clone() };
+        match self {
+            Self::Well | Self::Trouble => source,
+            Self::Holdover => Source { last_answer_s: Some(200.0), problem: None, ..silent },
+            Self::Unknown => Source {
+                name: source.name,
+                address: source.address,
+                poll_interval_s: 16.0,
+                selection: silent.selection,
+                problem: Some("no answer to 6 requests".to_owned()),
+                ..Source::default()
             },
         }
     }
@@ -245,18 +215,21 @@ impl Scene {
             Self::Unknown => vec![notice(
                 "NoSourceAnswers",
                 "error",
-                "None of the 4 sources answers, so the error of this clock is unknown. Check that UDP port 123 is open towards them.",
+                "None of the 4 sources answers, so the error of this clock is unknown. Check that \
+                 UDP port 123 is open towards them.",
             )],
             Self::Holdover => vec![notice(
                 "Holdover",
                 "warning",
-                "All sources are lost; the clock runs by its last good estimate and the bound grows.",
+                "All sources are lost; the clock runs by its last good estimate and the bound \
+                 grows.",
             )],
             Self::Trouble => vec![
                 notice(
                     "ClockUnsynchronized",
                     "error",
-                    "The system clock is 1.48 s ahead of UTC. Set it, or run the agent in discipline mode.",
+                    "The system clock is 1.48 s ahead of UTC. Set it, or run the agent in \
+                     discipline mode.",
                 ),
                 notice(
                     "AnotherWriter",
@@ -305,7 +278,10 @@ impl Scene {
 fn file_problem() -> FileProblem {
     FileProblem {
         file: "schedules/cleanup.yaml".to_owned(),
-        message: "line 6, field spec.schedule: `*/0.0 * * * * *` has a step of nothing; the least is 0.001".to_owned(),
+        message:
+            "line 6, field spec.schedule: `*/0.0 * * * * *` has a step of nothing; the least is \
+                  0.001"
+                .to_owned(),
     }
 }
 

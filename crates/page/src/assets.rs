@@ -48,8 +48,10 @@ const ASSETS: &[Asset] = assets! {
     "/" => HTML "index.html",
     "/icon.svg" => SVG "icon.svg",
     "/css/base.css" => CSS "css/base.css",
-    "/css/parts.css" => CSS "css/parts.css",
+    "/css/chart.css" => CSS "css/chart.css",
+    "/css/headline.css" => CSS "css/headline.css",
     "/css/schedules.css" => CSS "css/schedules.css",
+    "/css/sources.css" => CSS "css/sources.css",
     "/js/appearance.js" => JS "js/appearance.js",
     "/js/chart.js" => JS "js/chart.js",
     "/js/chart-options.js" => JS "js/chart-options.js",
@@ -97,8 +99,8 @@ fn lists(tags: &HeaderValue, etag: &HeaderValue) -> bool {
     tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
-/// A tag that changes with the content: FNV-1a, 64 bits. It tells versions of our own files apart; it
-/// guards nothing.
+/// A tag that changes with the content: FNV-1a, 64 bits. It tells versions of our own files apart
+/// and guards nothing.
 fn etag(octets: &[u8]) -> String {
     let hash = octets.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
         (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)

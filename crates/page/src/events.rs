@@ -1,7 +1,7 @@
 //! `GET /v1/events`: server-sent events (WHATWG HTML section 9.2).
 //!
-//! A stream opens with the clock's last minutes (`event: backlog`), the status and the schedules, and
-//! then brings `event: clock`, `event: status` and `event: schedules` once a second.
+//! A stream opens with the clock's last minutes (`event: backlog`), the status and the schedules,
+//! and then brings `event: clock`, `event: status` and `event: schedules` once a second.
 
 use std::sync::Arc;
 use std::time::Duration;

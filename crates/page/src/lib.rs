@@ -25,8 +25,8 @@ use timeball_runtime::Shutdown;
 pub use events::MAX_STREAMS;
 pub use ring::BACKLOG_POINTS;
 
-/// Where the page takes what it shows. Each is called about once a second, from any thread, and must
-/// not block for long.
+/// Where the page takes what it shows. Each is called about once a second, from any thread, and
+/// must not block for long.
 pub struct PageSources {
     /// The clock at the moment of the call.
     pub clock: Box<dyn Fn() -> ClockPoint + Send + Sync>,

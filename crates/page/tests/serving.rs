@@ -1,5 +1,5 @@
-//! The page as the runtime's server serves it: files, headers, the stream and its limits. The client
-//! is a plain socket, so that what is on the wire is what is judged.
+//! The page as the runtime's server serves it: files, headers, the stream and its limits. The
+//! client is a plain socket, so that what is on the wire is what is judged.
 // The helpers here are test code too, though clippy takes only the `#[test]` functions for that.
 #![allow(clippy::unwrap_used)]
 

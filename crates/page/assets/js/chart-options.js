@@ -21,21 +21,25 @@ export function optionsFor(chart, width, height) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     scales: { x: { time: true, range: () => chart.window() }, y: { range: () => chart.range() } },
-    series: [
-      {},
-      edge,
-      edge,
-      { stroke: color("line"), width: 2, points: { show: false } },
-    ],
+    series: [{}, edge, edge, { stroke: color("line"), width: 2, points: { show: false } }],
     bands: [{ series: [2, 1], fill: color("band") }],
     axes: [
       { ...axis, size: 34, values: timeValues, space: width < NARROW_PX ? 88 : 110 },
       // While nothing is known the scale would be an invention, so it stays empty.
-      { ...axis, size: 82, splits: (_u, _axis, low, high) => (chart.known() ? ticks(low, high, 5) : []), values: spanValues },
+      {
+        ...axis,
+        size: 82,
+        splits: (_u, _axis, low, high) => (chart.known() ? ticks(low, high, 5) : []),
+        values: spanValues,
+      },
     ],
     hooks: {
       drawClear: [(u) => hatch(u, chart.gaps(), color("gap"))],
-      draw: [(u) => chart.known() && annotate(u, { font, text: color("text"), line: color("line"), zero: color("zero") })],
+      draw: [
+        (u) =>
+          chart.known() &&
+          annotate(u, { font, text: color("text"), line: color("line"), zero: color("zero") }),
+      ],
       setCursor: [(u) => chart.pointed(u.cursor.idx ?? null)],
     },
   };

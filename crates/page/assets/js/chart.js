@@ -177,11 +177,14 @@ function summarize() {
     return;
   }
   const minutes = Math.max(1, Math.round((columns.at.at(-1) - columns.at[0]) / 60));
-  setText(byId("chart-summary"), t("chart.summary", {
-    minutes,
-    low: span(Math.min(...offsets), { signed: true }),
-    high: span(Math.max(...offsets), { signed: true }),
-    least: `±${span(Math.min(...bounds), { up: true })}`,
-    most: `±${span(Math.max(...bounds), { up: true })}`,
-  }));
+  setText(
+    byId("chart-summary"),
+    t("chart.summary", {
+      minutes,
+      low: span(Math.min(...offsets), { signed: true }),
+      high: span(Math.max(...offsets), { signed: true }),
+      least: `±${span(Math.min(...bounds), { up: true })}`,
+      most: `±${span(Math.max(...bounds), { up: true })}`,
+    }),
+  );
 }

@@ -6,7 +6,10 @@ import { language, t, word } from "./language.js";
 /** Shows the clock, the kernel's view and the counts of a status. */
 export function showDetails(status) {
   show("clock-details", clockRows(status.clock));
-  show("kernel-details", status.kernel ? kernelRows(status.kernel) : [["details.kernel", t("details.unread")]]);
+  show(
+    "kernel-details",
+    status.kernel ? kernelRows(status.kernel) : [["details.kernel", t("details.unread")]],
+  );
   show("server-details", [...serverRows(status.server), ...counterRows(status.counters)]);
 }
 
@@ -15,10 +18,19 @@ function clockRows(clock) {
   const gains = clock.frequency_ppb < 0 ? "details.loses" : "details.gains";
   return [
     ["details.offset", spanOrUnknown(clock.offset_ns, { signed: true })],
-    ["details.bound", clock.bound_ns === null ? t("details.unknown") : `±${span(clock.bound_ns, { up: true })}`],
+    [
+      "details.bound",
+      clock.bound_ns === null ? t("details.unknown") : `±${span(clock.bound_ns, { up: true })}`,
+    ],
     ["details.error", spanOrUnknown(clock.offset_error_ns)],
-    ["details.frequency", known ? t(gains, { rate: rate(clock.frequency_ppb) }) : t("details.unknown")],
-    ["details.stratum", clock.stratum < 16 && clock.stratum > 0 ? String(clock.stratum) : t("details.unknown")],
+    [
+      "details.frequency",
+      known ? t(gains, { rate: rate(clock.frequency_ppb) }) : t("details.unknown"),
+    ],
+    [
+      "details.stratum",
+      clock.stratum < 16 && clock.stratum > 0 ? String(clock.stratum) : t("details.unknown"),
+    ],
     ["details.reference", known && clock.reference_id ? clock.reference_id : t("details.unknown")],
     ["details.delay", known ? span(clock.root_delay_ns) : t("details.unknown")],
     ["details.dispersion", known ? span(clock.root_dispersion_ns) : t("details.unknown")],
@@ -32,7 +44,10 @@ function kernelRows(kernel) {
     ["details.maxerror", span(kernel.max_error_ns, { up: true })],
     ["details.esterror", span(kernel.estimated_error_ns, { up: true })],
     ["details.correction", rate(kernel.frequency_ppb)],
-    ["details.tai", kernel.tai_offset_s === 0 ? t("details.tai.unset") : `${kernel.tai_offset_s}\u00a0s`],
+    [
+      "details.tai",
+      kernel.tai_offset_s === 0 ? t("details.tai.unset") : `${kernel.tai_offset_s}\u00a0s`,
+    ],
   ];
 }
 
@@ -61,11 +76,17 @@ function counterRows(counters) {
 }
 
 function show(id, rows) {
-  keyed(byId(id), rows, ([key]) => key, () => element("div", {}, element("dt"), element("dd")), (row, [key, text]) => {
-    row.dataset.row = key;
-    setText(row.firstChild, t(key));
-    setText(row.lastChild, text);
-  });
+  keyed(
+    byId(id),
+    rows,
+    ([key]) => key,
+    () => element("div", {}, element("dt"), element("dd")),
+    (row, [key, text]) => {
+      row.dataset.row = key;
+      setText(row.firstChild, t(key));
+      setText(row.lastChild, text);
+    },
+  );
 }
 
 function spanOrUnknown(ns, options) {

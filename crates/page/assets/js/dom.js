@@ -69,7 +69,9 @@ export function keyed(parent, items, key, create, update) {
  * it. Rewrites only when a text changed.
  */
 export function setSentence(node, template, places) {
-  const children = template.split(/\{(\w+)\}/).map((part, i) => (i % 2 === 0 ? part : places[part]));
+  const children = template
+    .split(/\{(\w+)\}/)
+    .map((part, i) => (i % 2 === 0 ? part : places[part]));
   const text = children.map((child) => child.textContent ?? child).join("");
   if (node.textContent !== text) {
     node.replaceChildren(...children);
@@ -87,7 +89,11 @@ const SHAPES = {
 
 /** A word with a shape before it: state is never told by colour alone. */
 export function badge() {
-  const shape = svg("svg", { viewBox: "0 0 16 16", class: "shape", "aria-hidden": "true" }, svg("path", { "fill-rule": "evenodd" }));
+  const shape = svg(
+    "svg",
+    { viewBox: "0 0 16 16", class: "shape", "aria-hidden": "true" },
+    svg("path", { "fill-rule": "evenodd" }),
+  );
   return element("span", { class: "badge" }, shape, element("span", { class: "word" }));
 }
 

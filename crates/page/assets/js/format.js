@@ -43,7 +43,9 @@ export function elapsed(seconds) {
 export function rate(ppb) {
   const sign = ppb < 0 ? MINUS : ppb > 0 ? "+" : "";
   const size = Math.abs(ppb);
-  return sign + (size < 1000 ? `${size.toFixed(1)}${NBSP}ppb` : `${(size / 1000).toFixed(3)}${NBSP}ppm`);
+  return (
+    sign + (size < 1000 ? `${size.toFixed(1)}${NBSP}ppb` : `${(size / 1000).toFixed(3)}${NBSP}ppm`)
+  );
 }
 
 /** A whole number with the language's separators. */
@@ -118,7 +120,12 @@ function figures(value, unit, up) {
 function longSpan(ns, up) {
   let seconds = up ? Math.ceil(ns / SECOND_NS) : Math.round(ns / SECOND_NS);
   const parts = [];
-  for (const [name, size] of [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]) {
+  for (const [name, size] of [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ]) {
     const whole = Math.floor(seconds / size);
     if (whole > 0 || parts.length > 0) {
       parts.push([whole, name, size]);
@@ -129,5 +136,8 @@ function longSpan(ns, up) {
   if (up && parts.slice(2).some(([whole]) => whole > 0)) {
     shown.at(-1)[0] += 1;
   }
-  return shown.filter(([whole]) => whole > 0).map(([whole, name]) => `${whole}${NBSP}${name}`).join(" ");
+  return shown
+    .filter(([whole]) => whole > 0)
+    .map(([whole, name]) => `${whole}${NBSP}${name}`)
+    .join(" ");
 }

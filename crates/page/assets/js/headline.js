@@ -3,7 +3,12 @@ import { badge, byId, element, setBadge, setSentence, setText } from "./dom.js";
 import { span } from "./format.js";
 import { t, template, word } from "./language.js";
 
-const TONES = { synchronized: "good", acquiring: "fair", holdover: "warning", unsynchronized: "bad" };
+const TONES = {
+  synchronized: "good",
+  acquiring: "fair",
+  holdover: "warning",
+  unsynchronized: "bad",
+};
 // So soon after the start silence means nothing yet.
 const FIRST_ANSWERS_S = 10;
 
@@ -64,7 +69,9 @@ function factsOf(clock, sources) {
   const chief = sources.find((source) => source.selection === "chief");
   const count = sources.filter(({ selection }) => /^(chief|combined)$/.test(selection)).length;
   if (chief) {
-    facts.push(t(count > 1 ? "standing.sources" : "standing.source", { count, source: chief.name }));
+    facts.push(
+      t(count > 1 ? "standing.sources" : "standing.source", { count, source: chief.name }),
+    );
   }
   if (clock.bound_ns !== null && clock.bound_growth_ppb > 0) {
     const rate = span(clock.bound_growth_ppb);

@@ -6,8 +6,12 @@ import { language, t } from "./language.js";
 
 /** Makes an empty histogram. */
 export function histogram() {
-  return element("div", { class: "histogram", role: "img" },
-    element("div", { class: "bars" }), element("div", { class: "ends" }, element("span"), element("span")));
+  return element(
+    "div",
+    { class: "histogram", role: "img" },
+    element("div", { class: "bars" }),
+    element("div", { class: "ends" }, element("span"), element("span")),
+  );
 }
 
 /** Shows a schedule's lateness. */
@@ -20,14 +24,25 @@ export function showHistogram(node, { p50_ns: p50, p99_ns: p99, max_ns: max, his
   const shown = occupied(buckets);
   const most = Math.max(...shown.map((bucket) => bucket.count));
   const [bars, ends] = node.children;
-  keyed(bars, shown, (bucket) => bucket.upper_ns ?? "last", () => element("span", { class: "column" }), (bar, bucket) => {
-    bar.style.setProperty("--height", String(Math.sqrt(bucket.count / most)));
-    setAttribute(bar, "data-empty", String(bucket.count === 0));
-    setAttribute(bar, "title", bucketWords(bucket));
-  });
+  keyed(
+    bars,
+    shown,
+    (bucket) => bucket.upper_ns ?? "last",
+    () => element("span", { class: "column" }),
+    (bar, bucket) => {
+      bar.style.setProperty("--height", String(Math.sqrt(bucket.count / most)));
+      setAttribute(bar, "data-empty", String(bucket.count === 0));
+      setAttribute(bar, "title", bucketWords(bucket));
+    },
+  );
   ends.firstChild.textContent = edge(shown[0], buckets, 0);
   ends.lastChild.textContent = edge(shown.at(-1), buckets, 1);
-  const words = { count: number(total, language()), p50: spanOr(p50), p99: spanOr(p99), max: spanOr(max) };
+  const words = {
+    count: number(total, language()),
+    p50: spanOr(p50),
+    p99: spanOr(p99),
+    max: spanOr(max),
+  };
   setAttribute(node, "aria-label", t("schedules.histogram", words));
 }
 
@@ -43,7 +58,9 @@ function edge(bucket, buckets, side) {
   if (side === 0) {
     return at === 0 ? "0" : span(buckets[at - 1].upper_ns);
   }
-  return bucket.upper_ns === null ? `> ${span(buckets[at - 1]?.upper_ns ?? 0)}` : span(bucket.upper_ns);
+  return bucket.upper_ns === null
+    ? `> ${span(buckets[at - 1]?.upper_ns ?? 0)}`
+    : span(bucket.upper_ns);
 }
 
 function bucketWords({ upper_ns: upper, count }) {

@@ -62,7 +62,8 @@ function take(point) {
   last.point = point;
   setTime(point);
   // The kernel of the sentence, in the title of the tab.
-  const offset = point.offset_ns === null ? t("headline.word") : span(point.offset_ns, { signed: true });
+  const offset =
+    point.offset_ns === null ? t("headline.word") : span(point.offset_ns, { signed: true });
   document.title = `${offset} · ${last.status?.hostname ?? ""} · Timeball`;
 }
 
@@ -72,7 +73,10 @@ function showStatus() {
   showNotices(status);
   showSources(status);
   showDetails(status);
-  setText(byId("about"), t("footer.about", { version: status.version, time: elapsed(status.uptime_s) }));
+  setText(
+    byId("about"),
+    t("footer.about", { version: status.version, time: elapsed(status.uptime_s) }),
+  );
   announce(status.clock.state);
 }
 

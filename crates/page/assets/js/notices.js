@@ -11,7 +11,11 @@ export function showNotices({ notices }) {
   const key = ({ reason, message }) => `${reason} ${message}`;
   keyed(byId("notice-list"), notices.slice(0, NOTICES_MAX), key, createNotice, (item, notice) => {
     item.dataset.severity = notice.severity;
-    setBadge(item.querySelector(".badge"), TONES[notice.severity] ?? "idle", t(`severity.${notice.severity}`));
+    setBadge(
+      item.querySelector(".badge"),
+      TONES[notice.severity] ?? "idle",
+      t(`severity.${notice.severity}`),
+    );
     setText(item.querySelector("code"), notice.reason);
     setText(item.querySelector("p"), notice.message);
   });

@@ -17,9 +17,15 @@ export function showSchedules({ schedules, problems }, nowNs) {
   byId("schedules-empty").hidden = schedules.length > 0 || problems.length > 0;
   showTimeline(schedules, nowNs);
   const key = ({ namespace, name }) => `${namespace}/${name}`;
-  keyed(byId("schedule-cards"), schedules.slice(0, CARDS_MAX), key, createCard, (card, schedule) => {
-    updateCard(card, schedule, nowNs);
-  });
+  keyed(
+    byId("schedule-cards"),
+    schedules.slice(0, CARDS_MAX),
+    key,
+    createCard,
+    (card, schedule) => {
+      updateCard(card, schedule, nowNs);
+    },
+  );
   const more = byId("schedules-more");
   more.hidden = schedules.length <= CARDS_MAX;
   setText(more, t("schedules.more", { count: schedules.length - CARDS_MAX }));
@@ -28,17 +34,26 @@ export function showSchedules({ schedules, problems }, nowNs) {
 function showAside(schedules) {
   const fired = schedules.reduce((sum, { counts }) => sum + counts.fired, 0);
   const values = { count: schedules.length, fired: number(fired, language()) };
-  setText(byId("schedules-aside"), t(schedules.length === 1 ? "schedules.aside.one" : "schedules.aside", values));
+  setText(
+    byId("schedules-aside"),
+    t(schedules.length === 1 ? "schedules.aside.one" : "schedules.aside", values),
+  );
 }
 
 function showProblems(problems) {
   const list = byId("schedule-problems");
   list.hidden = problems.length === 0;
-  keyed(list, problems.slice(0, CARDS_MAX), ({ file }) => file, createProblem, (item, { file, message }) => {
-    setBadge(item.firstChild, "bad", t("schedules.problem"));
-    setText(item.querySelector("b"), file);
-    setText(item.querySelector("p"), message);
-  });
+  keyed(
+    list,
+    problems.slice(0, CARDS_MAX),
+    ({ file }) => file,
+    createProblem,
+    (item, { file, message }) => {
+      setBadge(item.firstChild, "bad", t("schedules.problem"));
+      setText(item.querySelector("b"), file);
+      setText(item.querySelector("p"), message);
+    },
+  );
 }
 
 function createProblem() {
@@ -53,7 +68,9 @@ function createCard() {
   for (const name of ["p50", "p99", "max"]) {
     percentiles.append(element("div", {}, element("dt"), element("dd", { class: name })));
   }
-  return element("li", { class: "card" },
+  return element(
+    "li",
+    { class: "card" },
     element("h3", {}, element("span", { class: "title" }), element("span", { class: "chip" })),
     element("p", { class: "expression" }, element("code"), element("span")),
     element("p", { class: "target" }),
@@ -61,16 +78,25 @@ function createCard() {
     element("ul", { class: "counts" }),
     element("p", { class: "lateness-title" }),
     percentiles,
-    histogram());
+    histogram(),
+  );
 }
 
 function updateCard(card, schedule, nowNs) {
   const part = (selector) => card.querySelector(selector);
   card.dataset.name = schedule.name;
-  setText(part(".title"), schedule.namespace === "default" ? schedule.name : `${schedule.namespace}/${schedule.name}`);
+  setText(
+    part(".title"),
+    schedule.namespace === "default" ? schedule.name : `${schedule.namespace}/${schedule.name}`,
+  );
   const chip = part(".chip");
   chip.hidden = !schedule.suspended && schedule.running === 0;
-  setText(chip, schedule.suspended ? t("schedules.suspended") : t("schedules.running", { count: schedule.running }));
+  setText(
+    chip,
+    schedule.suspended
+      ? t("schedules.suspended")
+      : t("schedules.running", { count: schedule.running }),
+  );
   setText(part(".expression code"), schedule.schedule);
   setText(part(".expression span"), schedule.time_zone);
   setText(part(".target"), schedule.target);
@@ -91,7 +117,11 @@ function showLast(cell, { last, time_zone: zone }, nowNs) {
   }
   setBadge(state, TONES[last.result] ?? "idle", word("result", last.result));
   const at = instantWords(last.until_ns, zone, nowNs);
-  const facts = [last.count > 1 ? t("schedules.last.run", { count: number(last.count, language()), time: at }) : at];
+  const facts = [
+    last.count > 1
+      ? t("schedules.last.run", { count: number(last.count, language()), time: at })
+      : at,
+  ];
   if (last.lateness_ns !== null) {
     facts.push(latenessWords(last.lateness_ns));
   }
@@ -110,16 +140,25 @@ function latenessWords(ns) {
 function showCounts(list, counts) {
   // What never happened is left out, save the fires themselves.
   const shown = RESULTS.filter((result) => result === "fired" || counts[result] > 0);
-  keyed(list, shown, (result) => result, () => element("li", {}, badge(), element("b")), (item, result) => {
-    item.dataset.result = result;
-    setBadge(item.firstChild, TONES[result], word("result", result));
-    setText(item.lastChild, number(counts[result], language()));
-  });
+  keyed(
+    list,
+    shown,
+    (result) => result,
+    () => element("li", {}, badge(), element("b")),
+    (item, result) => {
+      item.dataset.result = result;
+      setBadge(item.firstChild, TONES[result], word("result", result));
+      setText(item.lastChild, number(counts[result], language()));
+    },
+  );
 }
 
 function showLateness(card, lateness) {
   const known = lateness.p50_ns !== null;
-  setText(card.querySelector(".lateness-title"), t(known ? "schedules.lateness" : "schedules.lateness.none"));
+  setText(
+    card.querySelector(".lateness-title"),
+    t(known ? "schedules.lateness" : "schedules.lateness.none"),
+  );
   card.querySelector(".percentiles").hidden = !known;
   for (const name of ["p50", "p99", "max"]) {
     const figure = card.querySelector(`.percentiles .${name}`);

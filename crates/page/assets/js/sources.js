@@ -25,9 +25,15 @@ export function showSources({ clock, sources }) {
   byId("sources-legend").hidden = sources.length === 0;
   const axis = axisOf(clock, sources);
   const named = sources.map((source, i) => ({ source, key: `${i} ${source.name}` }));
-  keyed(byId("source-rows"), named, ({ key }) => key, createRow, (row, { source }) => {
-    updateRow(row, source, axis);
-  });
+  keyed(
+    byId("source-rows"),
+    named,
+    ({ key }) => key,
+    createRow,
+    (row, { source }) => {
+      updateRow(row, source, axis);
+    },
+  );
 }
 
 function createRow() {
@@ -106,10 +112,13 @@ function showHeard(cell, source) {
 
 /** The common axis of all bars, in ns around this clock, and where UTC certainly is on it. */
 function axisOf(clock, sources) {
-  const certain = clock.offset_ns === null || clock.bound_ns === null
-    ? null
-    : [clock.offset_ns - clock.bound_ns, clock.offset_ns + clock.bound_ns];
-  const believed = sources.filter(({ selection }) => /^(chief|combined|candidate)$/.test(selection));
+  const certain =
+    clock.offset_ns === null || clock.bound_ns === null
+      ? null
+      : [clock.offset_ns - clock.bound_ns, clock.offset_ns + clock.bound_ns];
+  const believed = sources.filter(({ selection }) =>
+    /^(chief|combined|candidate)$/.test(selection),
+  );
   // What nobody believes must not squeeze the rest together.
   const shown = believed.length > 0 ? believed : certain ? [] : sources;
   const ends = [0, ...(certain ?? []), ...shown.flatMap((source) => intervalOf(source) ?? [])];

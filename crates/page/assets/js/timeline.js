@@ -34,7 +34,13 @@ function nameOf({ namespace, name }) {
 
 function createRow() {
   const track = element("span", { class: "track", "aria-hidden": "true" });
-  return element("li", {}, element("span", { class: "name" }), track, element("span", { class: "unseen" }));
+  return element(
+    "li",
+    {},
+    element("span", { class: "name" }),
+    track,
+    element("span", { class: "unseen" }),
+  );
 }
 
 function updateRow(row, schedule, nowNs) {
@@ -53,9 +59,15 @@ function updateRow(row, schedule, nowNs) {
     const from = dense ? 0 : positionOf(last - nowNs);
     marks.push({ key: dense ? "flow" : "tail", from, to: 1 });
   }
-  keyed(track, marks, ({ key }) => key, ({ key }) => {
-    return element("span", { class: typeof key === "number" ? "instant" : key });
-  }, (mark, { from, to }) => place(mark, from, to ?? from));
+  keyed(
+    track,
+    marks,
+    ({ key }) => key,
+    ({ key }) => {
+      return element("span", { class: typeof key === "number" ? "instant" : key });
+    },
+    (mark, { from, to }) => place(mark, from, to ?? from),
+  );
 }
 
 /** Where an instant so far ahead stands, as a fraction of the width. */
@@ -65,10 +77,16 @@ function positionOf(aheadNs) {
 }
 
 function drawAxis() {
-  keyed(byId("timeline-axis"), MARKS_S, (mark) => mark, () => element("span"), (mark, seconds) => {
-    place(mark, positionOf(seconds * 1e9));
-    setText(mark, seconds < 10 ? `${seconds}\u00a0s` : short(seconds));
-  });
+  keyed(
+    byId("timeline-axis"),
+    MARKS_S,
+    (mark) => mark,
+    () => element("span"),
+    (mark, seconds) => {
+      place(mark, positionOf(seconds * 1e9));
+      setText(mark, seconds < 10 ? `${seconds}\u00a0s` : short(seconds));
+    },
+  );
 }
 
 function short(seconds) {
@@ -76,6 +94,7 @@ function short(seconds) {
 }
 
 function shortUnits(seconds) {
-  const [size, unit] = seconds >= 86400 ? [86400, "d"] : seconds >= 3600 ? [3600, "h"] : [60, "min"];
+  const [size, unit] =
+    seconds >= 86400 ? [86400, "d"] : seconds >= 3600 ? [3600, "h"] : [60, "min"];
   return t("timeline.mark", { number: seconds / size, unit });
 }

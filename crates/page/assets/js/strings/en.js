@@ -17,8 +17,10 @@ export const en = {
   "headline.connecting": "Asking the clock…",
   "headline.behind": "This machine’s clock is {offset} behind UTC, certainly within {bound}.",
   "headline.ahead": "This machine’s clock is {offset} ahead of UTC, certainly within {bound}.",
-  "headline.behind.unbound": "This machine’s clock is perhaps {offset} behind UTC, but nothing is certain.",
-  "headline.ahead.unbound": "This machine’s clock is perhaps {offset} ahead of UTC, but nothing is certain.",
+  "headline.behind.unbound":
+    "This machine’s clock is perhaps {offset} behind UTC, but nothing is certain.",
+  "headline.ahead.unbound":
+    "This machine’s clock is perhaps {offset} ahead of UTC, but nothing is certain.",
   "headline.unknown": "How far this machine’s clock is from UTC is {unknown}: {reason}.",
   "headline.word": "unknown",
   "reason.none": "no source is configured",
@@ -53,7 +55,8 @@ export const en = {
   "chart.readout.unbound": "{time} UTC: {offset}, no bound",
   "chart.readout.unknown": "{time} UTC: unknown",
   "chart.readout.none": "no reading yet",
-  "chart.summary": "The last {minutes} minutes: offset from {low} to {high}, bound from {least} to {most}.",
+  "chart.summary":
+    "The last {minutes} minutes: offset from {low} to {high}, bound from {least} to {most}.",
   "chart.summary.none": "The offset was unknown all the time.",
   "chart.behind": "clock behind",
   "chart.ahead": "clock ahead",

@@ -15,10 +15,14 @@ export const ja = {
   "mode.discipline": "時計を調整",
   "headline.eyebrow": "このマシンの時計の正確さ",
   "headline.connecting": "時計に問い合わせています…",
-  "headline.behind": "このマシンの時計は UTC より {offset} 遅れています。誤差は必ず {bound} 以内です。",
-  "headline.ahead": "このマシンの時計は UTC より {offset} 進んでいます。誤差は必ず {bound} 以内です。",
-  "headline.behind.unbound": "このマシンの時計は UTC よりおそらく {offset} 遅れていますが、確かではありません。",
-  "headline.ahead.unbound": "このマシンの時計は UTC よりおそらく {offset} 進んでいますが、確かではありません。",
+  "headline.behind":
+    "このマシンの時計は UTC より {offset} 遅れています。誤差は必ず {bound} 以内です。",
+  "headline.ahead":
+    "このマシンの時計は UTC より {offset} 進んでいます。誤差は必ず {bound} 以内です。",
+  "headline.behind.unbound":
+    "このマシンの時計は UTC よりおそらく {offset} 遅れていますが、確かではありません。",
+  "headline.ahead.unbound":
+    "このマシンの時計は UTC よりおそらく {offset} 進んでいますが、確かではありません。",
   "headline.unknown": "このマシンの時計と UTC の差は{unknown}です：{reason}。",
   "headline.word": "不明",
   "reason.none": "時刻源が設定されていません",
@@ -53,7 +57,8 @@ export const ja = {
   "chart.readout.unbound": "{time} UTC：{offset}、限界なし",
   "chart.readout.unknown": "{time} UTC：不明",
   "chart.readout.none": "まだ値がありません",
-  "chart.summary": "直近 {minutes} 分：オフセットは {low} から {high}、誤差限界は {least} から {most}。",
+  "chart.summary":
+    "直近 {minutes} 分：オフセットは {low} から {high}、誤差限界は {least} から {most}。",
   "chart.summary.none": "オフセットはずっと不明でした。",
   "chart.behind": "時計が遅れ",
   "chart.ahead": "時計が進み",
@@ -86,7 +91,8 @@ export const ja = {
   "selection.combined": "合成に使用",
   "selection.chief": "主",
   "schedules.title": "スケジュール",
-  "schedules.none": "スケジュールはまだありません。スケジュール用ディレクトリにファイルを置いてください。",
+  "schedules.none":
+    "スケジュールはまだありません。スケジュール用ディレクトリにファイルを置いてください。",
   "schedules.aside": "{count} 件、実行 {fired} 回",
   "schedules.aside.one": "1 件、実行 {fired} 回",
   "schedules.more": "ほか {count} 件：`timeball schedule` または /v1/schedules を参照。",
