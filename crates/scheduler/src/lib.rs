@@ -1,6 +1,24 @@
-//! The scheduler.
+//! The scheduler: from schedule files to programs run and requests sent on the dot.
+//!
+//! Four kinds of thread: one watches the files, one (the dispatcher) owns the planner and the store,
+//! one waits for the next fire and releases it, and the targets' own do what a fire does. Whatever
+//! takes time happens before T; a fire is claimed durably before it may have an effect, so that after
+//! a crash none is repeated that was recorded. The dispatcher decides nothing: that is the planner's.
 #![deny(missing_docs)]
-#![allow(dead_code)]
+
+mod board;
+mod dispatcher;
+mod files;
+mod lateness;
+mod metrics;
+mod router;
+mod scheduler;
+mod store;
 mod sys;
 mod targets;
 mod timer;
+mod zones;
+
+pub use scheduler::{Scheduler, SchedulerOptions, StartError};
+pub use store::StoreError;
+pub use zones::{Zones, ZonesError};

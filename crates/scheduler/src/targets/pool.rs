@@ -144,7 +144,7 @@ mod tests {
             })
         };
         assert!(pool.run(job(1)).is_ok() && pool.run(job(2)).is_ok());
-        let third = pool.run(job(3)).err().expect("two threads are busy");
+        let third = pool.run(job(3)).expect_err("two threads are busy");
         hold.send(()).unwrap();
         ended.recv().unwrap();
         let mut waiting = Some(third);

@@ -52,8 +52,6 @@ pub(crate) struct TimerOptions {
     pub(crate) clock: Arc<ClockCell>,
     /// How long before a fire the thread stops sleeping and watches the clock; zero for not at all.
     pub(crate) spin: Span,
-    /// Keeps note of a fire just before its release, so that a crash leaves a trace of it.
-    pub(crate) before_release: Box<dyn FnMut(FireId) + Send>,
     /// Takes what the thread has to tell; must not block.
     pub(crate) tell: Box<dyn FnMut(TimerEvent) + Send>,
 }

@@ -23,7 +23,6 @@ fn rig(spin: Span) -> Rig {
     let options = TimerOptions {
         clock: Arc::clone(&clock),
         spin,
-        before_release: Box::new(|_| {}),
         tell: Box::new(move |event| sender.send(event).unwrap()),
     };
     Rig { timer: Timer::start(options).unwrap(), clock, events, released, release }

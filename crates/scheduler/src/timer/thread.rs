@@ -128,7 +128,6 @@ impl Firing {
                 self.waiting.insert(fire, entry);
             }
             _ => {
-                (self.options.before_release)(fire);
                 (entry.release)();
                 let event = TimerEvent::Released { fire, lateness, clock_bound, clock_exceeded };
                 (self.options.tell)(event);

@@ -1,0 +1,196 @@
+//! What everybody may read of the schedules: written by the dispatcher, never waited for by it.
+
+use crate::files::LoadedSchedule;
+use crate::lateness::Histogram;
+use crate::store::{HistoryEntry, LedgerCounters, Tally};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use timeball_api::schedules as api;
+use timeball_schedule::{Reason, ScheduleUid};
+use timeball_timebase::{Span, Timestamp};
+
+/// How many next instants are shown.
+const NEXT_MAX: usize = 10;
+
+/// The state of all schedules as others see it.
+#[derive(Default)]
+pub(crate) struct Board(Mutex<Content>);
+
+#[derive(Default)]
+struct Content {
+    panels: BTreeMap<ScheduleUid, Arc<Panel>>,
+    file_problems: Vec<api::FileProblem>,
+    store_problem: Option<api::FileProblem>,
+    ledger: LedgerCounters,
+    /// Outcomes of this process, of all schedules.
+    tally: Tally,
+    /// Lateness of all fires of this process.
+    lateness: Histogram,
+}
+
+/// One schedule.
+pub(crate) struct Panel {
+    pub(crate) schedule: LoadedSchedule,
+    progress: Mutex<Progress>,
+}
+
+/// How one schedule fares.
+#[derive(Clone, Default)]
+pub(crate) struct Progress {
+    pub(crate) last: Option<HistoryEntry>,
+    pub(crate) tally: Tally,
+    pub(crate) lateness: Histogram,
+    pub(crate) running: u32,
+}
+
+/// Numbers for metrics.
+pub(crate) struct Totals {
+    pub(crate) schedules: u64,
+    pub(crate) running: u64,
+    pub(crate) problems: u64,
+    pub(crate) next: Option<Timestamp>,
+    pub(crate) tally: Tally,
+    pub(crate) lateness: Histogram,
+    pub(crate) ledger: LedgerCounters,
+}
+
+impl Board {
+    /// Puts up a schedule, with what is known of it so far.
+    pub(crate) fn put(&self, schedule: LoadedSchedule, progress: Progress) {
+        let uid = schedule.spec.uid;
+        let panel = Arc::new(Panel { schedule, progress: Mutex::new(progress) });
+        self.lock().panels.insert(uid, panel);
+    }
+
+    pub(crate) fn remove(&self, uid: ScheduleUid) {
+        self.lock().panels.remove(&uid);
+    }
+
+    pub(crate) fn panel(&self, uid: ScheduleUid) -> Option<Arc<Panel>> {
+        self.lock().panels.get(&uid).map(Arc::clone)
+    }
+
+    /// The schedule of that name.
+    pub(crate) fn named(&self, namespace: &str, name: &str) -> Option<ScheduleUid> {
+        let content = self.lock();
+        let mut panels = content.panels.iter();
+        let found = panels.find(|(_, panel)| {
+            let of = &panel.schedule.name;
+            of.namespace == namespace && of.name == name
+        });
+        found.map(|(uid, _)| *uid)
+    }
+
+    pub(crate) fn set_file_problems(&self, problems: Vec<api::FileProblem>) {
+        self.lock().file_problems = problems;
+    }
+
+    pub(crate) fn set_store(&self, counters: LedgerCounters, problem: Option<api::FileProblem>) {
+        let mut content = self.lock();
+        (content.ledger, content.store_problem) = (counters, problem);
+    }
+
+    /// Counts an outcome for the process as a whole.
+    pub(crate) fn count(&self, entry: &HistoryEntry) {
+        self.lock().tally.add(entry.outcome, entry.count);
+    }
+
+    pub(crate) fn count_lateness(&self, lateness: Span) {
+        self.lock().lateness.add(lateness);
+    }
+
+    /// Everything, by namespace and name, as of `now`.
+    pub(crate) fn report(&self, now: Timestamp) -> api::Schedules {
+        // The lock is held only to copy handles: next instants may take a while to find.
+        let (panels, problems) = {
+            let content = self.lock();
+            let panels: Vec<Arc<Panel>> = content.panels.values().map(Arc::clone).collect();
+            let problems = content.store_problem.iter().chain(&content.file_problems);
+            (panels, problems.cloned().collect())
+        };
+        let mut schedules: Vec<api::Schedule> =
+            panels.iter().map(|panel| panel.report(now)).collect();
+        schedules.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        api::Schedules { schedules, problems }
+    }
+
+    pub(crate) fn totals(&self, now: Timestamp) -> Totals {
+        let (panels, mut totals) = {
+            let content = self.lock();
+            let panels: Vec<Arc<Panel>> = content.panels.values().map(Arc::clone).collect();
+            let problems = content.file_problems.len() + content.store_problem.iter().len();
+            let totals = Totals {
+                schedules: panels.len() as u64,
+                running: 0,
+                problems: problems as u64,
+                next: None,
+                tally: content.tally,
+                lateness: content.lateness.clone(),
+                ledger: content.ledger,
+            };
+            (panels, totals)
+        };
+        for panel in panels {
+            totals.running += u64::from(panel.progress().running);
+            let next = panel.next(now, 1).pop();
+            totals.next = [totals.next, next].into_iter().flatten().min();
+        }
+        totals
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Panel {
+    pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self, now: Timestamp, n: usize) -> Vec<Timestamp> {
+        let spec = &self.schedule.spec;
+        if spec.suspended {
+            return Vec::new();
+        }
+        let next = |after: &Timestamp| spec.schedule.next_after(*after);
+        std::iter::successors(next(&now), next).take(n).collect()
+    }
+
+    fn report(&self, now: Timestamp) -> api::Schedule {
+        let LoadedSchedule { spec, target, name, expression, .. } = &self.schedule;
+        let progress = self.progress().clone();
+        let Tally { fired, missed, skipped, failed, unknown } = progress.tally;
+        api::Schedule {
+            namespace: name.namespace.clone(),
+            name: name.name.clone(),
+            uid: spec.uid.to_string(),
+            schedule: expression.clone(),
+            time_zone: spec.schedule.zone().name().to_owned(),
+            target: target.to_string(),
+            suspended: spec.suspended,
+            next_ns: self.next(now, NEXT_MAX).into_iter().map(Timestamp::as_unix_nanos).collect(),
+            last: progress.last.as_ref().map(outcome),
+            counts: api::Counts { fired, missed, skipped, failed, unknown },
+            lateness: progress.lateness.report(),
+            running: progress.running,
+        }
+    }
+}
+
+/// The API's form of an outcome.
+pub(crate) fn outcome(entry: &HistoryEntry) -> api::Outcome {
+    let detail = entry.detail;
+    api::Outcome {
+        result: entry.outcome.name().to_owned(),
+        reason: entry.outcome.reason().map_or("", Reason::name).to_owned(),
+        message: entry.message.clone(),
+        scheduled_ns: entry.from.as_unix_nanos(),
+        until_ns: entry.until.as_unix_nanos(),
+        count: entry.count,
+        lateness_ns: detail.lateness.map(Span::as_nanos),
+        clock_bound_ns: detail.clock_bound.map(Span::as_nanos),
+        duration_ns: detail.duration.map(Span::as_nanos),
+        clock_exceeded: detail.clock_exceeded,
+    }
+}

@@ -1,0 +1,227 @@
+//! From a document to a schedule that can be planned.
+
+use super::LoadedSchedule;
+use super::error::DocumentError;
+use super::target;
+use crate::store::DetailLimits;
+use crate::targets::ScheduleName;
+use crate::zones::Zones;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use timeball_api::cron_job::{self, PreciseCronJob, Spec};
+use timeball_schedule::ScheduleUid;
+use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
+use timeball_schedule::planner::{
+    CatchUp, CatchUpPolicy, ClockPolicy, Concurrency, FireMode, Follow, OnExceeded, ScheduleSpec,
+};
+use timeball_timebase::Span;
+use uuid::Uuid;
+
+/// The namespace of the uids that are made of namespace and name: UUIDv5 of `timeball.dev` in the
+/// namespace of DNS names.
+const UID_NAMESPACE: Uuid = Uuid::from_u128(0x7921_d042_b316_5cdd_b282_3728_e6d5_ed07);
+
+const YEAR_S: i64 = 366 * 86_400;
+const NAME_OCTETS_MAX: usize = 52;
+const NAMESPACE_OCTETS_MAX: usize = 63;
+const DETAILS_MAX: i64 = 100;
+const CATCH_UP_MAX: i64 = 1_000;
+
+/// Checks a document and compiles it.
+pub(super) fn schedule(
+    document: &PreciseCronJob,
+    zones: &mut Zones,
+) -> Result<LoadedSchedule, DocumentError> {
+    let PreciseCronJob { api_version, kind, metadata, spec } = document;
+    expect("apiVersion", api_version, cron_job::API_VERSION)?;
+    expect("kind", kind, cron_job::KIND)?;
+    check_name("metadata.name", &metadata.name, NAME_OCTETS_MAX)?;
+    check_name("metadata.namespace", &metadata.namespace, NAMESPACE_OCTETS_MAX)?;
+    let name = ScheduleName { namespace: metadata.namespace.clone(), name: metadata.name.clone() };
+    let uid = match &metadata.uid {
+        None => Uuid::new_v5(&UID_NAMESPACE, name.to_string().as_bytes()),
+        Some(value) => {
+            Uuid::parse_str(value).map_err(|_| DocumentError::Uid { value: value.clone() })?
+        }
+    };
+    let zone = zones.zone(spec.time_zone.as_deref().unwrap_or("Etc/UTC"))?;
+    let compiled = compile(spec, &zone)?;
+    let clock = clock(&spec.clock)?;
+    let spec_for_planner = ScheduleSpec {
+        uid: ScheduleUid(uid.into_bytes()),
+        generation: generation(document, &zone),
+        suspended: spec.suspend,
+        deadline: deadline(spec)?,
+        concurrency: concurrency(spec.concurrency_policy),
+        catch_up: catch_up(&spec.catch_up)?,
+        jitter: Span::from_millis(range(
+            "spec.jitterMilliseconds",
+            spec.jitter_milliseconds,
+            0,
+            86_400_000,
+        )?),
+        clock,
+        schedule: compiled,
+    };
+    let (successful, failed) = (spec.successful_jobs_history_limit, spec.failed_jobs_history_limit);
+    let limits = DetailLimits {
+        successful: details("spec.successfulJobsHistoryLimit", successful)?,
+        failed: details("spec.failedJobsHistoryLimit", failed)?,
+    };
+    let expression = spec.schedule.clone();
+    let (dialect, dst) = (spec.dialect, spec.dst);
+    let definition = format!("{expression} | {dialect:?} | {} | {dst:?}", zone.name());
+    let target = target::parse(&spec.target)?;
+    Ok(LoadedSchedule { spec: spec_for_planner, target, name, expression, definition, limits })
+}
+
+fn expect(field: &'static str, value: &str, expected: &'static str) -> Result<(), DocumentError> {
+    if value == expected {
+        return Ok(());
+    }
+    let value = value.to_owned();
+    Err(DocumentError::Kind { field, value, expected })
+}
+
+fn check_name(field: &'static str, value: &str, octets_max: usize) -> Result<(), DocumentError> {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let sound = (1..=octets_max).contains(&value.len())
+        && value.bytes().all(inner)
+        && !value.starts_with('-')
+        && !value.ends_with('-');
+    if sound {
+        return Ok(());
+    }
+    let value = value.escape_debug().to_string();
+    Err(DocumentError::Name { field, value, octets_max })
+}
+
+fn compile(spec: &Spec, zone: &Zone) -> Result<Schedule, DocumentError> {
+    let dialect = match spec.dialect {
+        cron_job::Dialect::Vixie => Dialect::Vixie,
+        cron_job::Dialect::Kubernetes => Dialect::Kubernetes,
+        cron_job::Dialect::Quartz => Dialect::Quartz,
+        cron_job::Dialect::Ocps => Dialect::Ocps,
+        cron_job::Dialect::Systemd => Dialect::Systemd,
+    };
+    let dst = spec.dst.map(|dst| match dst {
+        cron_job::DstPolicy::Vixie => DstPolicy::Vixie,
+        cron_job::DstPolicy::Kubernetes => DstPolicy::Kubernetes,
+        cron_job::DstPolicy::Ocps => DstPolicy::Ocps,
+    });
+    let expression = || spec.schedule.clone();
+    let compiled = Schedule::parse(&spec.schedule, dialect, zone, dst)
+        .map_err(|source| DocumentError::Expression { expression: expression(), source })?;
+    // Files are read now, so an expression without an instant after now is of no use to anybody.
+    if compiled.next_after(timeball_runtime::read_clocks().system).is_none() {
+        return Err(DocumentError::NeverFires { expression: expression() });
+    }
+    Ok(compiled)
+}
+
+fn deadline(spec: &Spec) -> Result<Option<Span>, DocumentError> {
+    const SECONDS: &str = "spec.startingDeadlineSeconds";
+    const MILLISECONDS: &str = "spec.startingDeadlineMilliseconds";
+    match (spec.starting_deadline_seconds, spec.starting_deadline_milliseconds) {
+        (Some(_), Some(_)) => Err(DocumentError::Both { first: SECONDS, second: MILLISECONDS }),
+        (Some(seconds), None) => Ok(Some(Span::from_secs(range(SECONDS, seconds, 0, YEAR_S)?))),
+        (None, Some(millis)) => {
+            Ok(Some(Span::from_millis(range(MILLISECONDS, millis, 0, YEAR_S * 1_000)?)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn catch_up(form: &cron_job::CatchUp) -> Result<CatchUp, DocumentError> {
+    let window = range("spec.catchUp.windowSeconds", form.window_seconds, 0, YEAR_S)?;
+    let limit = range("spec.catchUp.limit", i64::from(form.limit), 0, CATCH_UP_MAX)?;
+    let policy = match form.policy {
+        cron_job::CatchUpPolicy::None => CatchUpPolicy::None,
+        cron_job::CatchUpPolicy::Latest => CatchUpPolicy::Latest,
+        cron_job::CatchUpPolicy::All => CatchUpPolicy::All,
+    };
+    let limit = u32::try_from(limit).expect("the range was checked");
+    Ok(CatchUp { policy, window: Span::from_secs(window), limit })
+}
+
+fn clock(form: &cron_job::ClockPolicy) -> Result<ClockPolicy, DocumentError> {
+    let max_error = form
+        .max_error_milliseconds
+        .map(|millis| range("spec.clock.maxErrorMilliseconds", millis, 1, 86_400_000))
+        .transpose()?
+        .map(Span::from_millis);
+    let policy = ClockPolicy {
+        follow: match form.follow {
+            cron_job::Follow::Auto => Follow::Auto,
+            cron_job::Follow::System => Follow::System,
+            cron_job::Follow::Utc => Follow::Utc,
+        },
+        fire: match form.fire {
+            cron_job::FireMode::Nearest => FireMode::Nearest,
+            cron_job::FireMode::NotBefore => FireMode::NotBefore,
+        },
+        max_error,
+        on_exceeded: match form.on_exceeded {
+            cron_job::OnExceeded::Flag => OnExceeded::Flag,
+            cron_job::OnExceeded::Delay => OnExceeded::Delay,
+            cron_job::OnExceeded::Refuse => OnExceeded::Refuse,
+        },
+    };
+    if policy.follow == Follow::System && policy.fire == FireMode::NotBefore {
+        return Err(DocumentError::Combination {
+            what: "spec.clock has `follow: System` with `fire: NotBefore`, but the system clock says \
+                nothing of its error",
+            fix: "use `follow: Auto` or `follow: UTC`, or `fire: Nearest`",
+        });
+    }
+    if policy.on_exceeded != OnExceeded::Flag
+        && policy.fire == FireMode::Nearest
+        && max_error.is_none()
+    {
+        return Err(DocumentError::Combination {
+            what: "spec.clock.onExceeded is given without a limit that could be exceeded",
+            fix: "give spec.clock.maxErrorMilliseconds",
+        });
+    }
+    Ok(policy)
+}
+
+fn concurrency(policy: cron_job::ConcurrencyPolicy) -> Concurrency {
+    match policy {
+        cron_job::ConcurrencyPolicy::Allow => Concurrency::Allow,
+        cron_job::ConcurrencyPolicy::Forbid => Concurrency::Forbid,
+        cron_job::ConcurrencyPolicy::Replace => Concurrency::Replace,
+        cron_job::ConcurrencyPolicy::BufferOne => Concurrency::BufferOne,
+    }
+}
+
+fn details(field: &'static str, value: i32) -> Result<usize, DocumentError> {
+    let value = range(field, i64::from(value), 0, DETAILS_MAX)?;
+    Ok(usize::try_from(value).expect("the range was checked"))
+}
+
+/// The value, if it is within `least..=most`.
+pub(super) fn range(
+    field: &'static str,
+    value: i64,
+    least: i64,
+    most: i64,
+) -> Result<i64, DocumentError> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(DocumentError::Range { field, value, least, most })
+}
+
+/// A number that changes whenever the document or the rules of its zone do.
+fn generation(document: &PreciseCronJob, zone: &Zone) -> u64 {
+    let form = serde_json::to_vec(document).expect("a document came from text and can go back");
+    let mut hasher = DefaultHasher::new();
+    form.hash(&mut hasher);
+    // A zone is its table of changes; a new database shows there.
+    let changes =
+        zone.changes_between(timeball_timebase::Timestamp::MIN, timeball_timebase::Timestamp::MAX);
+    for (at, before, after) in changes {
+        (at, before, after).hash(&mut hasher);
+    }
+    hasher.finish()
+}

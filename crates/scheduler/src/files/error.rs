@@ -1,0 +1,73 @@
+//! What can be wrong with a schedule file.
+
+use std::path::PathBuf;
+use thiserror::Error;
+use timeball_schedule::language::ParseError;
+
+/// Why a file's text is no list of schedules.
+#[derive(Debug, Error, PartialEq)]
+pub(crate) enum SyntaxError {
+    /// It is no YAML or JSON, or a value has the wrong type.
+    #[error("line {line}, column {column}: {message}")]
+    At { line: u64, column: u64, message: String },
+    /// The same, where the place is not known.
+    #[error("{0}")]
+    Somewhere(String),
+    /// There is no schedule in it.
+    #[error("no schedule in it; see docs/schedules.md for the form")]
+    Empty,
+}
+
+/// Why a schedule of a file cannot be taken.
+#[derive(Debug, Error)]
+pub(crate) enum DocumentError {
+    /// It is of another kind.
+    #[error("{field} is `{value}`; only `{expected}` is understood here")]
+    Kind { field: &'static str, value: String, expected: &'static str },
+    /// A name is not as Kubernetes wants it.
+    #[error(
+        "{field} `{value}`: a name is lower case letters, digits and `-`, begins and ends with a \
+         letter or digit, and has 1 to {octets_max} characters"
+    )]
+    Name { field: &'static str, value: String, octets_max: usize },
+    /// The uid is no UUID.
+    #[error(
+        "metadata.uid `{value}` is no UUID; leave it out to have one made of namespace and name"
+    )]
+    Uid { value: String },
+    /// The expression.
+    #[error("spec.schedule `{expression}`: {source}{}", caret(expression, source.position))]
+    Expression { expression: String, source: ParseError },
+    /// It would never fire.
+    #[error("spec.schedule `{expression}` has no instant ahead")]
+    NeverFires { expression: String },
+    /// The zone is not known.
+    #[error("spec.timeZone: {0}")]
+    Zone(#[from] crate::zones::ZonesError),
+    /// A number out of its range.
+    #[error("{field} is {value}; it must be {least} to {most}")]
+    Range { field: &'static str, value: i64, least: i64, most: i64 },
+    /// Two fields that say the same.
+    #[error("{first} and {second} are both given; keep one")]
+    Both { first: &'static str, second: &'static str },
+    /// None or two targets.
+    #[error("spec.target has {count} members; it must have exactly one of: exec, http")]
+    Targets { count: usize },
+    /// A combination that makes no sense.
+    #[error("{what}; {fix}")]
+    Combination { what: &'static str, fix: &'static str },
+    /// The same namespace and name, or uid, twice.
+    #[error("is already defined in {}; give one of them another name", first.display())]
+    Duplicate { first: PathBuf },
+    /// The target.
+    #[error("spec.target.{0}")]
+    Target(#[from] super::target::TargetError),
+}
+
+/// Marks the place in an expression by repeating what is left of it from there.
+fn caret(expression: &str, position: usize) -> String {
+    match expression.get(position..) {
+        Some(rest) if !rest.is_empty() && position > 0 => format!(" (at `{rest}`)"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,151 @@
+//! Schedule files: a directory of YAML and JSON, read as a whole.
+//!
+//! Past this module no string can be wrong: expressions are compiled, zones loaded, programs found,
+//! addresses parsed. Whatever is wrong is said with file, place, value and how to mend it.
+
+mod convert;
+mod document;
+mod error;
+mod target;
+mod watch;
+
+pub(crate) use document::nearest;
+pub(crate) use watch::{Seen, Watcher};
+
+use crate::store::DetailLimits;
+use crate::targets::{ScheduleName, Target};
+use crate::zones::Zones;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use timeball_api::schedules::FileProblem;
+use timeball_schedule::ScheduleUid;
+use timeball_schedule::planner::ScheduleSpec;
+
+/// A schedule with its target, ready to be planned.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadedSchedule {
+    /// For the planner.
+    pub(crate) spec: ScheduleSpec,
+    /// What is done at its instants.
+    pub(crate) target: Target,
+    /// Whose it is.
+    pub(crate) name: ScheduleName,
+    /// The expression, as written.
+    pub(crate) expression: String,
+    /// Expression, dialect, zone and rule as one text.
+    pub(crate) definition: String,
+    /// How much of its history is kept in detail.
+    pub(crate) limits: DetailLimits,
+}
+
+/// What a directory holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoadedSet {
+    /// The schedules that could be taken.
+    pub(crate) schedules: BTreeMap<ScheduleUid, LoadedSchedule>,
+    /// What could not, and why; by file.
+    pub(crate) problems: Vec<FileProblem>,
+}
+
+/// The largest schedule file that is read, octets.
+const FILE_OCTETS_MAX: u64 = 1024 * 1024;
+/// The most files that are read.
+const FILES_MAX: usize = 10_000;
+
+impl LoadedSet {
+    /// Reads all schedule files of `directory`, in the order of their names.
+    pub(crate) fn read(directory: &Path) -> Self {
+        let mut set = Self::default();
+        let mut files = match schedule_files(directory) {
+            Ok(files) => files,
+            Err(source) => {
+                let message = format!("the directory cannot be read: {source}");
+                set.add_problem(directory, message);
+                return set;
+            }
+        };
+        if files.len() > FILES_MAX {
+            let message = format!("more than {FILES_MAX} files; the last ones are not read");
+            set.add_problem(directory, message);
+            files.truncate(FILES_MAX);
+        }
+        let mut zones = Zones::new();
+        let mut origins = BTreeMap::new();
+        for path in files {
+            set.read_file(&path, &mut zones, &mut origins);
+        }
+        set
+    }
+
+    /// Takes a file as a whole, or not at all.
+    fn read_file(
+        &mut self,
+        path: &Path,
+        zones: &mut Zones,
+        origins: &mut BTreeMap<ScheduleUid, PathBuf>,
+    ) {
+        let text = match read_text(path) {
+            Ok(text) => text,
+            Err(source) => return self.add_problem(path, format!("cannot be read: {source}")),
+        };
+        let documents = match document::parse(&text) {
+            Ok(documents) => documents,
+            Err(error) => return self.add_problem(path, error.to_string()),
+        };
+        let mut taken: BTreeMap<ScheduleUid, LoadedSchedule> = BTreeMap::new();
+        for document in &documents {
+            let schedule = match convert::schedule(document, zones) {
+                Ok(schedule) => schedule,
+                Err(error) => {
+                    let name = document.metadata.name.escape_debug();
+                    return self.add_problem(path, format!("schedule `{name}`: {error}"));
+                }
+            };
+            let uid = schedule.spec.uid;
+            let origin = taken.contains_key(&uid).then_some(path);
+            let origin = origin.or_else(|| origins.get(&uid).map(PathBuf::as_path));
+            if let Some(origin) = origin {
+                let error = error::DocumentError::Duplicate { first: origin.to_owned() };
+                let name = &schedule.name;
+                return self.add_problem(path, format!("schedule `{name}`: {error}"));
+            }
+            taken.insert(uid, schedule);
+        }
+        origins.extend(taken.keys().map(|uid| (*uid, path.to_owned())));
+        self.schedules.append(&mut taken);
+    }
+
+    fn add_problem(&mut self, path: &Path, message: String) {
+        self.problems.push(FileProblem { file: path.display().to_string(), message });
+    }
+}
+
+/// The files of a directory that hold schedules, sorted. Hidden ones are an editor's.
+fn schedule_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+        let known = path
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"));
+        if known && !hidden {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_OCTETS_MAX {
+        let message = format!("longer than {FILE_OCTETS_MAX} octets");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(text)
+}

@@ -1,0 +1,219 @@
+//! The scheduler as a whole: what is started, read and stopped from outside.
+
+use crate::board::Board;
+use crate::dispatcher::{Dispatcher, Message, Parts};
+use crate::files::{LoadedSet, Seen, Watcher};
+use crate::store::{DiskStore, Ledger, StoreError};
+use crate::targets::{TargetLimits, Targets};
+use crate::timer::{Timer, TimerOptions};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use thiserror::Error;
+use timeball_api::schedules::{History, Schedules};
+use timeball_runtime::{ClockCell, read_clocks};
+use timeball_timebase::Span;
+
+/// The store's file in the state directory.
+const STORE_FILE: &str = "schedules.redb";
+/// The most outcomes of one answer.
+const HISTORY_WAIT: Duration = Duration::from_secs(5);
+
+/// Where a scheduler finds its schedules, keeps its state and reads the clock's error.
+#[derive(Clone, Debug)]
+pub struct SchedulerOptions {
+    /// The directory of schedule files (`*.yaml`, `*.yml`, `*.json`); it may be missing for now.
+    pub schedules_dir: PathBuf,
+    /// The directory of the store; made (mode 0700) where it is missing.
+    pub state_dir: PathBuf,
+    /// The machine's clock state, as the time loop publishes it.
+    pub clock: Arc<ClockCell>,
+    /// How long before each fire the firing thread stops sleeping and watches the clock instead, at
+    /// the cost of that much processor time a fire; zero or more.
+    pub spin: Span,
+    /// How long what runs has to end when the scheduler is stopped, before it is killed.
+    pub term_grace: Span,
+}
+
+impl SchedulerOptions {
+    /// Options with the usual values: no spinning, 5 seconds of grace.
+    pub fn new(schedules_dir: PathBuf, state_dir: PathBuf, clock: Arc<ClockCell>) -> Self {
+        let term_grace = Span::from_secs(5);
+        Self { schedules_dir, state_dir, clock, spin: Span::ZERO, term_grace }
+    }
+}
+
+/// Why a scheduler could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state directory cannot be made.
+    #[error("state directory {} cannot be made: {source}", path.display())]
+    StateDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The process has no thread, descriptor or memory left.
+    #[error("the scheduler's threads cannot be started: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running scheduler; clones share it. It is stopped by [`Scheduler::shutdown`], or when the last
+/// clone is dropped.
+#[derive(Clone)]
+pub struct Scheduler(Arc<Shared>);
+
+pub(crate) struct Shared {
+    board: Arc<Board>,
+    inbox: Sender<Message>,
+    store_aside: Option<PathBuf>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    watcher: Watcher,
+    dispatcher: JoinHandle<()>,
+}
+
+impl Scheduler {
+    /// Reads the schedules, opens the store and begins to fire.
+    ///
+    /// Schedule files that are wrong do not keep it from starting: see [`Scheduler::schedules`].
+    ///
+    /// # Errors
+    /// Where the store is in use, of a newer version or cannot be written, or threads cannot be made.
+    /// A corrupt store is kept aside and begun anew: see [`Scheduler::store_kept_aside`].
+    pub fn start(options: SchedulerOptions) -> Result<Self, StartError> {
+        let SchedulerOptions { schedules_dir, state_dir, clock, spin, term_grace } = options;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&state_dir)
+            .map_err(|source| StartError::StateDirectory { path: state_dir.clone(), source })?;
+        let store_path = state_dir.join(STORE_FILE);
+        let (store, store_aside) = DiskStore::open(&store_path)?;
+        let ledger = Ledger::open(Box::new(store))?;
+        // Unbounded, but what is sent is bounded: two messages for each fire that the planner arms,
+        // and one for each change of the files.
+        let (inbox, received) = mpsc::channel();
+        let limits = TargetLimits { term_grace, ..TargetLimits::default() };
+        let ended = inbox.clone();
+        // Nobody hears the last ends of a scheduler that was stopped.
+        let on_end = Arc::new(move |end| drop(ended.send(Message::Ended(end))));
+        let targets = Targets::start(limits, on_end)?;
+        let told = inbox.clone();
+        let timer = Timer::start(TimerOptions {
+            clock,
+            spin,
+            tell: Box::new(move |event| drop(told.send(Message::Timer(event)))),
+        })?;
+        let board = Arc::new(Board::default());
+        let grace = Duration::from_nanos(term_grace.as_nanos().unsigned_abs());
+        let dispatcher = Dispatcher::new(Parts {
+            ledger,
+            timer: Some(timer),
+            targets,
+            board: Arc::clone(&board),
+            inbox: received,
+            store_path,
+            stop_timeout: grace + Duration::from_secs(1),
+        });
+        let seen = Seen::now(&schedules_dir);
+        // The first message of all, so that schedules are up before anything else happens.
+        let first = LoadedSet::read(&schedules_dir);
+        board.set_file_problems(first.problems.clone());
+        let _ = inbox.send(Message::Files(first));
+        let dispatcher = std::thread::Builder::new()
+            .name("dispatcher".to_owned())
+            .spawn(move || dispatcher.run())?;
+        let changed = inbox.clone();
+        let watcher = Watcher::start(schedules_dir, seen, move |set| {
+            drop(changed.send(Message::Files(set)));
+        })?;
+        let threads = Mutex::new(Some(Threads { watcher, dispatcher }));
+        Ok(Self(Arc::new(Shared { board, inbox, store_aside, threads })))
+    }
+
+    /// All schedules and how they fare, and what is wrong with files or store.
+    pub fn schedules(&self) -> Schedules {
+        self.0.board.report(read_clocks().system)
+    }
+
+    /// The outcomes of a schedule, newest first; `None` if there is no such schedule. Waits for the
+    /// dispatcher, milliseconds as a rule.
+    pub fn history(&self, namespace: &str, name: &str) -> Option<History> {
+        let uid = self.0.board.named(namespace, name)?;
+        let (reply, answer) = mpsc::channel();
+        self.0.inbox.send(Message::History(uid, reply)).ok()?;
+        let entries = answer.recv_timeout(HISTORY_WAIT).unwrap_or_default();
+        Some(History {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            outcomes: entries.iter().map(crate::board::outcome).collect(),
+        })
+    }
+
+    /// Reads the schedule files now, without waiting for the watcher to notice a change.
+    pub fn reload(&self) {
+        if let Some(threads) = &*self.lock() {
+            threads.watcher.read_now();
+        }
+    }
+
+    /// Where a corrupt store was kept when the scheduler started; `None` if it was sound.
+    pub fn store_kept_aside(&self) -> Option<&std::path::Path> {
+        self.0.store_aside.as_deref()
+    }
+
+    /// Stops: nothing more is fired, programs that run are asked to end (and killed after their
+    /// grace), outcomes are stored. Returns when that is done; further calls do nothing.
+    pub fn shutdown(&self) {
+        let threads = self.lock().take();
+        if let Some(threads) = threads {
+            threads.stop(&self.0.inbox);
+        }
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.0.board
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Threads>> {
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").field("running", &self.lock().is_some()).finish()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(threads) = threads {
+            threads.stop(&self.inbox);
+        }
+    }
+}
+
+impl Threads {
+    fn stop(self, inbox: &Sender<Message>) {
+        drop(self.watcher);
+        // Where nobody hears, the thread has panicked, which the join tells.
+        let _ = inbox.send(Message::Stop);
+        if self.dispatcher.join().is_err() {
+            tracing::error!("the dispatcher panicked; its last outcomes are lost");
+        }
+    }
+}

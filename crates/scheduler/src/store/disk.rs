@@ -1,0 +1,256 @@
+//! The store on disk: one redb file, one writer.
+
+use super::{Batch, HistoryEntry, Kept, Row, Store, StoreError};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+};
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use timeball_schedule::ScheduleUid;
+use timeball_timebase::Timestamp;
+
+/// The newest format that this program reads and writes.
+pub(crate) const FORMAT: u64 = 1;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const SCHEDULES: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("schedules");
+const CLAIMS: TableDefinition<([u8; 16], i64), bool> = TableDefinition::new("claims");
+const HISTORY: TableDefinition<([u8; 16], i64), &[u8]> = TableDefinition::new("history");
+
+/// Pages kept in memory, octets: the tables are small, and a scheduler should be, too.
+const CACHE_OCTETS: usize = 4 * 1024 * 1024;
+
+/// A store in a file of its own.
+pub(crate) struct DiskStore {
+    path: PathBuf,
+    /// `None` after a failure: redb wants to be opened anew after one.
+    database: Option<Database>,
+}
+
+impl DiskStore {
+    /// Opens the store at `path`, making it where it is missing. A file that cannot be understood is
+    /// kept aside, and its new path returned.
+    ///
+    /// # Errors
+    /// Where it is in use, of a newer format, or cannot be read or written.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
+        match Self::open_sound(path) {
+            Err(StoreError::Corrupt { message, .. }) => {
+                let aside = timeball_runtime::state::set_aside(path).map_err(|error| {
+                    let source = std::io::Error::other(error.to_string());
+                    StoreError::Aside { path: path.to_owned(), source }
+                })?;
+                tracing::error!(
+                    kept_as = %aside.display(),
+                    %message,
+                    "the store of schedules was corrupt; it was kept aside and begun anew"
+                );
+                Ok((Self::open_sound(path)?, Some(aside)))
+            }
+            opened => Ok((opened?, None)),
+        }
+    }
+
+    /// Opens the store and reads all of it once, so that damage is found now and not later.
+    fn open_sound(path: &Path) -> Result<Self, StoreError> {
+        let mut store = Self { path: path.to_owned(), database: None };
+        // redb returns errors for most damage, but a scheduler must start whatever the file holds.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let database = store.open_database()?;
+            store.database = Some(database);
+            store.load().map(drop)
+        }));
+        match opened {
+            Ok(opened) => opened.map(|()| store),
+            Err(_) => Err(corrupt(path, "reading it failed")),
+        }
+    }
+
+    fn open_database(&self) -> Result<Database, StoreError> {
+        // An empty file is what a crash leaves between making the file and writing to it.
+        let is_new = fs::metadata(&self.path).map_or(true, |file| file.len() == 0);
+        let opened = Database::builder().set_cache_size(CACHE_OCTETS).create(&self.path);
+        let database = opened.map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: self.path.clone() },
+            DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => {
+                corrupt(&self.path, &error.to_string())
+            }
+            DatabaseError::Storage(error) => self.storage(&error),
+            error => self.unusable(&error),
+        })?;
+        self.check_format(&database, is_new)?;
+        Ok(database)
+    }
+
+    fn check_format(&self, database: &Database, is_new: bool) -> Result<(), StoreError> {
+        let found = self.read_format(database).map_err(|error| self.failed(error))?;
+        match found {
+            Some(found) if found > FORMAT => {
+                Err(StoreError::Newer { path: self.path.clone(), found, known: FORMAT })
+            }
+            Some(_) => Ok(()),
+            // A crash in the middle of the first commit leaves a file without tables.
+            None if is_new || self.is_empty(database) => {
+                self.write_format(database).map_err(|error| self.failed(error))
+            }
+            None => Err(corrupt(&self.path, "it does not say its format")),
+        }
+    }
+
+    fn read_format(&self, database: &Database) -> Result<Option<u64>, redb::Error> {
+        let transaction = database.begin_read()?;
+        match transaction.open_table(META) {
+            Ok(meta) => Ok(meta.get("format")?.map(|format| format.value())),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_empty(&self, database: &Database) -> bool {
+        let tables = database.begin_read().map(|read| read.list_tables().map(Iterator::count));
+        matches!(tables, Ok(Ok(0)))
+    }
+
+    fn write_format(&self, database: &Database) -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(META)?.insert("format", FORMAT)?;
+        transaction.open_table(SCHEDULES)?;
+        transaction.open_table(CLAIMS)?;
+        transaction.open_table(HISTORY)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn storage(&self, error: &StorageError) -> StoreError {
+        match error {
+            StorageError::Corrupted(message) => corrupt(&self.path, message),
+            StorageError::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+                corrupt(&self.path, &source.to_string())
+            }
+            error => self.unusable(error),
+        }
+    }
+
+    fn failed(&self, error: redb::Error) -> StoreError {
+        match error {
+            redb::Error::Corrupted(message) => corrupt(&self.path, &message),
+            error @ (redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }) => corrupt(&self.path, &error.to_string()),
+            error => self.unusable(&error),
+        }
+    }
+
+    fn unusable(&self, error: &dyn std::error::Error) -> StoreError {
+        StoreError::Unusable { path: self.path.clone(), message: error.to_string() }
+    }
+}
+
+impl Store for DiskStore {
+    fn load(&mut self) -> Result<Vec<Kept>, StoreError> {
+        let Some(database) = &self.database else {
+            self.database = Some(self.open_database()?);
+            return self.load();
+        };
+        let raw = read_all(database).map_err(|error| self.failed(error))?;
+        raw.understand().ok_or_else(|| corrupt(&self.path, "a record makes no sense"))
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.open_database()?,
+        };
+        write(&database, batch).map_err(|error| self.failed(error))?;
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+fn corrupt(path: &Path, message: &str) -> StoreError {
+    StoreError::Corrupt { path: path.to_owned(), message: message.to_owned() }
+}
+
+fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut schedules = transaction.open_table(SCHEDULES)?;
+        for (uid, row) in &batch.rows {
+            match row {
+                Some(row) => schedules.insert(uid.0, encode(row).as_slice())?,
+                None => schedules.remove(uid.0)?,
+            };
+        }
+        let mut claims = transaction.open_table(CLAIMS)?;
+        for ((uid, at), released) in &batch.claims {
+            let key = (uid.0, at.as_unix_nanos());
+            match released {
+                Some(released) => claims.insert(key, *released)?,
+                None => claims.remove(key)?,
+            };
+        }
+        let mut history = transaction.open_table(HISTORY)?;
+        for ((uid, from), entry) in &batch.history {
+            let key = (uid.0, from.as_unix_nanos());
+            match entry {
+                Some(entry) => history.insert(key, entry.encode().as_slice())?,
+                None => history.remove(key)?,
+            };
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn encode(row: &Row) -> Vec<u8> {
+    serde_json::to_vec(row).expect("a struct of numbers and texts is always JSON")
+}
+
+/// The tables as they are.
+#[derive(Default)]
+struct Raw {
+    schedules: Vec<([u8; 16], Vec<u8>)>,
+    claims: Vec<([u8; 16], i64, bool)>,
+    history: Vec<([u8; 16], i64, Vec<u8>)>,
+}
+
+fn read_all(database: &Database) -> Result<Raw, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut raw = Raw::default();
+    for row in transaction.open_table(SCHEDULES)?.iter()? {
+        let (uid, octets) = row?;
+        raw.schedules.push((uid.value(), octets.value().to_vec()));
+    }
+    for claim in transaction.open_table(CLAIMS)?.iter()? {
+        let (key, released) = claim?;
+        let (uid, at) = key.value();
+        raw.claims.push((uid, at, released.value()));
+    }
+    for entry in transaction.open_table(HISTORY)?.iter()? {
+        let (key, octets) = entry?;
+        let (uid, from) = key.value();
+        raw.history.push((uid, from, octets.value().to_vec()));
+    }
+    Ok(raw)
+}
+
+impl Raw {
+    fn understand(self) -> Option<Vec<Kept>> {
+        let mut all: BTreeMap<[u8; 16], Kept> = BTreeMap::new();
+        for (uid, octets) in self.schedules {
+            let row: Row = serde_json::from_slice(&octets).ok()?;
+            let (claims, history) = (BTreeMap::new(), BTreeMap::new());
+            all.insert(uid, Kept { uid: ScheduleUid(uid), row, claims, history });
+        }
+        for (uid, at, released) in self.claims {
+            all.get_mut(&uid)?.claims.insert(Timestamp::from_unix_nanos(at), released);
+        }
+        for (uid, from, octets) in self.history {
+            let from = Timestamp::from_unix_nanos(from);
+            let entry = HistoryEntry::decode(from, &octets)?;
+            all.get_mut(&uid)?.history.insert(from, entry);
+        }
+        Some(all.into_values().collect())
+    }
+}

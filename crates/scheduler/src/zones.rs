@@ -1,0 +1,145 @@
+//! The system's zone database, read as octets for the schedule language.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use timeball_schedule::language::{Zone, ZoneError};
+
+/// Where systems keep their zones, in the order of search.
+const DIRECTORIES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
+
+/// Zones that were read; each is read once.
+pub struct Zones {
+    directories: Vec<PathBuf>,
+    read: BTreeMap<String, Zone>,
+}
+
+/// Why a zone cannot be had.
+#[derive(Debug, Error)]
+pub enum ZonesError {
+    /// No file of that name.
+    #[error(
+        "unknown time zone `{name}`{}", 
+        near.as_ref().map_or_else(
+            || "; use a name of the IANA database, such as `Europe/Berlin`".to_owned(),
+            |near| format!("; did you mean `{near}`?"),
+        )
+    )]
+    Unknown {
+        /// The name.
+        name: String,
+        /// A zone whose name is like it.
+        near: Option<String>,
+    },
+    /// There is no database on this machine.
+    #[error(
+        "time zone `{name}` is needed, but this machine has no zone database; install the package \
+         `tzdata`, or use `Etc/UTC`"
+    )]
+    NoDatabase {
+        /// The name.
+        name: String,
+    },
+    /// Its file makes no sense.
+    #[error(transparent)]
+    Invalid(#[from] ZoneError),
+}
+
+impl Zones {
+    /// Makes an empty collection over this machine's database (`TZDIR`, or the usual places).
+    pub fn new() -> Self {
+        let own = std::env::var_os("TZDIR").map(PathBuf::from);
+        let usual = DIRECTORIES.iter().map(PathBuf::from);
+        Self { directories: own.into_iter().chain(usual).collect(), read: BTreeMap::new() }
+    }
+
+    /// The zone of that IANA name. `UTC` and `Etc/UTC` are known without a database.
+    ///
+    /// # Errors
+    /// Where there is no such zone, or its file cannot be understood.
+    pub fn zone(&mut self, name: &str) -> Result<Zone, ZonesError> {
+        if matches!(name, "UTC" | "Etc/UTC") {
+            return Ok(Zone::utc());
+        }
+        if let Some(zone) = self.read.get(name) {
+            return Ok(zone.clone());
+        }
+        // A name must not lead out of the database.
+        let sound = !name.is_empty()
+            && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
+            && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"/_-+".contains(&c));
+        let paths = self.directories.iter().map(|directory| directory.join(name));
+        let octets = paths.filter(|_| sound).find_map(|path| fs::read(path).ok());
+        let Some(octets) = octets else { return Err(self.unknown(name)) };
+        let zone = Zone::from_tzif(name, &octets)?;
+        self.read.insert(name.to_owned(), zone.clone());
+        Ok(zone)
+    }
+
+    fn unknown(&self, name: &str) -> ZonesError {
+        let name = name.to_owned();
+        match self.directories.iter().find(|directory| directory.is_dir()) {
+            Some(database) => ZonesError::Unknown { near: near(database, &name), name },
+            None => ZonesError::NoDatabase { name },
+        }
+    }
+}
+
+impl Default for Zones {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A zone with a name like `name`: in its region, or that region's name mistyped.
+fn near(database: &Path, name: &str) -> Option<String> {
+    let mut names = Vec::new();
+    for region in names_in(database) {
+        let below = names_in(&database.join(&region));
+        names.extend(below.into_iter().map(|city| format!("{region}/{city}")));
+    }
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    let of_that_city = || {
+        let city = known.iter().find(|known| known.rsplit('/').next() == Some(name));
+        city.map(|known| (*known).to_owned())
+    };
+    crate::files::nearest(name, &known).map(str::to_owned).or_else(of_that_city)
+}
+
+/// Names in a directory of the database; of those that are upper case, which zones and regions are.
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> =
+        names.filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase())).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_found_by_name_and_nothing_else_is() {
+        let mut zones = Zones::new();
+        assert_eq!(zones.zone("Europe/Berlin").unwrap().name(), "Europe/Berlin");
+        assert_eq!(zones.zone("UTC").unwrap(), Zone::utc());
+        for name in ["", "/etc/passwd", "../../../etc/passwd", "Europe/../../passwd", "Europe/"] {
+            assert!(matches!(zones.zone(name), Err(ZonesError::Unknown { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_zone_comes_with_a_suggestion() {
+        let mut zones = Zones::new();
+        let message = |name: &str, zones: &mut Zones| zones.zone(name).unwrap_err().to_string();
+        let mistyped = message("Europe/Berln", &mut zones);
+        assert_eq!(mistyped, "unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?");
+        let city = message("Tokyo", &mut zones);
+        assert_eq!(city, "unknown time zone `Tokyo`; did you mean `Asia/Tokyo`?");
+        let mut nowhere = Zones { directories: vec!["/nonexistent".into()], read: BTreeMap::new() };
+        assert!(message("Asia/Tokyo", &mut nowhere).contains("install the package `tzdata`"));
+    }
+}
