@@ -1,0 +1,11 @@
+//! What the fuzzers found interesting stays true without a fuzzer.
+
+#[path = "../../../fuzz/properties/agent_config.rs"]
+mod agent_config;
+#[path = "../../../fuzz/properties/replay.rs"]
+mod replay;
+
+#[test]
+fn any_settings_are_refused_with_their_place_or_keep_their_limits() {
+    replay::corpus("agent_config", agent_config::check);
+}
