@@ -1,0 +1,203 @@
+//! The command line. The doc comments here are the help texts.
+
+use crate::output::Format;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// One clock, and work on the dot.
+///
+/// Makes this machine's clock right and says how right; starts work at an exact millisecond.
+/// Begin with `timeball up`.
+#[derive(Debug, Parser)]
+#[command(name = "timeball", version = VERSION, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Version and commit.
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("TIMEBALL_COMMIT"), ")");
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine, unprivileged: measure the clock, serve time, fire schedules,
+    /// show a live page
+    #[cfg(all(feature = "agent", feature = "scheduler"))]
+    Up(UpArguments),
+    /// Run the time service alone, as a node of a cluster or a host does
+    #[cfg(feature = "agent")]
+    Agent(AgentArguments),
+    /// Ask time servers once: offset, delay, and how wrong the answer can be
+    #[cfg(feature = "agent")]
+    Query(QueryArguments),
+    /// Show what a running `timeball up` knows: the clock, its bound, the sources
+    Status(StatusArguments),
+    /// Work with schedules
+    #[cfg(feature = "scheduler")]
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+}
+
+/// Where a `timeball up` keeps what must survive.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StateArguments {
+    /// Directory of the state [default: $XDG_STATE_HOME/timeball or ~/.local/state/timeball]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[cfg(all(feature = "agent", feature = "scheduler"))]
+#[derive(Args, Debug)]
+pub(crate) struct UpArguments {
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+    /// Settings file (TOML, as for `timeball agent`) [default: timeball.toml in
+    /// $XDG_CONFIG_HOME/timeball or ~/.config/timeball, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory of schedule files [default: `schedules` in the state directory; made with two
+    /// examples when it does not exist]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) schedules: Option<PathBuf>,
+    /// Port of the page on loopback (0: any free one) [default: 9133, or a free one]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// UDP port of the NTP server on loopback (0: any free one) [default: 11123, or a free one]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) ntp_port: Option<u16>,
+    /// Time source instead of the configured ones: HOST, HOST:PORT or [V6]:PORT; may be repeated
+    #[arg(long = "source", value_name = "HOST")]
+    pub(crate) sources: Vec<String>,
+    /// `table`: a line a second for eyes; `json`: one object a line
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[cfg(feature = "agent")]
+#[derive(Args, Debug)]
+pub(crate) struct AgentArguments {
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// One thread: no admin port, no server, no sandbox, no privilege change (for simulators and
+    /// debuggers)
+    #[arg(long)]
+    pub(crate) bare: bool,
+    /// Write each published clock state to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+#[cfg(feature = "agent")]
+#[derive(Args, Debug)]
+pub(crate) struct QueryArguments {
+    /// Servers: HOST, HOST:PORT or [V6]:PORT
+    #[arg(required = true, value_name = "HOST[:PORT]")]
+    pub(crate) hosts: Vec<String>,
+    /// Seconds to wait for each answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = timeout_s)]
+    pub(crate) timeout: f64,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[cfg(feature = "agent")]
+fn timeout_s(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.001..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds from 0.001 to 3600".to_owned()),
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// Show the next instants of an expression
+    Next(NextArguments),
+    /// List the schedules of a running `timeball up`
+    List(StatusArguments),
+    /// Show what became of a schedule's instants, newest first
+    History(HistoryArguments),
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct NextArguments {
+    /// The expression, for example "*/5 * * * *", "*/0.250 * * * * *" or "@every 10ms"
+    pub(crate) expression: String,
+    /// Time zone (IANA name)
+    #[arg(long = "tz", value_name = "ZONE", default_value = "Etc/UTC")]
+    pub(crate) zone: String,
+    /// Show instants strictly after this one [default: now]
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) after: Option<String>,
+    /// How many
+    #[arg(short = 'n', value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: u32,
+    /// The expression's dialect
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) dialect: DialectName,
+    /// What happens to local times that are skipped or repeated [default: the dialect's own rule]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub(crate) dst: Option<DstName>,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct HistoryArguments {
+    /// NAME or NAMESPACE/NAME
+    pub(crate) name: String,
+    /// At most how many records
+    #[arg(short = 'n', value_name = "N", default_value_t = 20,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) count: u32,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// A schedule language.
+#[cfg(feature = "scheduler")]
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum DialectName {
+    /// crontab(5): 5 fields, or 6 with seconds first, which may have fractions; @every
+    #[default]
+    Vixie,
+    /// As batch/v1 CronJob
+    Kubernetes,
+    /// Quartz: 6 or 7 fields
+    Quartz,
+    /// The Open Cron Pattern Specification
+    Ocps,
+    /// systemd's OnCalendar
+    Systemd,
+}
+
+/// A rule for local times that a change of the clocks skips or repeats.
+#[cfg(feature = "scheduler")]
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DstName {
+    /// Skipped fixed times run right after the jump; repeated ones once
+    Vixie,
+    /// Skipped times do not run; repeated ones run twice
+    Kubernetes,
+    /// Skipped times do not run; repeated ones once
+    Ocps,
+}

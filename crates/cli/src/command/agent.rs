@@ -1,0 +1,59 @@
+//! `timeball agent`: the time service alone.
+
+use crate::arguments::{AgentArguments, VERSION};
+use crate::error::CliError;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::ExitCode;
+use timeball_agent::{Agent, AgentConfig, AgentOptions, run_bare};
+use timeball_runtime::http::{HttpOptions, Server};
+use timeball_runtime::logging::{self, LogFormat};
+use timeball_runtime::{Shutdown, signals};
+
+pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
+    let config = read_config(&arguments.config)?;
+    init_logging("info")?;
+    if arguments.bare {
+        run_bare(config, arguments.trace.as_deref()).map_err(CliError::failed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shutdown = Shutdown::new();
+    signals::forward_to(shutdown.clone()).map_err(CliError::failed)?;
+    let admin = config.admin_listen.map(|at| {
+        TcpListener::bind(at).map_err(|error| {
+            CliError::failed(format!("[admin] listen = \"{at}\": {error}"))
+                .hint("choose another port, or stop whoever has it")
+        })
+    });
+    let admin = admin.transpose()?;
+    let options = AgentOptions {
+        version: VERSION.to_owned(),
+        trace: arguments.trace.clone(),
+        ..AgentOptions::default()
+    };
+    let agent = Agent::start(config, options).map_err(CliError::failed)?;
+    let server = admin
+        .map(|listener| Server::start(listener, agent.router(), HttpOptions::default()))
+        .transpose()
+        .map_err(CliError::failed)?;
+    shutdown.wait();
+    if let Some(server) = server {
+        server.stop();
+    }
+    agent.shutdown();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends the log to stderr, at `level` unless `TIMEBALL_LOG` says otherwise.
+pub(crate) fn init_logging(level: &str) -> Result<(), CliError> {
+    let filter = std::env::var("TIMEBALL_LOG").unwrap_or_else(|_| level.to_owned());
+    logging::init(LogFormat::Text, &filter)
+        .map_err(|error| CliError::usage(format!("TIMEBALL_LOG: {error}")))
+}
+
+/// Reads and parses a settings file.
+pub(crate) fn read_config(path: &Path) -> Result<AgentConfig, CliError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::failed(format!("settings {}: {error}", path.display())))?;
+    AgentConfig::parse(&text, &path.display().to_string()).map_err(CliError::failed)
+}

@@ -1,0 +1,32 @@
+//! The commands.
+
+#[cfg(feature = "agent")]
+mod agent;
+#[cfg(feature = "agent")]
+mod query;
+#[cfg(feature = "scheduler")]
+mod schedule;
+#[cfg(feature = "scheduler")]
+mod schedule_next;
+mod status;
+#[cfg(all(feature = "agent", feature = "scheduler"))]
+mod up;
+
+use crate::arguments::Command;
+use crate::error::CliError;
+use std::process::ExitCode;
+
+/// Carries a command out.
+pub(crate) fn run(command: Command) -> Result<ExitCode, CliError> {
+    match command {
+        #[cfg(all(feature = "agent", feature = "scheduler"))]
+        Command::Up(arguments) => up::run(&arguments),
+        #[cfg(feature = "agent")]
+        Command::Agent(arguments) => agent::run(&arguments),
+        #[cfg(feature = "agent")]
+        Command::Query(arguments) => query::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        #[cfg(feature = "scheduler")]
+        Command::Schedule(command) => schedule::run(command),
+    }
+}

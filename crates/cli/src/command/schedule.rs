@@ -1,0 +1,108 @@
+//! `timeball schedule …`: schedules of a running `up`, and files.
+
+use crate::arguments::{HistoryArguments, ScheduleCommand, StatusArguments};
+use crate::command::schedule_next;
+use crate::error::CliError;
+use crate::output::{self, Format, length, span};
+use crate::state_client;
+use std::process::ExitCode;
+use timeball_api::schedules::{History, Outcome, Schedule, Schedules};
+use timeball_timebase::Timestamp;
+
+pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
+    match command {
+        ScheduleCommand::Next(arguments) => schedule_next::run(&arguments),
+        ScheduleCommand::List(arguments) => list(&arguments),
+        ScheduleCommand::History(arguments) => history(&arguments),
+    }
+}
+
+fn list(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
+    let state = state_client::state_directory(&arguments.state)?;
+    let all: Schedules = state_client::get(&state, "/v1/schedules")?;
+    if arguments.output == Format::Json {
+        output::json(&all);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = all.schedules.iter().map(schedule_row).collect();
+    let header =
+        ["NAME", "SCHEDULE", "ZONE", "NEXT", "FIRED", "MISSED", "FAILED", "LATE P50", "MAX"];
+    output::line(&output::table(&header, rows));
+    for problem in &all.problems {
+        output::talk(&format!("warning: {}: {}", problem.file, problem.message));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn schedule_row(schedule: &Schedule) -> Vec<String> {
+    let next = match (schedule.suspended, schedule.next_ns.first()) {
+        (true, _) => "suspended".to_owned(),
+        (false, Some(&at)) => Timestamp::from_unix_nanos(at).to_string(),
+        (false, None) => "never".to_owned(),
+    };
+    vec![
+        format!("{}/{}", schedule.namespace, schedule.name),
+        schedule.schedule.clone(),
+        schedule.time_zone.clone(),
+        next,
+        schedule.counts.fired.to_string(),
+        (schedule.counts.missed + schedule.counts.skipped + schedule.counts.unknown).to_string(),
+        schedule.counts.failed.to_string(),
+        lateness(schedule.lateness.p50_ns),
+        lateness(schedule.lateness.max_ns),
+    ]
+}
+
+fn lateness(nanos: Option<i64>) -> String {
+    nanos.map_or_else(|| "-".to_owned(), |nanos| length(Some(nanos)))
+}
+
+fn history(arguments: &HistoryArguments) -> Result<ExitCode, CliError> {
+    let state = state_client::state_directory(&arguments.state)?;
+    let (namespace, name) =
+        arguments.name.split_once('/').unwrap_or(("default", arguments.name.as_str()));
+    for part in [namespace, name] {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        if part.is_empty() || !part.chars().all(fits) {
+            return Err(CliError::usage(format!("`{}` is no schedule's name", arguments.name))
+                .hint("names are as in the file's metadata: NAME or NAMESPACE/NAME"));
+        }
+    }
+    let path = format!("/v1/schedules/{namespace}/{name}/history?limit={}", arguments.count);
+    let history: History = state_client::get(&state, &path)?;
+    if arguments.output == Format::Json {
+        output::json(&history);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = history.outcomes.iter().map(outcome_row).collect();
+    let header = ["SCHEDULED", "COUNT", "RESULT", "LATE", "CLOCK ±", "TOOK", "DETAILS"];
+    output::line(&output::table(&header, rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn outcome_row(outcome: &Outcome) -> Vec<String> {
+    let from = Timestamp::from_unix_nanos(outcome.scheduled_ns);
+    let scheduled = if outcome.count > 1 {
+        format!("{from} … {}", Timestamp::from_unix_nanos(outcome.until_ns))
+    } else {
+        from.to_string()
+    };
+    let result = match outcome.reason.as_str() {
+        "" => outcome.result.clone(),
+        reason => format!("{} ({reason})", outcome.result),
+    };
+    let known = |nanos: Option<i64>| nanos.map(|nanos| span(Some(nanos))).unwrap_or_default();
+    let bound = match (outcome.lateness_ns, outcome.clock_bound_ns) {
+        (None, _) => String::new(),
+        (Some(_), bound) => length(bound),
+    };
+    vec![
+        scheduled,
+        outcome.count.to_string(),
+        result,
+        known(outcome.lateness_ns),
+        bound,
+        outcome.duration_ns.map(|nanos| length(Some(nanos))).unwrap_or_default(),
+        outcome.message.clone(),
+    ]
+}

@@ -1,0 +1,212 @@
+//! What `up` says each second, to a person or to a program.
+
+use crate::arguments::VERSION;
+use crate::output::{self, Format, Style, length, span, styled};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::Path;
+use timeball_api::schedules::{Schedule, Schedules};
+use timeball_api::status::{Source, Status};
+use timeball_timebase::{Span, Timestamp};
+
+/// What is known as soon as everything is bound.
+#[derive(Debug, Serialize)]
+pub(crate) struct Started<'a> {
+    /// `started`.
+    pub(crate) event: &'static str,
+    /// The page.
+    pub(crate) page: String,
+    /// The NTP server; absent where it could not be had.
+    pub(crate) ntp: Option<SocketAddr>,
+    /// The state directory.
+    pub(crate) state: &'a Path,
+    /// The schedules' directory.
+    pub(crate) schedules: &'a Path,
+    /// Where the sources come from, in words.
+    pub(crate) sources_from: &'a str,
+    /// The sources.
+    pub(crate) sources: &'a [String],
+    /// What was done otherwise than usual (another port), in words.
+    pub(crate) notes: &'a [String],
+}
+
+/// Which sources answered the first requests.
+#[derive(Debug, Serialize)]
+struct FirstAnswers<'a> {
+    event: &'static str,
+    answering: Vec<&'a str>,
+    silent: Vec<&'a str>,
+}
+
+/// One second.
+#[derive(Debug, Serialize)]
+struct Second<'a> {
+    event: &'static str,
+    time: String,
+    state: &'a str,
+    offset_ns: Option<i64>,
+    bound_ns: Option<i64>,
+    sources: usize,
+    sources_answering: usize,
+    fired: u64,
+    missed: u64,
+    failed: u64,
+    lateness_p50_ns: Option<i64>,
+    lateness_max_ns: Option<i64>,
+}
+
+/// Writes the start.
+pub(crate) fn started(started: &Started<'_>, format: Format) {
+    if format == Format::Json {
+        output::json_line(started);
+        return;
+    }
+    let head = format!("timeball {VERSION}: this machine's clock is measured and never changed");
+    output::line(&styled(&head, Style::Bold));
+    output::line("");
+    let ntp = started.ntp.map_or_else(|| "none".to_owned(), |at| format!("{at} (UDP)"));
+    for (name, value) in [
+        ("page", styled(&started.page, Style::Bold)),
+        ("NTP server", ntp),
+        ("state", started.state.display().to_string()),
+        ("schedules", format!("{} (edits are taken up)", started.schedules.display())),
+        ("sources", format!("{} ({})", started.sources.join(", "), started.sources_from)),
+    ] {
+        output::line(&format!("  {name:<11} {value}"));
+    }
+    for note in started.notes {
+        output::line(&format!("  {:<11} {}", "note", styled(note, Style::Warning)));
+    }
+}
+
+/// Writes which sources answered within the first seconds.
+pub(crate) fn first_answers(status: &Status, format: Format) {
+    let name = |source: &Source| source.received > 0;
+    let answering: Vec<_> =
+        status.sources.iter().filter(|s| name(s)).map(|s| s.name.as_str()).collect();
+    let silent: Vec<_> =
+        status.sources.iter().filter(|s| !name(s)).map(|s| s.name.as_str()).collect();
+    if format == Format::Json {
+        output::json_line(&FirstAnswers { event: "sources", answering, silent });
+        return;
+    }
+    if answering.is_empty() {
+        let text = "no source answers, so the clock's error is unknown; \
+                    name a reachable one with --source HOST";
+        output::line(&format!("  {:<11} {}", "answering", styled(text, Style::Warning)));
+    } else {
+        output::line(&format!("  {:<11} {}", "answering", answering.join(", ")));
+        if !silent.is_empty() {
+            let text = styled(&silent.join(", "), Style::Warning);
+            output::line(&format!("  {:<11} {text}", "silent"));
+        }
+    }
+    output::line("");
+}
+
+/// Writes one second; `false` once nobody reads any more.
+pub(crate) fn second(
+    status: &Status,
+    schedules: &Schedules,
+    now: Timestamp,
+    format: Format,
+) -> bool {
+    let answering = status.sources.iter().filter(|source| source.reach != 0).count();
+    let total = totals(&schedules.schedules);
+    if format == Format::Json {
+        return output::json_line(&Second {
+            event: "second",
+            time: now.to_string(),
+            state: &status.clock.state,
+            offset_ns: status.clock.offset_ns,
+            bound_ns: status.clock.bound_ns,
+            sources: status.sources.len(),
+            sources_answering: answering,
+            fired: total.fired,
+            missed: total.missed,
+            failed: total.failed,
+            lateness_p50_ns: total.p50_ns,
+            lateness_max_ns: total.max_ns,
+        });
+    }
+    let of_day = Timestamp::from_unix(now.unix_seconds(), 0).to_string();
+    let time = styled(&of_day[11..19], Style::Dim);
+    let sources = format!("{answering}/{} sources", status.sources.len());
+    let fires = fires(&total);
+    let next = next(&schedules.schedules, now);
+    output::line(&format!("{time}  {}  {sources}  {fires}  {next}", clock(status)))
+}
+
+/// Offset and bound in columns that stay put, with a ball that shows where in its bound the clock is.
+fn clock(status: &Status) -> String {
+    match (status.clock.offset_ns, status.clock.bound_ns) {
+        (Some(offset), Some(bound)) => {
+            let text = format!("{:>10} ±{:<9}", span(Some(offset)), length(Some(bound)));
+            let style =
+                if status.clock.state == "synchronized" { Style::Good } else { Style::Warning };
+            format!("{} {}", gauge(offset, bound), styled(&text, style))
+        }
+        _ => styled(&format!("{:<35}", "clock error unknown"), Style::Warning),
+    }
+}
+
+/// The system clock's place within the interval that true time may be in: the ball is the system
+/// clock, the middle of the scale the best estimate, its ends the bound.
+fn gauge(offset: i64, bound: i64) -> String {
+    const CELLS: usize = 11;
+    let share = -(offset as f64) / (bound.max(1) as f64);
+    let place = ((share.clamp(-1.0, 1.0) + 1.0) / 2.0 * (CELLS - 1) as f64).round() as usize;
+    let scale: String = (0..CELLS).map(|cell| if cell == place { '●' } else { '─' }).collect();
+    format!("├{scale}┤")
+}
+
+/// Counts over all schedules.
+#[derive(Default)]
+struct Totals {
+    fired: u64,
+    missed: u64,
+    failed: u64,
+    p50_ns: Option<i64>,
+    max_ns: Option<i64>,
+}
+
+fn totals(schedules: &[Schedule]) -> Totals {
+    let mut total = Totals::default();
+    // The median of the busiest schedule stands for all: medians cannot be added.
+    let busiest = schedules.iter().max_by_key(|schedule| schedule.counts.fired);
+    total.p50_ns = busiest.and_then(|schedule| schedule.lateness.p50_ns);
+    for schedule in schedules {
+        total.fired += schedule.counts.fired;
+        total.missed += schedule.counts.missed;
+        total.failed += schedule.counts.failed + schedule.counts.unknown;
+        total.max_ns = total.max_ns.max(schedule.lateness.max_ns);
+    }
+    total
+}
+
+fn fires(total: &Totals) -> String {
+    let mut text = format!("{} fired", total.fired);
+    if let (Some(p50), Some(max)) = (total.p50_ns, total.max_ns) {
+        text += &format!(" (late {}, at most {})", length(Some(p50)), length(Some(max)));
+    }
+    for (count, name) in [(total.missed, "missed"), (total.failed, "failed")] {
+        if count > 0 {
+            text += &styled(&format!(" {count} {name}"), Style::Warning);
+        }
+    }
+    text
+}
+
+/// The next instant that is worth waiting for: of a schedule that rests for a second or more.
+fn next(schedules: &[Schedule], now: Timestamp) -> String {
+    let upcoming = |schedule: &Schedule| {
+        let at = Timestamp::from_unix_nanos(*schedule.next_ns.first()?);
+        (at - now >= Span::from_secs(1)).then(|| (at, schedule.name.clone()))
+    };
+    match schedules.iter().filter_map(upcoming).min() {
+        Some((at, name)) => {
+            styled(&format!("{name} in {} s", (at - now).as_millis() / 1_000), Style::Dim)
+        }
+        None => String::new(),
+    }
+}

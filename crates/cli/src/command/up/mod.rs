@@ -1,0 +1,147 @@
+//! `timeball up`: everything on this machine, in one process, unprivileged.
+
+mod lines;
+mod setup;
+
+use crate::arguments::{UpArguments, VERSION};
+use crate::command::agent::init_logging;
+use crate::error::CliError;
+use crate::state_client::{self, RunFile};
+use lines::Started;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use timeball_agent::{Agent, AgentOptions};
+use timeball_api::events::ClockPoint;
+use timeball_api::status::Status;
+use timeball_page::PageSources;
+use timeball_runtime::http::{HttpOptions, Server};
+use timeball_runtime::metrics::Metrics;
+use timeball_runtime::state::StateDirectory;
+use timeball_runtime::{ClockCell, Shutdown, read_clocks, signals};
+use timeball_scheduler::{Scheduler, SchedulerOptions};
+use timeball_timebase::{Span, SyncState};
+
+/// The newest format of the state directory that this version knows.
+const STATE_FORMAT: u32 = 1;
+/// How long the first answers of the sources are waited for.
+const FIRST_ANSWERS: Duration = Duration::from_secs(3);
+
+pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
+    init_logging("warn")?;
+    let shutdown = Shutdown::new();
+    signals::forward_to(shutdown.clone()).map_err(CliError::failed)?;
+
+    let state = state_client::state_directory(&arguments.state)?;
+    let directory = StateDirectory::open(&state, STATE_FORMAT).map_err(CliError::failed)?;
+    let schedules = setup::schedules(arguments, &state)?;
+    let (config, sources) = setup::config(arguments)?;
+    let mut notes = Vec::new();
+    let listener = setup::page_listener(arguments.port, &mut notes)?;
+
+    let metrics = Metrics::new();
+    let options = AgentOptions {
+        version: VERSION.to_owned(),
+        metrics: metrics.clone(),
+        ..AgentOptions::default()
+    };
+    let agent = setup::start_agent(config, &options, arguments.ntp_port, &mut notes)?;
+    let options = SchedulerOptions::new(schedules.clone(), state.clone(), agent.clock());
+    let scheduler = Scheduler::start(options).map_err(CliError::failed)?;
+    if let Some(aside) = scheduler.store_kept_aside() {
+        let aside = aside.display();
+        notes.push(format!(
+            "the history could not be read; it is kept as {aside}, a new one begins"
+        ));
+    }
+    let scheduler = Arc::new(scheduler);
+    let measured = Arc::clone(&scheduler);
+    metrics.add(move |registry| measured.metrics(registry));
+
+    let page = timeball_page::router(page_sources(&agent, &scheduler, &shutdown))
+        .map_err(CliError::failed)?;
+    let router = agent.router().merge(scheduler.router()).merge(page);
+    let server =
+        Server::start(listener, router, HttpOptions::default()).map_err(CliError::failed)?;
+    let run_file = RunFile { pid: std::process::id(), address: server.address() };
+    write_run_file(&directory, &run_file)?;
+
+    let started = Started {
+        event: "started",
+        page: run_file.url(),
+        ntp: agent.server_addresses().first().copied(),
+        state: &state,
+        schedules: &schedules,
+        sources_from: &sources.origin,
+        sources: &sources.names,
+        notes: &notes,
+    };
+    lines::started(&started, arguments.output);
+    talk(arguments, &agent, &scheduler, &shutdown);
+
+    shutdown.request();
+    server.stop();
+    scheduler.shutdown();
+    agent.shutdown();
+    let _ = std::fs::remove_file(RunFile::path(&state));
+    drop(directory);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn page_sources(agent: &Agent, scheduler: &Arc<Scheduler>, shutdown: &Shutdown) -> PageSources {
+    let (clock, status) = (agent.clock(), agent.status());
+    let scheduler = Arc::clone(scheduler);
+    PageSources {
+        clock: Box::new(move || clock_point(&clock)),
+        status: Box::new(move || status.read()),
+        schedules: Box::new(move || scheduler.schedules()),
+        shutdown: shutdown.clone(),
+    }
+}
+
+fn clock_point(clock: &ClockCell) -> ClockPoint {
+    let (state, now) = (clock.read(), read_clocks());
+    let reading = state.reading(now);
+    let name = match state.state {
+        SyncState::Unsynchronized => "unsynchronized",
+        SyncState::Acquiring => "acquiring",
+        SyncState::Synchronized => "synchronized",
+        SyncState::Holdover => "holdover",
+    };
+    ClockPoint {
+        system_ns: now.system.as_unix_nanos(),
+        offset_ns: state.offset.map(|_| (reading.estimate - now.system).as_nanos()),
+        bound_ns: reading.half_width.map(Span::as_nanos),
+        state: name.to_owned(),
+    }
+}
+
+fn write_run_file(directory: &StateDirectory, run: &RunFile) -> Result<(), CliError> {
+    let octets = serde_json::to_vec(run).expect("plain data serializes");
+    directory.write(RunFile::NAME, &octets).map_err(CliError::failed)
+}
+
+/// Says which sources answer, then a line a second until the end is asked for or nobody reads.
+fn talk(arguments: &UpArguments, agent: &Agent, scheduler: &Scheduler, shutdown: &Shutdown) {
+    let status = agent.status();
+    let answered = |status: &Status| status.sources.iter().all(|source| source.received > 0);
+    let begun = Instant::now();
+    while begun.elapsed() < FIRST_ANSWERS
+        && (status.read().sources.is_empty() || !answered(&status.read()))
+    {
+        if shutdown.wait_for(Duration::from_millis(50)) {
+            return;
+        }
+    }
+    lines::first_answers(&status.read(), arguments.output);
+    loop {
+        let now = read_clocks().system;
+        if !lines::second(&status.read(), &scheduler.schedules(), now, arguments.output) {
+            return;
+        }
+        let to_next = 1_000_000_000 - u64::from(read_clocks().system.subsec_nanos());
+        if shutdown.wait_for(Duration::from_nanos(to_next)) {
+            return;
+        }
+    }
+}

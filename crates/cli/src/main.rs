@@ -1,0 +1,30 @@
+//! `timeball`: one clock, and work on the dot.
+//!
+//! This crate composes the shells and owns what a person sees: arguments, output, exit codes
+//! (0 done, 1 failed, 2 wrong usage). Data goes to stdout, talk to stderr.
+#![deny(missing_docs)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "Timeball runs on Linux only: it needs kernel packet timestamps, timerfd and clock_adjtime."
+);
+
+mod arguments;
+mod command;
+mod error;
+mod output;
+mod state_client;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    match command::run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            error.print();
+            error.exit_code()
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What the tests of the real binary share: starting and ending it, and time servers that lie.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+/// The binary under test.
+pub fn timeball() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_timeball"))
+}
+
+/// Runs a command of the binary to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    timeball().args(arguments).output().expect("the binary starts")
+}
+
+/// Stdout of a command that must succeed.
+pub fn stdout(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// A directory of the test's own, removed at the end.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes an empty directory whose name holds `name`.
+    pub fn new(name: &str) -> Self {
+        let unique = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+        let path = std::env::temp_dir().join(format!("timeball-{name}-{unique}"));
+        std::fs::create_dir_all(&path).expect("a scratch directory");
+        Self(path)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of something in it, as text.
+    pub fn join(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("UTF-8").to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running `timeball up --output json`; killed when dropped.
+pub struct Up {
+    child: Child,
+    lines: Receiver<String>,
+    /// The first line: addresses and directories.
+    pub started: Value,
+    state: String,
+}
+
+impl Up {
+    /// Starts `up` on a state directory with further options, and waits for its first line.
+    pub fn start(state: &str, options: &[&str]) -> Self {
+        Self::start_from(timeball(), state, options)
+    }
+
+    /// The same, from a prepared command (another user, another namespace).
+    pub fn start_from(mut command: Command, state: &str, options: &[&str]) -> Self {
+        command.args([
+            "up",
+            "--output",
+            "json",
+            "--state",
+            state,
+            "--port",
+            "0",
+            "--ntp-port",
+            "0",
+        ]);
+        let mut child = command
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut up = Self { child, lines, started: Value::Null, state: state.to_owned() };
+        up.started = up.next_event("started");
+        up
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The page's address, with a slash at the end.
+    pub fn page(&self) -> &str {
+        self.started["page"].as_str().expect("a page")
+    }
+
+    /// The NTP server's address.
+    pub fn ntp(&self) -> &str {
+        self.started["ntp"].as_str().expect("an NTP server")
+    }
+
+    /// The next line of this kind (`started`, `sources`, `second`), at most 20 s away.
+    pub fn next_event(&self, event: &str) -> Value {
+        self.wait_for(|value| value["event"] == event)
+    }
+
+    /// The next line of which `good` holds, at most 20 s away.
+    pub fn wait_for(&self, good: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut last = None;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            let Ok(line) = self.lines.recv_timeout(left) else { break };
+            let value: Value = serde_json::from_str(&line).expect("one JSON object a line");
+            if good(&value) {
+                return value;
+            }
+            last = Some(value);
+        }
+        panic!("no such line from `up` in time; the last was {last:?}");
+    }
+
+    /// JSON of another command that finds this `up` through its state directory.
+    pub fn ask(&self, command: &[&str]) -> Value {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--state", &self.state, "--output", "json"]);
+        serde_json::from_str(&stdout(&arguments)).expect("JSON")
+    }
+
+    /// Ends it as Ctrl-C does; returns its exit status.
+    pub fn interrupt(mut self) -> ExitStatus {
+        signal(self.pid(), "INT");
+        self.child.wait().expect("waited for")
+    }
+
+    /// Ends it as the kernel's out-of-memory killer does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("waited for");
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal by name.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.expect("kill starts").success(), "kill -{name} {pid}");
+}
+
+/// An NTP server of 48 octets, independent of the code under test, that is wrong by a known amount
+/// and holds requests and answers back by known times.
+pub struct Liar {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How a [`Liar`] lies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lie {
+    /// Its clock less this machine's, in seconds.
+    pub offset_s: f64,
+    /// Time before a request counts as received: the delay of the way there.
+    pub up: Duration,
+    /// Time between the transmit stamp and the departure: the delay of the way back.
+    pub down: Duration,
+}
+
+impl Liar {
+    /// Starts it on loopback, on a port of the kernel's choice.
+    pub fn start(lie: Lie) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("bound");
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || serve(&socket, lie, &stopped));
+        Self { address, stop, thread: Some(thread) }
+    }
+
+    /// Where it answers, as `host:port`.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(socket: &UdpSocket, lie: Lie, stop: &AtomicBool) {
+    let mut request = [0_u8; 512];
+    while !stop.load(Ordering::Relaxed) {
+        let Ok((length, from)) = socket.recv_from(&mut request) else { continue };
+        if length < 48 {
+            continue;
+        }
+        thread::sleep(lie.up);
+        let received = lying_time(lie.offset_s);
+        let mut answer = [0_u8; 48];
+        answer[0] = 0x24; // leap 0, version 4, mode 4
+        answer[1] = 1;
+        answer[2] = request[2];
+        answer[3] = 0xec; // precision 2^-20 s
+        answer[12..16].copy_from_slice(b"TEST");
+        answer[16..24].copy_from_slice(&received);
+        answer[24..32].copy_from_slice(&request[40..48]);
+        answer[32..40].copy_from_slice(&received);
+        answer[40..48].copy_from_slice(&lying_time(lie.offset_s));
+        thread::sleep(lie.down);
+        let _ = socket.send_to(&answer, from);
+    }
+}
+
+/// The system clock plus a lie, as seconds since 1900 with a 32-bit fraction.
+fn lying_time(offset_s: f64) -> [u8; 8] {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as i128;
+    let lied = now + (offset_s * 1e9) as i128 + 2_208_988_800 * 1_000_000_000;
+    let fixed = (lied << 32) / 1_000_000_000;
+    (fixed as u64).to_be_bytes()
+}
