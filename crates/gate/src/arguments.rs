@@ -1,0 +1,279 @@
+//! What the gate is asked to do.
+
+use crate::instant::{InstantError, parse_instant, parse_limit};
+use crate::sys::{Pid, Vector};
+use crate::text::Shown;
+use core::ffi::CStr;
+use thiserror::Error;
+use timeball_timebase::Timestamp;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Holds a command until an instant, then lets it be.
+
+Usage: timeball-gate --at INSTANT [--not-after LIMIT] [--mode entry|exec] -- COMMAND [ARG...]
+       timeball-gate --at INSTANT [--not-after LIMIT] --mode signal PID
+       timeball-gate --at INSTANT [--not-after LIMIT] --mode fifo PATH
+
+  --at INSTANT       2026-11-21T12:00:00.25Z, with an offset such as +01:00 for the Z,
+                     or @ and Unix seconds: @1795262400.25. One that has passed: at once.
+  --not-after LIMIT  later than this is too late: an instant, or +SPAN after --at (+500ms;
+                     units ns, us, ms, s, m, h). Without it nothing is too late.
+  --mode entry       load the command now, hold it at its entry point, let it begin at the
+                     instant (default); where that is not possible as `exec`, which is said
+         exec        begin to load the command at the instant
+         signal PID  send SIGCONT to the process at the instant
+         fifo PATH   write one octet, a line feed, to the FIFO at the instant
+  --now              print the system clock in the form that --at takes
+  -h, --help         print this
+  -V, --version      print the version
+
+SIGTERM, SIGINT, SIGHUP or SIGQUIT before the instant revoke: the command never begins.
+Exit status: that of the command (ended by a signal: by the same), and of the gate itself
+122 revoked, 123 missed (--not-after), 125 failed, 126 COMMAND cannot be run, 127 not found.
+";
+
+/// A request to the gate.
+#[derive(Debug)]
+pub(crate) enum Request<'a> {
+    /// Print [`HELP`].
+    Help,
+    /// Print the version.
+    Version,
+    /// Print the system clock.
+    Now,
+    /// Wait, then act.
+    Gate(Gate<'a>),
+}
+
+/// When, and what.
+#[derive(Debug)]
+pub(crate) struct Gate<'a> {
+    /// The instant.
+    pub(crate) at: Timestamp,
+    /// The latest instant at which it may still be done; `None`: any.
+    pub(crate) not_after: Option<Timestamp>,
+    /// What is to be done.
+    pub(crate) deed: Deed<'a>,
+}
+
+/// What is to be done at the instant.
+#[derive(Debug)]
+pub(crate) enum Deed<'a> {
+    /// Let the command begin that is held at its entry point.
+    Entry(Vector<'a>),
+    /// Execute the command.
+    Exec(Vector<'a>),
+    /// Send SIGCONT.
+    Signal(Pid),
+    /// Write an octet.
+    Fifo(&'a CStr),
+}
+
+/// Why the arguments are no request.
+#[derive(Debug, Error)]
+pub(crate) enum ArgumentError<'a> {
+    #[error("`{0}` is no option; before COMMAND put `--`, and see --help")]
+    Unknown(Shown<'a>),
+    #[error("{0} needs a value, such as {1}")]
+    NoValue(&'static str, &'static str),
+    #[error("{0} is given twice; give it once")]
+    Twice(&'static str),
+    #[error("--at is missing; give the instant: --at 2026-11-21T12:00:00.25Z")]
+    NoInstant,
+    #[error("{option} `{text}`: {reason}; write it like {example}")]
+    Instant { option: &'static str, text: Shown<'a>, reason: InstantError, example: &'static str },
+    #[error("--not-after is before --at; nothing could ever be in time")]
+    LimitBeforeInstant,
+    #[error("--mode `{0}` is none; use entry, exec, signal or fifo")]
+    Mode(Shown<'a>),
+    #[error("no command; put it at the end: -- COMMAND [ARG...]")]
+    NoCommand,
+    #[error("--mode {0} takes one {1} and no command")]
+    NotOneTarget(&'static str, &'static str),
+    #[error("PID `{0}` is no process number; give a whole number greater than 1")]
+    Pid(Shown<'a>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Entry,
+    Exec,
+    Signal,
+    Fifo,
+}
+
+/// Reads the arguments, without the program's own name.
+pub(crate) fn parse<'a>(mut arguments: Vector<'a>) -> Result<Request<'a>, ArgumentError<'a>> {
+    let (mut at, mut limit, mut mode) = (None, None, None);
+    let targets = loop {
+        let here = arguments.clone();
+        let Some(argument) = arguments.next() else { break here };
+        let (name, joined) = split(argument.to_bytes());
+        match name {
+            b"--" => break arguments,
+            b"-h" | b"--help" => return Ok(Request::Help),
+            b"-V" | b"--version" => return Ok(Request::Version),
+            b"--now" => return Ok(Request::Now),
+            b"--at" => once(&mut at, "--at", "@1795262400.25", joined, &mut arguments)?,
+            b"--not-after" => {
+                once(&mut limit, "--not-after", "+500ms", joined, &mut arguments)?;
+            }
+            b"--mode" => once(&mut mode, "--mode", "entry", joined, &mut arguments)?,
+            name if name.starts_with(b"-") => return Err(ArgumentError::Unknown(Shown(name))),
+            _ => break here,
+        }
+    };
+    let text = at.ok_or(ArgumentError::NoInstant)?;
+    let at = parse_instant(text).map_err(|reason| ArgumentError::Instant {
+        option: "--at",
+        text: Shown(text),
+        reason,
+        example: "2026-11-21T12:00:00.25Z or @1795262400.25",
+    })?;
+    let not_after = limit.map(|text| parse_not_after(text, at)).transpose()?;
+    let deed = deed(parse_mode(mode)?, targets)?;
+    Ok(Request::Gate(Gate { at, not_after, deed }))
+}
+
+fn parse_not_after(text: &[u8], at: Timestamp) -> Result<Timestamp, ArgumentError<'_>> {
+    let limit = parse_limit(text, at).map_err(|reason| ArgumentError::Instant {
+        option: "--not-after",
+        text: Shown(text),
+        reason,
+        example: "+500ms or 2026-11-21T12:00:01Z",
+    })?;
+    if limit < at { Err(ArgumentError::LimitBeforeInstant) } else { Ok(limit) }
+}
+
+fn parse_mode(text: Option<&[u8]>) -> Result<Mode, ArgumentError<'_>> {
+    match text {
+        None | Some(b"entry") => Ok(Mode::Entry),
+        Some(b"exec") => Ok(Mode::Exec),
+        Some(b"signal") => Ok(Mode::Signal),
+        Some(b"fifo") => Ok(Mode::Fifo),
+        Some(other) => Err(ArgumentError::Mode(Shown(other))),
+    }
+}
+
+fn deed<'a>(mode: Mode, targets: Vector<'a>) -> Result<Deed<'a>, ArgumentError<'a>> {
+    let mut rest = targets.clone();
+    let first = rest.next();
+    let only = first.filter(|_| rest.next().is_none());
+    match mode {
+        Mode::Entry | Mode::Exec if first.is_none_or(CStr::is_empty) => {
+            Err(ArgumentError::NoCommand)
+        }
+        Mode::Entry => Ok(Deed::Entry(targets)),
+        Mode::Exec => Ok(Deed::Exec(targets)),
+        Mode::Signal => {
+            let text = only.ok_or(ArgumentError::NotOneTarget("signal", "PID"))?.to_bytes();
+            let number = core::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            match number.filter(|number: &i32| *number > 1) {
+                Some(number) => Ok(Deed::Signal(Pid(number))),
+                None => Err(ArgumentError::Pid(Shown(text))),
+            }
+        }
+        Mode::Fifo => only.map(Deed::Fifo).ok_or(ArgumentError::NotOneTarget("fifo", "PATH")),
+    }
+}
+
+/// Splits `--name=value`.
+fn split(argument: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match argument.iter().position(|octet| *octet == b'=') {
+        Some(at) if argument.starts_with(b"--") => (&argument[..at], Some(&argument[at + 1..])),
+        _ => (argument, None),
+    }
+}
+
+/// Takes an option's value, which may be given only once.
+fn once<'a>(
+    place: &mut Option<&'a [u8]>,
+    name: &'static str,
+    example: &'static str,
+    joined: Option<&'a [u8]>,
+    arguments: &mut Vector<'a>,
+) -> Result<(), ArgumentError<'a>> {
+    if place.is_some() {
+        return Err(ArgumentError::Twice(name));
+    }
+    let value = joined.or_else(|| arguments.next().map(CStr::to_bytes));
+    *place = Some(value.ok_or(ArgumentError::NoValue(name, example))?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::OwnedVector;
+    use std::ffi::CString;
+    use std::format;
+    use std::string::{String, ToString};
+
+    fn parsed(line: &str) -> String {
+        let words = line.split_whitespace().map(|word| CString::new(word).unwrap()).collect();
+        let owned = OwnedVector::new(words);
+        match parse(owned.as_vector()) {
+            Ok(Request::Gate(gate)) => {
+                let limit = gate.not_after.map(|limit| format!(" until {limit}"));
+                let deed = match gate.deed {
+                    Deed::Entry(command) => format!("entry {:?}", command.collect::<Vec<_>>()),
+                    Deed::Exec(command) => format!("exec {:?}", command.collect::<Vec<_>>()),
+                    Deed::Signal(pid) => format!("signal {}", pid.0),
+                    Deed::Fifo(path) => format!("fifo {path:?}"),
+                };
+                format!("{}{} {deed}", gate.at, limit.unwrap_or_default())
+            }
+            Ok(other) => format!("{other:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+    use std::vec::Vec;
+
+    #[test]
+    fn requests_are_read() {
+        let t = "2026-11-18T11:06:40Z";
+        for (line, expected) in [
+            ("--at @1795000000 -- true", format!("{t} entry [\"true\"]")),
+            ("--at=@1795000000 sleep -h 5", format!("{t} entry [\"sleep\", \"-h\", \"5\"]")),
+            ("--at @1795000000 --mode=exec -- --odd", format!("{t} exec [\"--odd\"]")),
+            ("--mode signal --at @1795000000 77", format!("{t} signal 77")),
+            ("--at @1795000000 --mode signal -- 77", format!("{t} signal 77")),
+            ("--at @1795000000 --mode fifo a", format!("{t} fifo \"a\"")),
+            (
+                "--at @1795000000 --not-after +250ms -- a",
+                format!("{t} until 2026-11-18T11:06:40.250Z entry [\"a\"]"),
+            ),
+            ("--help", "Help".to_string()),
+            ("-V", "Version".to_string()),
+            ("--now", "Now".to_string()),
+        ] {
+            assert_eq!(parsed(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_named_with_the_fix() {
+        for (line, expected) in [
+            ("", "--at is missing"),
+            ("-- true", "--at is missing"),
+            ("--at", "--at needs a value, such as @1795262400.25"),
+            ("--at noon -- true", "--at `noon`: character 1: expected a year of four digits"),
+            ("--at @5 --at @6 -- true", "--at is given twice"),
+            ("--at @5 --when -- true", "`--when` is no option"),
+            ("--at @5", "no command"),
+            ("--at @5 --", "no command"),
+            ("--at @5 --mode later -- true", "--mode `later` is none; use entry, exec"),
+            ("--at @5 --mode signal", "--mode signal takes one PID"),
+            ("--at @5 --mode signal 1 2", "--mode signal takes one PID"),
+            ("--at @5 --mode signal 1", "PID `1` is no process number"),
+            ("--at @5 --mode signal -- -77", "PID `-77` is no process number"),
+            ("--at @5 --mode fifo", "--mode fifo takes one PATH"),
+            ("--at @5 --not-after @4 -- true", "--not-after is before --at"),
+            ("--at @5 --not-after 4s -- true", "--not-after `4s`: character"),
+        ] {
+            let said = parsed(line);
+            assert!(said.starts_with(expected), "{line}: {said}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Holding a command at its entry point.
+
+use crate::arguments::Gate;
+use crate::exit::Exit;
+use crate::hold::{Action, Event, Hold};
+use crate::search::ProgramPath;
+use crate::sys::{
+    Breakpoint, Change, Disposition, Errno, Fd, Pid, Tracee, Vector, die_with_parent, execute,
+    exit, fork, has_capabilities, mode, open_read, own_pid, parent_pid, pipe, realtime, send,
+    set_mask, trace_me, wait_any,
+};
+use crate::targets::suspend;
+use crate::text::Line;
+use crate::watch::{Inherited, SIGCHLD, Wake, Watch};
+use core::ffi::CStr;
+use thiserror::Error;
+use timeball_timebase::Span;
+
+const SIGTRAP: u8 = 5;
+const SIGKILL: u8 = 9;
+const SIGSTOP: u8 = 19;
+/// Signals by which a program says that it is broken: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV,
+/// SIGSYS.
+const FAULTS: [u8; 6] = [4, 6, 7, 8, 11, 31];
+/// S_ISUID and S_ISGID.
+const MODE_PRIVILEGED: u16 = 0o6_000;
+/// Type of the entry in the auxiliary vector that holds the entry point.
+const AT_ENTRY: u64 = 9;
+/// Pairs in an auxiliary vector; Linux writes about twenty.
+const AUXILIARY_PAIRS_MAX: usize = 64;
+/// What the child writes when it may not be traced, and when it cannot execute.
+const STAGE_TRACE: u8 = 1;
+const STAGE_EXECUTE: u8 = 2;
+
+/// How a hold ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// As the command did, after the instant.
+    After(Exit),
+    /// The command ended while it was loaded: its own loader found something wrong.
+    Loading(Exit),
+    /// By a signal, before the instant.
+    Revoked(u8),
+    /// Too late, by this.
+    Missed(Span),
+    /// The command can be executed, but not be held; nothing has begun.
+    Untraceable(Untraceable),
+    /// The command cannot be executed.
+    NotExecutable(Errno),
+    /// A call was refused that everything depends on.
+    Failed(Errno),
+}
+
+/// Why a command cannot be held at its entry point.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub(crate) enum Untraceable {
+    #[error("it may not be traced: {0}")]
+    Refused(Errno),
+    #[error("it was killed on being traced")]
+    Killed,
+    #[error("its file gives privileges (setuid, setgid or capabilities), which a traced one loses")]
+    Privileged,
+    #[error("its memory cannot be read or written: {0}")]
+    Memory(Errno),
+    #[error("SIGTRAP is set to be ignored")]
+    TrapIgnored,
+}
+
+/// Where the child stands.
+enum Stage {
+    /// It has not yet begun its program.
+    Starting,
+    /// Its program has been begun by the kernel and is on its way to the breakpoint.
+    Loading(Breakpoint),
+    /// It is at the entry point, or past it.
+    Loaded,
+}
+
+/// Holds the command until the instant, and then stays with it until it ends.
+pub(crate) fn hold(
+    gate: &Gate<'_>,
+    path: &ProgramPath,
+    command: &Vector<'_>,
+    environment: &Vector<'_>,
+    inherited: &Inherited,
+) -> Ended {
+    if inherited.forbids_breakpoints() {
+        return Ended::Untraceable(Untraceable::TrapIgnored);
+    }
+    match Held::start(gate, path, command, environment, inherited) {
+        Ok(held) => held.run(),
+        Err(error) => Ended::Failed(error),
+    }
+}
+
+struct Held<'a> {
+    hold: Hold,
+    watch: Watch,
+    inherited: &'a Inherited,
+    child: Pid,
+    /// Whether the child has ended and was waited for: its number may be another's by now.
+    has_ended: bool,
+    stage: Stage,
+    /// What the child says when it cannot become the command.
+    report: Fd,
+}
+
+impl<'a> Held<'a> {
+    fn start(
+        gate: &Gate<'_>,
+        path: &ProgramPath,
+        command: &Vector<'_>,
+        environment: &Vector<'_>,
+        inherited: &'a Inherited,
+    ) -> Result<Self, Errno> {
+        let watch = Watch::new()?;
+        let (report, tell) = pipe()?;
+        // A child's end is not told to a parent that ignores SIGCHLD.
+        Disposition::standard().set(SIGCHLD)?;
+        let parent = own_pid();
+        let Some(child) = fork()? else {
+            let (stage, error) = become_traced(parent, path, command, environment, inherited);
+            // If this does not arrive, the parent takes us for killed.
+            let _ = tell.write(&[stage, error.as_raw() as u8, (error.as_raw() >> 8) as u8]);
+            exit(0);
+        };
+        let hold = Hold::loading(gate.at, gate.not_after);
+        let stage = Stage::Starting;
+        Ok(Self { hold, watch, inherited, child, has_ended: false, stage, report })
+    }
+
+    fn run(mut self) -> Ended {
+        let mut action = self.hold.start(realtime());
+        loop {
+            let carried_out = match action {
+                Action::Wait => Ok(()),
+                Action::Arm(at) => self.watch.arm(at),
+                Action::Release { .. } => Tracee(self.child).detach(),
+                Action::Forward(signal) => {
+                    // The command may have ended in the meantime.
+                    let _ = send(self.child, signal);
+                    Ok(())
+                }
+                Action::Suspend => {
+                    suspend();
+                    Ok(())
+                }
+                Action::Revoke { signal } => return self.take_back(Ended::Revoked(signal)),
+                Action::Miss { lateness } => return self.take_back(Ended::Missed(lateness)),
+                Action::Leave(exit) => return Ended::After(exit),
+            };
+            if let Err(error) = carried_out {
+                return self.take_back(Ended::Failed(error));
+            }
+            action = match self.watch.next(self.inherited, None) {
+                Ok(Wake::Event(event)) => self.hold.handle(realtime(), event),
+                Ok(Wake::Child) => match self.children() {
+                    Ok(action) => action,
+                    Err(ended) => return self.take_back(ended),
+                },
+                Ok(Wake::Other) => Action::Wait,
+                Err(error) => return self.take_back(Ended::Failed(error)),
+            };
+        }
+    }
+
+    /// Takes what all children have to tell: one SIGCHLD may stand for several.
+    fn children(&mut self) -> Result<Action, Ended> {
+        let mut last = Action::Wait;
+        while let Some(waited) = wait_any() {
+            // As process 1 of a container we also get orphans; they are reaped by that.
+            if waited.pid != self.child {
+                continue;
+            }
+            self.has_ended |= waited.change.is_end();
+            if let Some(event) = self.changed(waited.change)? {
+                let action = self.hold.handle(realtime(), event);
+                match action {
+                    // Its timer comes right after, if there is anything else to tell.
+                    Action::Release { .. } => {
+                        Tracee(self.child).detach().map_err(Ended::Failed)?;
+                    }
+                    Action::Leave(_) => return Ok(action),
+                    other => last = other,
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// Leads the child on, or tells what has become of it.
+    fn changed(&mut self, change: Change) -> Result<Option<Event>, Ended> {
+        let tracee = Tracee(self.child);
+        if self.hold.is_running() {
+            return Ok(match change {
+                Change::Exited(status) => Some(Event::Ended(Exit::Status(status))),
+                Change::Killed(signal) => Some(Event::Ended(Exit::Signal(signal))),
+                Change::Stopped(_) => Some(Event::Stopped),
+                Change::Executed => None,
+            });
+        }
+        let untraceable = |error| Ended::Untraceable(Untraceable::Memory(error));
+        match (change, &self.stage) {
+            (Change::Exited(_) | Change::Killed(_), Stage::Starting) => Err(self.failure()),
+            (Change::Exited(status), _) => Err(Ended::Loading(Exit::Status(status))),
+            (Change::Killed(signal), _) => Err(Ended::Loading(Exit::Signal(signal))),
+            (Change::Stopped(SIGSTOP), Stage::Starting) => {
+                let traced = tracee.set_options().and_then(|()| tracee.resume(0));
+                let refused = |error| Ended::Untraceable(Untraceable::Refused(error));
+                traced.map(|()| None).map_err(refused)
+            }
+            (Change::Executed, Stage::Starting) => self.executed(),
+            (Change::Stopped(SIGTRAP), Stage::Loading(breakpoint))
+                if tracee.is_at(breakpoint).map_err(untraceable)? =>
+            {
+                tracee.clear_breakpoint(breakpoint).map_err(untraceable)?;
+                tracee.set_mask(self.inherited.mask).map_err(untraceable)?;
+                self.stage = Stage::Loaded;
+                Ok(Some(Event::Loaded))
+            }
+            (Change::Stopped(_), Stage::Loaded) | (Change::Executed, _) => Ok(None),
+            (Change::Stopped(signal), _) => {
+                // A loader that is broken has to know. Other signals find no program yet.
+                let delivered = if FAULTS.contains(&signal) { signal } else { 0 };
+                tracee.resume(delivered).map(|()| None).map_err(untraceable)
+            }
+        }
+    }
+
+    /// The kernel has begun the program and stopped it before its first instruction.
+    fn executed(&mut self) -> Result<Option<Event>, Ended> {
+        let tracee = Tracee(self.child);
+        let untraceable = |error| Ended::Untraceable(Untraceable::Memory(error));
+        let program = proc_path(self.child, "exe");
+        let program = as_path(&program);
+        let permissions = mode(program).map_err(untraceable)?;
+        if permissions & MODE_PRIVILEGED != 0 || has_capabilities(program) {
+            return Err(Ended::Untraceable(Untraceable::Privileged));
+        }
+        let entry = entry_point(self.child).map_err(untraceable)?;
+        if tracee.program_counter().map_err(untraceable)? == entry {
+            // A static program has no loader: this is its entry point.
+            self.stage = Stage::Loaded;
+            return Ok(Some(Event::Loaded));
+        }
+        let breakpoint = tracee.set_breakpoint(entry).map_err(untraceable)?;
+        self.stage = Stage::Loading(breakpoint);
+        // A trap that is blocked would be unblocked by force and the command's mask be changed;
+        // so it is not blocked on the way, and the mask is set again at the entry point.
+        let open = self.inherited.mask & !(1 << (SIGTRAP - 1));
+        tracee.set_mask(open).and_then(|()| tracee.resume(0)).map_err(untraceable)?;
+        Ok(None)
+    }
+
+    /// Why the child ended without having become the command.
+    fn failure(&self) -> Ended {
+        let mut told = [0; 3];
+        let stage = match self.report.read(&mut told) {
+            Ok(3) => told[0],
+            _ => 0,
+        };
+        let error = Errno::from_raw(u16::from_le_bytes([told[1], told[2]]));
+        match stage {
+            STAGE_EXECUTE => Ended::NotExecutable(error),
+            STAGE_TRACE => Ended::Untraceable(Untraceable::Refused(error)),
+            _ => Ended::Untraceable(Untraceable::Killed),
+        }
+    }
+
+    /// Sees to it that the command never begins (or, after a failure, does not go on).
+    fn take_back(&self, ended: Ended) -> Ended {
+        if self.has_ended || send(self.child, SIGKILL).is_err() {
+            return ended;
+        }
+        loop {
+            while let Some(waited) = wait_any() {
+                if waited.pid == self.child && waited.change.is_end() {
+                    return ended;
+                }
+            }
+            if self.watch.next(self.inherited, None).is_err() {
+                return ended;
+            }
+        }
+    }
+}
+
+/// In the child: becomes the command, under the parent's eyes. Returns only if that fails.
+fn become_traced(
+    parent: Pid,
+    path: &ProgramPath,
+    command: &Vector<'_>,
+    environment: &Vector<'_>,
+    inherited: &Inherited,
+) -> (u8, Errno) {
+    let prepared = die_with_parent().and_then(|()| {
+        // The parent may have ended before we asked.
+        if parent_pid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
+    });
+    let traced = prepared.and_then(|()| trace_me()).and_then(|()| send(own_pid(), SIGSTOP));
+    if let Err(error) = traced {
+        return (STAGE_TRACE, error);
+    }
+    let restored = inherited.on_child.set(SIGCHLD).and_then(|()| set_mask(inherited.mask));
+    if let Err(error) = restored {
+        return (STAGE_TRACE, error);
+    }
+    (STAGE_EXECUTE, execute(path.as_c_str(), command, environment))
+}
+
+/// Reads where the program begins, which is known once the kernel has placed it.
+fn entry_point(pid: Pid) -> Result<u64, Errno> {
+    let path = proc_path(pid, "auxv");
+    let mut octets = [0_u8; 16 * AUXILIARY_PAIRS_MAX];
+    let length = open_read(as_path(&path))?.read(&mut octets)?;
+    let word = |octets: &[u8]| octets.try_into().map_or(0, u64::from_ne_bytes);
+    let mut pairs =
+        octets[..length].chunks_exact(16).map(|pair| (word(&pair[..8]), word(&pair[8..])));
+    // ENOEXEC: a 32-bit program has pairs of another size.
+    pairs.find(|(kind, _)| *kind == AT_ENTRY).map(|(_, entry)| entry).ok_or(Errno::from_raw(8))
+}
+
+fn proc_path(pid: Pid, name: &str) -> Line {
+    Line::new(format_args!("/proc/{}/{name}\0", pid.0))
+}
+
+fn as_path(line: &Line) -> &CStr {
+    CStr::from_bytes_with_nul(line.as_bytes()).expect("proc_path ends it with NUL")
+}
