@@ -1,0 +1,222 @@
+//! The scheduler as a whole: real files, real programs, a real HTTP server.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use timeball_api::schedules::{Counts, Schedule};
+use timeball_runtime::ClockCell;
+use timeball_scheduler::{Scheduler, SchedulerOptions, StartError, StoreError};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct House {
+    root: TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("schedules")).unwrap();
+        Self { root }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.root.path().join(name).display().to_string()
+    }
+
+    fn write(&self, file: &str, name: &str, spec: &str) {
+        let head = "apiVersion: timeball.dev/v1alpha1\nkind: PreciseCronJob\n";
+        let text = format!("{head}metadata: {{ name: {name} }}\nspec:\n{spec}\n");
+        fs::write(self.root.path().join("schedules").join(file), text).unwrap();
+    }
+
+    fn try_start(&self) -> Result<Scheduler, StartError> {
+        let clock = Arc::new(ClockCell::new());
+        let (schedules, state) =
+            (self.root.path().join("schedules"), self.root.path().join("state"));
+        Scheduler::start(SchedulerOptions::new(schedules, state, clock))
+    }
+
+    fn start(&self) -> Scheduler {
+        self.try_start().unwrap()
+    }
+}
+
+fn find(scheduler: &Scheduler, name: &str) -> Option<Schedule> {
+    scheduler.schedules().schedules.into_iter().find(|schedule| schedule.name == name)
+}
+
+fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn all(counts: Counts) -> u64 {
+    counts.fired + counts.missed + counts.skipped + counts.failed + counts.unknown
+}
+
+fn append(house: &House, file: &str) -> String {
+    let script = format!("echo $TIMEBALL_FIRE_ID >> {}", house.path(file));
+    format!("  target: {{ exec: {{ command: [sh, -c, '{script}'] }} }}")
+}
+
+fn lines(path: &str) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// A server that answers every request with 204; returns its port.
+fn answering_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut octets = [0; 4_096];
+                while matches!(stream.read(&mut octets), Ok(n) if n > 0) {
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn programs_and_requests_fire_ten_times_a_second_and_restart_where_they_were() {
+    let house = House::new();
+    let port = answering_server();
+    house.write(
+        "exec.yaml",
+        "exec",
+        &format!("  schedule: '@every 100ms'\n{}", append(&house, "log")),
+    );
+    let target = format!("  target: {{ http: {{ url: 'http://127.0.0.1:{port}/' }} }}");
+    house.write("http.yaml", "http", &format!("  schedule: '*/0.1 * * * * *'\n{target}"));
+    let scheduler = house.start();
+    for name in ["exec", "http"] {
+        let schedule = wait_for(name, || find(&scheduler, name).filter(|s| s.counts.fired >= 20));
+        assert_eq!(schedule.counts.fired, all(schedule.counts), "{schedule:?}");
+        assert!(schedule.lateness.p50_ns.unwrap() < 50_000_000, "{schedule:?}");
+        assert_eq!(schedule.next_ns.len(), 10);
+    }
+    scheduler.shutdown();
+    let fired = lines(&house.path("log"));
+    let mut unique = fired.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), fired.len(), "none fired twice");
+
+    let scheduler = house.start();
+    let schedule =
+        wait_for("it goes on", || find(&scheduler, "exec").filter(|s| s.counts.fired > 40));
+    assert_eq!((schedule.counts.unknown, schedule.counts.failed), (0, 0), "{schedule:?}");
+    let history = scheduler.history("default", "exec").unwrap();
+    // No instant is missing: each outcome begins one period after the one before ended.
+    let spans: Vec<(i64, i64)> =
+        history.outcomes.iter().rev().map(|o| (o.scheduled_ns, o.until_ns)).collect();
+    for pair in spans.windows(2) {
+        assert_eq!(pair[1].0 - pair[0].1, 100_000_000, "{history:?}");
+    }
+    assert!(scheduler.history("default", "nothing").is_none());
+}
+
+#[test]
+fn a_hanging_server_delays_nobody_else() {
+    let house = House::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let target = format!("http: {{ url: 'http://127.0.0.1:{port}/', timeoutSeconds: 1 }}");
+    house.write(
+        "hang.yaml",
+        "hang",
+        &format!("  schedule: '@every 100ms'\n  target: {{ {target} }}"),
+    );
+    house.write(
+        "exec.yaml",
+        "exec",
+        &format!("  schedule: '@every 100ms'\n{}", append(&house, "log")),
+    );
+    let scheduler = house.start();
+    let hanging = wait_for("timeouts", || find(&scheduler, "hang").filter(|s| s.counts.failed > 5));
+    let last = hanging.last.unwrap();
+    assert_eq!((last.result.as_str(), last.reason.as_str()), ("failed", "TimedOut"));
+    let schedule = find(&scheduler, "exec").unwrap();
+    assert!(schedule.counts.fired > 10 && schedule.counts.missed == 0, "{schedule:?}");
+}
+
+#[test]
+fn a_second_scheduler_on_the_same_state_is_refused() {
+    let house = House::new();
+    let first = house.start();
+    assert!(matches!(house.try_start(), Err(StartError::Store(StoreError::InUse { .. }))));
+    first.shutdown();
+    house.start();
+}
+
+#[test]
+fn a_corrupt_store_is_kept_aside_and_begun_anew() {
+    let house = House::new();
+    fs::create_dir(house.path("state")).unwrap();
+    fs::write(house.path("state/schedules.redb"), "this is no database".repeat(1_000)).unwrap();
+    let scheduler = house.start();
+    let aside = scheduler.store_kept_aside().expect("it was kept aside").to_owned();
+    assert!(fs::read_to_string(&aside).unwrap().starts_with("this is no database"));
+    assert!(Path::new(&house.path("state/schedules.redb")).exists());
+}
+
+#[test]
+fn files_are_taken_up_when_they_change_and_kept_as_they_were_when_they_are_wrong() {
+    let house = House::new();
+    house.write(
+        "a.yaml",
+        "first",
+        "  schedule: '@hourly'\n  target: { exec: { command: ['true'] } }",
+    );
+    let scheduler = house.start();
+    wait_for("the first", || find(&scheduler, "first"));
+    house.write(
+        "b.yaml",
+        "second",
+        "  shedule: '@hourly'\n  target: { exec: { command: ['true'] } }",
+    );
+    let problem = wait_for("a problem", || scheduler.schedules().problems.pop());
+    assert!(problem.file.ends_with("b.yaml"), "{problem:?}");
+    assert!(problem.message.contains("line 5"), "{problem:?}");
+    assert!(problem.message.contains("did you mean `schedule`?"), "{problem:?}");
+    assert!(find(&scheduler, "first").is_some());
+    house.write(
+        "b.yaml",
+        "second",
+        "  schedule: '@hourly'\n  target: { exec: { command: ['true'] } }",
+    );
+    fs::remove_file(house.path("schedules/a.yaml")).unwrap();
+    wait_for("the second", || find(&scheduler, "second"));
+    assert!(find(&scheduler, "first").is_none());
+    assert_eq!(scheduler.schedules().problems, []);
+}
+
+#[test]
+fn a_running_program_is_stopped_with_the_scheduler_and_recorded() {
+    let house = House::new();
+    let target = "  target: { exec: { command: [sleep, '100'] } }";
+    let spec = format!("  schedule: '@every 100ms'\n  concurrencyPolicy: Forbid\n{target}");
+    house.write("a.yaml", "long", &spec);
+    let scheduler = house.start();
+    wait_for("a run", || find(&scheduler, "long").filter(|s| s.running == 1));
+    let start = Instant::now();
+    scheduler.shutdown();
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let counts = find(&scheduler, "long").unwrap().counts;
+    assert_eq!((counts.failed, counts.unknown), (1, 0), "{counts:?}");
+}
