@@ -202,9 +202,26 @@ mod tests {
         fds[0].revents
     }
 
+    /// Waits until arrivals are stamped: the kernel switches that on a little after it is asked to.
+    fn wait_for_stamping() {
+        let server = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = RequestSocket::connect(&server.address().unwrap()).unwrap();
+        let mut buffer = Buffer::new();
+        for _ in 0..500 {
+            client.send(&[1; 48]).unwrap();
+            wait(sys::interest(server.fd(), libc::POLLIN));
+            if server.receive(&mut buffer).unwrap().is_some_and(|d| d.stamp.is_some()) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the kernel stamps no arrivals");
+    }
+
     #[test]
     fn departures_and_arrivals_carry_kernel_stamps() {
         let _stamping = keep_stamping().unwrap();
+        wait_for_stamping();
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let server = ServerSocket::bind(&address.parse().unwrap()).unwrap();
             let to = server.address().unwrap();
