@@ -1,6 +1,6 @@
 //! What the engine is told at its start.
 
-use timeball_timebase::{MonoTime, Span};
+use timeball_timebase::{Frequency, MonoTime, Span};
 
 use super::io::KernelClock;
 
@@ -22,8 +22,12 @@ pub struct EngineConfig {
     pub precision: Span,
     /// The kernel's clock at the start, in discipline mode.
     pub kernel: Option<KernelClock>,
+    /// How much the oscillator's frequency may change unnoticed, beside what was learned of it; at
+    /// least zero. Bounds grow at least this fast between measurements, so a larger sudden change
+    /// breaks the promise until the next one.
+    pub drift_allowance: Frequency,
     /// Oscillator frequency error remembered from an earlier run, if any.
-    pub drift: Option<timeball_timebase::Frequency>,
+    pub drift: Option<Frequency>,
 }
 
 /// Whether the engine may write the clock.
@@ -106,6 +110,7 @@ impl Default for EngineConfig {
             min_sources: 1,
             precision: Span::from_nanos(100),
             kernel: None,
+            drift_allowance: Frequency::from_ppm(1),
             drift: None,
         }
     }

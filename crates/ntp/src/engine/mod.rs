@@ -167,7 +167,7 @@ impl Engine {
         // A stamp that cannot be placed is replaced by now, which is later: longer but not wrong.
         let received_at = self.system_clock.raw_of(now, received_at).unwrap_or(now.raw);
         let precision = self.config.precision.max(Span::NANOSECOND);
-        let ageing = self.ageing(now.raw);
+        let ageing = self.ageing_seen(now.raw);
         let index = usize::from(id.0);
         let Some(source) = self.sources.get_mut(index) else { return };
         let (former_address, was_waiting) = (source.address, source.is_waiting());

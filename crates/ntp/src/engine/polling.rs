@@ -8,14 +8,16 @@ use crate::random::Random;
 /// Limits of what may be configured (RFC 5905 section 7.3, and bursts below a second).
 const POLL_MIN: i8 = -4;
 const POLL_MAX: i8 = 17;
-/// Requests of the burst at the start, and the time between them.
-const BURST_REQUESTS: u8 = 4;
+/// Requests of the burst at the start. The first four are two seconds apart; then the time doubles up
+/// to the regular interval, so that the rate error that a few seconds leave open is never carried far.
+const BURST_REQUESTS: u8 = 8;
+const BURST_EVEN: u8 = 4;
 const BURST_INTERVAL: Span = Span::from_secs(2);
 /// A source that has been asked this often in vain is no longer waited for at the start.
 const TRIES_BEFORE_DOUBT: u32 = 3;
 /// The interval grows while measurements weigh less than this, on average, and shrinks above.
-const GAIN_LOW: f64 = 0.12;
-const GAIN_HIGH: f64 = 0.45;
+const GAIN_LOW: f64 = 0.2;
+const GAIN_HIGH: f64 = 0.55;
 const GAIN_MEMORY: f64 = 8.0;
 /// Measurements between two changes of the interval.
 const CHANGE_SAMPLES_MIN: u32 = 4;
@@ -77,19 +79,26 @@ impl Polling {
         self.tries = self.tries.saturating_add(1);
         self.burst_left = self.burst_left.saturating_sub(1);
         let regular = interval(self.poll);
-        let pause = if self.burst_left > 0 { BURST_INTERVAL.min(regular) } else { regular };
+        let pause = self.burst_pause().map_or(regular, |pause| pause.min(regular));
         // Nobody else can foresee the moment, and clients do not fall into step with each other.
         let spread = (pause / 32).min(Span::from_millis(500));
         let shift = Span::from_nanos((spread.as_nanos() as f64 * (random.unit() - 0.5)) as i64);
         self.next = Some(now + pause + shift);
     }
 
+    fn burst_pause(&self) -> Option<Span> {
+        let sent = BURST_REQUESTS - self.burst_left.min(BURST_REQUESTS);
+        let doublings = sent.saturating_sub(BURST_EVEN - 1);
+        (self.burst_left > 0).then(|| BURST_INTERVAL * (1 << doublings))
+    }
+
     /// Moves the first request after the burst, so that sources are asked evenly in turn:
     /// this one is at `place` of `places`.
     pub(super) fn spread(&mut self, now: MonoTime, place: usize, places: usize) {
         let places = places.max(1) as i64;
-        let share = interval(self.poll) / places * (place as i64 + 1);
-        self.next = Some(now + share.max(BURST_INTERVAL.min(interval(self.poll))));
+        let regular = interval(self.poll);
+        let share = regular / places * (place as i64 + 1);
+        self.next = Some(now + regular / 2 + share / 2);
     }
 
     /// Whether the request just sent was the last of a burst.
@@ -196,12 +205,10 @@ mod tests {
             pauses.push(next - at);
             at = next;
         }
-        assert!(
-            pauses[..3].iter().all(|p| (*p - Span::from_secs(2)).abs() < Span::from_millis(50))
-        );
-        assert!(
-            pauses[3..].iter().all(|p| (*p - Span::from_secs(64)).abs() < Span::from_millis(300))
-        );
+        for (pause, seconds) in pauses.iter().zip([2, 2, 2, 4, 8, 16, 32, 64, 64, 64]) {
+            let off = (*pause - Span::from_secs(seconds)).abs();
+            assert!(off < Span::from_millis(300), "{pauses:?}");
+        }
         assert!(polling.is_unreachable());
     }
 

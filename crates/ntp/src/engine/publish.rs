@@ -19,13 +19,16 @@ const ACQUIRED_UPDATES: u64 = 3;
 const LEARNED_UPDATES: u64 = 12;
 /// A bound beyond this promises nothing that anybody could use (RFC 5905 MAXDISP).
 const BOUND_MAX: Span = Span::from_secs(16);
-/// Drift that is always allowed for, once the oscillator is known, and before (RFC 5905 PHI).
-const GROWTH_LEARNED: f64 = 1e-6;
+/// Drift that is allowed for in any case while the oscillator is not known (RFC 5905 PHI).
 const GROWTH_UNKNOWN: f64 = 15e-6;
+/// Of the drift allowed for in the future, the share that is allowed for in the past: what the
+/// oscillator did between measurements has been seen, if not exactly.
+const PAST_SHARE: f64 = 0.25;
 /// Before anything was measured: what a bad oscillator does.
 const GROWTH_UNMEASURED: Frequency = Frequency::from_ppm(500);
 /// How many standard deviations of what was learned a promise covers.
 const SIGMAS: f64 = 5.0;
+const SIGMAS_EARLY: f64 = 20.0;
 /// Error of measuring a system clock's rate that somebody else sets.
 const FOREIGN_RATE_ERROR: Frequency = Frequency::from_ppb(500);
 
@@ -78,7 +81,16 @@ impl Engine {
         };
         Ageing {
             drift: Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default(),
-            growth: self.growth(&estimate),
+            growth: self.growth(&estimate, 1.0),
+        }
+    }
+
+    /// How the promises of earlier measurements age up to a new one.
+    pub(super) fn ageing_seen(&self, at: MonoTime) -> Ageing {
+        let ageing = self.ageing(at);
+        match self.estimator.estimate_at(at) {
+            Some(estimate) => Ageing { growth: self.growth(&estimate, PAST_SHARE), ..ageing },
+            None => ageing,
         }
     }
 
@@ -88,11 +100,15 @@ impl Engine {
         (hull.half_width() <= BOUND_MAX).then_some(hull)
     }
 
-    fn growth(&self, estimate: &Estimate) -> Frequency {
+    fn growth(&self, estimate: &Estimate, share: f64) -> Frequency {
         let learned = self.counters.updates >= LEARNED_UPDATES;
-        let floor = if learned { GROWTH_LEARNED } else { GROWTH_UNKNOWN };
+        let allowance = self.config.drift_allowance.abs().as_ratio_f64();
+        let floor = if learned { share * allowance } else { allowance.max(GROWTH_UNKNOWN) };
         let wander = (estimate.wander * REFRESH_INTERVAL.as_seconds_f64()).sqrt();
-        let growth = floor + SIGMAS * (estimate.frequency_sd + wander);
+        // While there are few measurements, even their standard deviation is a guess.
+        let sigmas = SIGMAS + SIGMAS_EARLY / self.counters.updates.max(1) as f64;
+        // What was learned and what is allowed for are independent of each other.
+        let growth = floor.hypot(sigmas * (estimate.frequency_sd + wander));
         Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED)
     }
 
@@ -110,7 +126,8 @@ impl Engine {
         let truth = clamp_into(estimate.offset, hull);
         let half_width = (truth - hull.earliest).max(hull.latest - truth).max(Span::NANOSECOND);
         let foreign = if self.discipline.is_some() { Frequency::ZERO } else { FOREIGN_RATE_ERROR };
-        let bound = Bound { as_of: now.raw, half_width, growth: self.growth(&estimate) + foreign };
+        let bound =
+            Bound { as_of: now.raw, half_width, growth: self.growth(&estimate, 1.0) + foreign };
         let chief = self.verdict.chief.and_then(|chief| self.sources.get(chief));
         let told = chief.and_then(|chief| chief.told);
         // Beyond the bound the delay would only make the sum larger than the promise.

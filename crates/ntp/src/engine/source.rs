@@ -313,13 +313,17 @@ impl Source {
     }
 
     fn choose_other(&mut self, now: Now, taken: &[SocketAddr]) {
-        if let Some(current) = self.address
-            && let Some(at) = self.candidates.iter().position(|a| *a == current)
-        {
-            self.candidates.rotate_left(at + 1);
-            self.address = None;
-            self.choose_address(now, taken);
+        let Some(current) = self.address else { return };
+        let usable = |a: &SocketAddr| *a != current && !self.denied.contains(a);
+        if !self.candidates.iter().any(usable) {
+            return;
         }
+        if let Some(at) = self.candidates.iter().position(|a| *a == current) {
+            // The others come first, this one again when none of them answers.
+            self.candidates.rotate_left(at + 1);
+        }
+        self.address = None;
+        self.choose_address(now, taken);
     }
 
     fn choose_address(&mut self, now: Now, taken: &[SocketAddr]) -> bool {
