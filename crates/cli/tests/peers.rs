@@ -84,8 +84,7 @@ fn clients_of_our_server_are_told_the_estimate_and_not_the_system_clock() {
         let offset = peers.ntpdig(up.ntp())["offset"].as_f64().expect("an offset");
         assert!((offset - lie).abs() < LOOPBACK_ERROR_S, "ntpdig says {offset}, true is {lie}");
         let wrong_by = peers.chronyd_measures(up.ntp());
-        // chronyd names what its clock is ahead by: the other sign.
-        assert!((wrong_by + lie).abs() < LOOPBACK_ERROR_S, "chronyd: {wrong_by}, lie: {lie}");
+        assert!((wrong_by - lie).abs() < LOOPBACK_ERROR_S, "chronyd: {wrong_by}, lie: {lie}");
     }
 }
 
@@ -157,7 +156,7 @@ impl Peers {
         chronyd
     }
 
-    /// What chronyd finds this machine's clock wrong by, in seconds, positive when it is ahead.
+    /// What chronyd finds this machine's clock wrong by, in seconds: what it would add to it.
     fn chronyd_measures(&self, server: &str) -> f64 {
         let (host, port) = server.rsplit_once(':').expect("host:port");
         let directory = self.directory_of_nobody(&format!("client-{port}"));
