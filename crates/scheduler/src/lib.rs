@@ -6,6 +6,8 @@
 //! a crash none is repeated that was recorded. The dispatcher decides nothing: that is the planner's.
 #![deny(missing_docs)]
 
+#[doc(hidden)]
+pub mod bench_support;
 mod board;
 mod dispatcher;
 mod files;

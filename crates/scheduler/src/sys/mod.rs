@@ -6,7 +6,7 @@ mod process;
 mod timer;
 
 pub(crate) use process::{Account, Child, Exit, SpawnPlan, account, effective_user_is_root, spawn};
-pub(crate) use timer::{Alarm, Poked, Wake, poll_readable, set_timer_slack};
+pub(crate) use timer::{Alarm, Poked, Wake, poll_readable, set_timer_slack, sleep_until};
 
 use std::io;
 

@@ -141,6 +141,19 @@ pub(crate) fn set_timer_slack(nanos: u32) {
     const { assert!(mem::size_of::<libc::c_ulong>() >= mem::size_of::<u32>()) };
 }
 
+/// Sleeps until `at` of the system clock; returns early where a signal interrupts.
+pub(crate) fn sleep_until(at: Timestamp) {
+    let at = libc::timespec {
+        tv_sec: at.unix_seconds(),
+        tv_nsec: libc::c_long::from(at.subsec_nanos()),
+    };
+    // SAFETY: `at` lives through the call, and no remainder is asked for.
+    unsafe {
+        let (clock, flags) = (libc::CLOCK_REALTIME, libc::TIMER_ABSTIME);
+        libc::clock_nanosleep(clock, flags, &raw const at, ptr::null_mut());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
