@@ -1,4 +1,5 @@
 //! The scheduler as a whole: real files, real programs, a real HTTP server.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{Read, Write};

@@ -111,3 +111,6 @@ pub enum StoreError {
         source: io::Error,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+use super::*;
+
+const HEAD: &str = "apiVersion: timeball.dev/v1alpha1\nkind: PreciseCronJob\n";
+const TARGET: &str = "  target: { exec: { command: ['true'] } }\n";
+
+fn read(text: &str) -> LoadedSet {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.yaml"), text).unwrap();
+    LoadedSet::read(directory.path())
+}
+
+fn problem(text: &str) -> String {
+    let set = read(text);
+    assert_eq!(set.schedules.len(), 0, "{text}");
+    let [problem] = &set.problems[..] else { panic!("{:?} for {text}", set.problems) };
+    assert!(problem.file.ends_with("a.yaml"));
+    problem.message.clone()
+}
+
+fn with(spec: &str) -> String {
+    format!("{HEAD}metadata: {{ name: flush }}\nspec:\n{spec}")
+}
+
+#[test]
+fn several_documents_and_json_are_taken_and_the_uid_is_made_of_the_name() {
+    let one = with(&format!("  schedule: '@hourly'\n{TARGET}"));
+    let two = one.replace("flush", "other");
+    let set = read(&format!("{one}---\n{two}"));
+    assert_eq!((set.schedules.len(), set.problems.len()), (2, 0), "{:?}", set.problems);
+    let json = r#"{"apiVersion":"timeball.dev/v1alpha1","kind":"PreciseCronJob",
+        "metadata":{"name":"flush"},"spec":{"schedule":"0 0 * * *","timeZone":"Europe/Berlin",
+        "target":{"http":{"url":"http://[::1]:8080/x?y"}}}}"#;
+    let from_json = read(json);
+    assert_eq!(from_json.problems, []);
+    let uid = *from_json.schedules.keys().next().unwrap();
+    assert!(set.schedules.contains_key(&uid), "the same name has the same uid");
+    let Target::Http(request) = &from_json.schedules[&uid].target else { panic!("no request") };
+    assert_eq!(
+        (request.host.as_str(), request.port, &*request.path.to_string()),
+        ("::1", 8080, "/x?y")
+    );
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place_and_its_fix() {
+    let every = "  schedule: '@hourly'\n";
+    let http = |inner: &str| format!("{every}  target: {{ http: {{ {inner} }} }}\n");
+    let exec = |inner: &str| format!("{every}  target: {{ exec: {{ {inner} }} }}\n");
+    for (spec, parts) in [
+        (format!("  shedule: '@hourly'\n{TARGET}"), &["line 5", "did you mean `schedule`?"][..]),
+        (format!("  schedule: 'often'\n{TARGET}"), &["spec.schedule `often`"]),
+        (format!("  schedule: '*/0.0 * * * * *'\n{TARGET}"), &["spec.schedule `*/0.0"]),
+        (format!("  schedule: '@every 100us'\n{TARGET}"), &["spec.schedule `@every 100us`"]),
+        (format!("{every}  timeZone: Europe/Berln\n{TARGET}"), &["did you mean `Europe/Berlin`?"]),
+        (format!("{every}  dialect: vixi\n{TARGET}"), &["line", "did you mean `vixie`?"]),
+        (
+            format!(
+                "{every}  startingDeadlineSeconds: 1\n  startingDeadlineMilliseconds: 1\n{TARGET}"
+            ),
+            &["startingDeadlineSeconds and", "keep one"],
+        ),
+        (format!("{every}  startingDeadlineSeconds: -1\n{TARGET}"), &["is -1; it must be 0 to"]),
+        (format!("{every}  catchUp: {{ limit: 5000 }}\n{TARGET}"), &["spec.catchUp.limit is 5000"]),
+        (every.to_owned(), &["`target` is missing"]),
+        (format!("{every}  target: {{}}\n"), &["spec.target has 0 members"]),
+        (
+            format!("{every}  target: {{ exec: {{ command: [x] }}, http: {{ url: x }} }}\n"),
+            &["spec.target has 2 members"],
+        ),
+        (format!("{every}  target: {{ kafka: {{}} }}\n"), &["`kafka` is not supported yet"]),
+        (format!("{every}  jobTemplate: {{}}\n"), &["starts Jobs of a cluster"]),
+        (exec("command: []"), &["exec.command is empty"]),
+        (exec("command: [./x]"), &["`./x` is neither an absolute path"]),
+        (exec("command: [no-such-program-here]"), &["there is no program"]),
+        (exec("command: [/nonexistent/x]"), &["/nonexistent/x cannot be run: No such file"]),
+        (exec("command: [/etc/passwd]"), &["not executable (chmod +x"]),
+        (exec("command: ['true'], workingDirectory: /nonexistent"), &["workingDirectory"]),
+        (exec("command: ['true'], env: [{ name: 'A=B' }]"), &["cannot be the name of a variable"]),
+        (exec("command: ['true'], timeoutSeconds: 0"), &["timeoutSeconds is 0; it must be 1 to"]),
+        (exec("command: ['true'], user: no-such-user-here"), &["exec.user"]),
+        (http("url: 'https://example.org/'"), &["is https", "use http"]),
+        (http("url: 'ftp://example.org/'"), &["must begin with http://"]),
+        (http("url: 'http://a:b@example.org/'"), &["Authorization header instead"]),
+        (http("url: 'http://example.org/', method: 'GE T'"), &["`GE T` is no HTTP method"]),
+        (
+            http("url: 'http://example.org/', headers: [{ name: Host, value: x }]"),
+            &["`Host` is set by the scheduler"],
+        ),
+        (
+            http("url: 'http://example.org/', headers: [{ name: A, value: \"x\\ny\" }]"),
+            &["is no header that can be sent"],
+        ),
+        (
+            format!("{every}  clock: {{ onExceeded: Refuse }}\n{TARGET}"),
+            &["give spec.clock.maxErrorMilliseconds"],
+        ),
+        (
+            format!("{every}  clock: {{ follow: System, fire: NotBefore }}\n{TARGET}"),
+            &["use `follow: Auto`"],
+        ),
+        (format!("{every}  suspend: maybe\n{TARGET}"), &["line 6"]),
+    ] {
+        let message = problem(&with(&spec));
+        for part in parts {
+            assert!(message.contains(part), "{message:?} lacks {part:?} for\n{spec}");
+        }
+    }
+}
+
+#[test]
+fn names_kinds_and_duplicates_are_checked() {
+    let good = with(&format!("  schedule: '@hourly'\n{TARGET}"));
+    for (from, to, part) in [
+        ("name: flush", "name: Flush_1", "lower case letters"),
+        ("name: flush", "name: ''", "lower case letters"),
+        ("v1alpha1", "v9", "apiVersion is `timeball.dev/v9`"),
+        ("PreciseCronJob", "CronJob", "only `PreciseCronJob`"),
+        ("name: flush", "name: flush, uid: x", "no UUID"),
+    ] {
+        let message = problem(&good.replace(from, to));
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(problem(&format!("{good}---\n{good}")).contains("already defined in"));
+    assert!(problem("").contains("no schedule in it"));
+    assert!(problem("a: [").contains("line 1"));
+    let missing = LoadedSet::read(Path::new("/nonexistent"));
+    assert!(missing.problems[0].message.contains("the directory cannot be read"));
+}

@@ -1,0 +1,149 @@
+use super::*;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use timeball_schedule::planner::{Claim, ClaimResult, OutcomeRecord};
+use timeball_schedule::{FireDetail, FireId, Outcome, Reason};
+use timeball_timebase::Span;
+
+const UID: ScheduleUid = ScheduleUid([7; 16]);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_unix(1_795_000_000 + second, 0)
+}
+
+fn claim(second: i64) -> Claim {
+    Claim { fire: FireId { schedule: UID, scheduled_at: at(second) } }
+}
+
+fn enrolment(definition: &str) -> Enrolment {
+    Enrolment {
+        uid: UID,
+        namespace: "default".to_owned(),
+        name: "flush".to_owned(),
+        definition: definition.to_owned(),
+        limits: DetailLimits { successful: 3, failed: 1 },
+        repeatable: false,
+    }
+}
+
+fn record(ledger: &mut Ledger, second: i64, outcome: Outcome) {
+    let (from, detail) = (at(second), FireDetail::default());
+    let record = OutcomeRecord { schedule: UID, from, until: from, count: 1, outcome, detail };
+    ledger.record(&record, String::new());
+}
+
+fn open(path: &Path) -> Ledger {
+    Ledger::open(Box::new(DiskStore::open(path).unwrap().0)).unwrap()
+}
+
+#[test]
+fn claims_and_outcomes_survive_and_what_was_open_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    assert_eq!(ledger.enroll(enrolment("x"), at(0)).accounted_until, None);
+    let results = ledger.claim(&[claim(1), claim(2), claim(3)]);
+    assert!(results.iter().all(|(_, result)| *result == ClaimResult::Claimed));
+    record(&mut ledger, 1, Outcome::Fired);
+    assert!(ledger.commit());
+    drop(ledger);
+
+    let mut ledger = open(&path);
+    let resume = ledger.enroll(enrolment("x"), at(10));
+    assert_eq!(resume.accounted_until, Some(at(3)));
+    assert_eq!(resume.open_claims, [at(2), at(3)]);
+    assert_eq!(ledger.tally(UID).fired, 1);
+    assert_eq!(ledger.claim(&[claim(1)])[0].1, ClaimResult::Lost, "it was done before");
+}
+
+#[test]
+fn an_expression_that_changed_meanwhile_owes_nothing_of_the_past() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.claim(&[claim(1), claim(20)]);
+    drop(ledger);
+    let mut ledger = open(&path);
+    let resume = ledger.enroll(enrolment("y"), at(10));
+    assert_eq!((resume.accounted_until, resume.open_claims), (Some(at(20)), vec![]));
+    let outcomes: Vec<Outcome> = ledger.history(UID).map(|entry| entry.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Skipped(Reason::Revoked), Outcome::Unknown]);
+}
+
+#[test]
+fn claims_that_were_not_released_are_given_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.claim(&[claim(1), claim(2), claim(3)]);
+    ledger.released(claim(1).fire);
+    ledger.give_back_unreleased();
+    assert!(ledger.commit());
+    drop(ledger);
+    let resume = open(&path).enroll(enrolment("x"), at(10));
+    assert_eq!(resume.open_claims, [at(1)]);
+    assert_eq!(resume.accounted_until, Some(at(2) - Span::NANOSECOND));
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
+    let database = redb::Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(meta).unwrap().insert("format", 99).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let error = DiskStore::open(&path).err().unwrap();
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
+    assert!(error.to_string().contains("use the newer version"), "{error}");
+    assert!(DiskStore::open(&path).is_err(), "it is still there");
+}
+
+/// A store whose disk can be full.
+struct Faulty {
+    full: Arc<AtomicBool>,
+    batches: Arc<Mutex<Vec<Batch>>>,
+}
+
+impl Store for Faulty {
+    fn load(&mut self) -> Result<Vec<Kept>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if self.full.load(Ordering::Relaxed) {
+            let message = "No space left on device".to_owned();
+            return Err(StoreError::Unusable { path: "store".into(), message });
+        }
+        self.batches.lock().unwrap().push(batch.clone());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_grants_no_claim_and_what_waited_is_stored_once_there_is_room() {
+    let (full, batches) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let faulty = Faulty { full: Arc::clone(&full), batches: Arc::clone(&batches) };
+    let mut ledger = Ledger::open(Box::new(faulty)).unwrap();
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.claim(&[claim(1)]);
+    full.store(true, Ordering::Relaxed);
+    record(&mut ledger, 1, Outcome::Fired);
+    assert_eq!(ledger.claim(&[claim(2)])[0].1, ClaimResult::Unknown);
+    assert!(ledger.problem().unwrap().to_string().contains("No space left"));
+    full.store(false, Ordering::Relaxed);
+    assert_eq!(ledger.claim(&[claim(2)])[0].1, ClaimResult::Claimed, "the same claim again");
+    assert!(ledger.problem().is_none());
+    let batches = batches.lock().unwrap();
+    let last = batches.last().unwrap();
+    assert_eq!(last.claims.get(&(UID, at(1))), Some(&None), "the claim has its outcome");
+    assert_eq!(last.claims.get(&(UID, at(2))), Some(&Some(false)));
+    assert!(last.history.contains_key(&(UID, at(1))));
+    let counters = ledger.counters();
+    assert_eq!((counters.commits, counters.commits_failed, counters.claims), (2, 1, 2));
+}
