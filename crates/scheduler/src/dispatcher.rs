@@ -330,7 +330,8 @@ impl Dispatcher {
         self.parts.board.set_store(ledger.counters(), problem);
     }
 
-    /// Ends everything in order: nothing more is released, what runs is stopped, what was claimed and
+    /// Ends everything in order: nothing more is released, what runs is stopped, what was claimed
+    /// and
     /// not released is given back, and the books are closed.
     fn stop(mut self) {
         self.stopping = true;

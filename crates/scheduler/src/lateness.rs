@@ -1,4 +1,5 @@
-//! How late fires were: counted in buckets, so that it costs the same after a day as after a minute.
+//! How late fires were: counted in buckets, so that it costs the same after a day as after a
+//! minute.
 
 use timeball_api::schedules::{Lateness, LatenessBucket};
 use timeball_timebase::Span;

@@ -1,9 +1,12 @@
 //! The scheduler: from schedule files to programs run and requests sent on the dot.
 //!
-//! Four kinds of thread: one watches the files, one (the dispatcher) owns the planner and the store,
+//! Four kinds of thread: one watches the files, one (the dispatcher) owns the planner and the
+//! store,
 //! one waits for the next fire and releases it, and the targets' own do what a fire does. Whatever
-//! takes time happens before T; a fire is claimed durably before it may have an effect, so that after
-//! a crash none is repeated that was recorded. The dispatcher decides nothing: that is the planner's.
+//! takes time happens before T; a fire is claimed durably before it may have an effect, so that
+//! after
+//! a crash none is repeated that was recorded. The dispatcher decides nothing: that is the
+//! planner's.
 #![deny(missing_docs)]
 
 #[doc(hidden)]

@@ -90,7 +90,8 @@ impl Scheduler {
     /// Schedule files that are wrong do not keep it from starting: see [`Scheduler::schedules`].
     ///
     /// # Errors
-    /// Where the store is in use, of a newer version or cannot be written, or threads cannot be made.
+    /// Where the store is in use, of a newer version or cannot be written, or threads cannot be
+    /// made.
     /// A corrupt store is kept aside and begun anew: see [`Scheduler::store_kept_aside`].
     pub fn start(options: SchedulerOptions) -> Result<Self, StartError> {
         let SchedulerOptions { schedules_dir, state_dir, clock, spin, term_grace } = options;

@@ -29,7 +29,7 @@ fn scheduler_to_be_killed() {
 fn start(root: &Path) -> Scheduler {
     let clock = Arc::new(ClockCell::new());
     let options = SchedulerOptions::new(root.join("schedules"), root.join("state"), clock);
-    Scheduler::start(options).unwrap()
+    Scheduler::start(options).expect("a scheduler that was killed can be started again")
 }
 
 #[test]

@@ -23,7 +23,7 @@ const UID_NAMESPACE: Uuid = Uuid::from_u128(0x7921_d042_b316_5cdd_b282_3728_e6d5
 const YEAR_S: i64 = 366 * 86_400;
 const NAME_OCTETS_MAX: usize = 52;
 const NAMESPACE_OCTETS_MAX: usize = 63;
-const DETAILS_MAX: i64 = 100;
+const DETAILS_MAX: i64 = 10_000;
 const CATCH_UP_MAX: i64 = 1_000;
 
 /// Checks a document and compiles it.

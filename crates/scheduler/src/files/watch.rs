@@ -11,7 +11,8 @@ use std::time::Duration;
 
 /// How often the directory is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often everything is read anew though no file changed, for what lies outside the directory: the
+/// How often everything is read anew though no file changed, for what lies outside the directory:
+/// the
 /// zone database, programs.
 const READ_EVERY: u32 = 60;
 
@@ -46,7 +47,8 @@ impl Watcher {
                         Err(RecvTimeoutError::Disconnected) => return,
                     };
                     looks += 1;
-                    // Taken before the files are read: what changes in between is seen the next time.
+                    // Taken before the files are read: what changes in between is seen the next
+                    // time.
                     let now = signature(&directory);
                     if asked || now != seen || looks >= READ_EVERY {
                         seen = now;

@@ -30,7 +30,8 @@ pub(crate) struct DiskStore {
 }
 
 impl DiskStore {
-    /// Opens the store at `path`, making it where it is missing. A file that cannot be understood is
+    /// Opens the store at `path`, making it where it is missing. A file that cannot be understood
+    /// is
     /// kept aside, and its new path returned.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What must survive a restart: claims, outcomes, and until when instants are accounted for.
 //!
-//! A [`Store`] writes batches; the [`Ledger`] decides what is in them. A claim is durable before its
+//! A [`Store`] writes batches; the [`Ledger`] decides what is in them. A claim is durable before
+//! its
 //! fire may have an effect; an outcome may wait for the next batch of claims.
 
 mod disk;

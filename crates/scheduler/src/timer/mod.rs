@@ -1,7 +1,9 @@
 //! The firing thread: it waits for the next armed fire and releases it, and does nothing else.
 //!
-//! It sleeps on an absolute timerfd of the system clock, so that a clock that is set wakes it, with a
-//! timer slack of 1 ns. Whatever could take time (encoding, connecting, writing to disk) has happened
+//! It sleeps on an absolute timerfd of the system clock, so that a clock that is set wakes it, with
+//! a
+//! timer slack of 1 ns. Whatever could take time (encoding, connecting, writing to disk) has
+//! happened
 //! before a fire is armed; a release only hands over to a thread that is ready. Which clock decides
 //! is a matter of [`lanes`].
 
