@@ -1,7 +1,9 @@
-//! The agent against a responder that shares no code with it: 48 octets made by hand, in a thread of
+//! The agent against a responder that shares no code with it: 48 octets made by hand, in a thread
+//! of
 //! the test, which lies by a known amount over a path of known asymmetry.
 //!
-//! A real server on this machine reads the same clock as the agent, so a wrong sign would pass there.
+//! A real server on this machine reads the same clock as the agent, so a wrong sign would pass
+//! there.
 #![allow(clippy::unwrap_used)]
 // The loop must not use it (see clippy.toml); a test's server may.
 #![allow(clippy::disallowed_types)]
@@ -149,7 +151,8 @@ fn a_lie_is_told_with_its_sign_within_half_the_delay() {
         let half_delay_ns = source.delay_ns.unwrap() / 2;
         assert!(error_ns <= half_delay_ns, "{error_ns} ns off, delay {source:?}");
         assert!(half_delay_ns * 2 >= delay.as_nanos() as i64, "{source:?}");
-        // What the lie is to true time, the bound must hold: the promise is about the source's word.
+        // What the lie is to true time, the bound must hold: the promise is about the source's
+        // word.
         let off_ns = (status.clock.offset_ns.unwrap() - behaviour.lie_ns).abs();
         let bound_ns = status.clock.bound_ns.unwrap();
         assert!(off_ns <= bound_ns, "{off_ns} ns off, promised {bound_ns}");
