@@ -1,4 +1,5 @@
-//! Any text as settings: what is refused is refused at a place in the file, in words; what is accepted
+//! Any text as settings: what is refused is refused at a place in the file, in words; what is
+//! accepted
 //! keeps its limits and names no source twice.
 
 use timeball_agent::{AgentConfig, LISTEN_MAX, SOURCES_MAX};

@@ -8,9 +8,9 @@ const directory = process.env.TIMEBALL_SCREENSHOTS;
 // A chart of a few seconds tells little.
 const POINTS_MIN = 75;
 const PICTURES = [
-  { file: "up-light.png", colorScheme: "light", width: 1280, height: 1160 },
-  { file: "up-dark.png", colorScheme: "dark", width: 1280, height: 1160 },
-  { file: "up-400.png", colorScheme: "light", width: 400, height: 1500 },
+  { file: "up-light.png", colorScheme: "light", width: 1280, height: 900 },
+  { file: "up-dark.png", colorScheme: "dark", width: 1280, height: 900 },
+  { file: "up-400.png", colorScheme: "light", width: 400, height: 900 },
 ];
 
 let browser;
@@ -29,7 +29,18 @@ for (const { file, colorScheme, width, height } of PICTURES) {
       POINTS_MIN,
       { timeout: 120_000 },
     );
-    await page.screenshot({ path: join(directory, file) });
+    await page.screenshot({
+      path: join(directory, file),
+      fullPage: true,
+      clip: await top(page, width),
+    });
     await close(opened);
   });
+}
+
+/** The page from its head to the end of the schedules, at most as high as a README can bear. */
+async function top(page, width) {
+  const panel = page.locator("section", { has: page.locator("#schedule-cards") });
+  const { y, height } = await panel.boundingBox();
+  return { x: 0, y: 0, width, height: Math.min(Math.ceil(y + height + 18), 1900) };
 }

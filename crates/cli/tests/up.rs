@@ -21,7 +21,8 @@ fn up_prints_its_page_first_then_what_answers_then_a_line_a_second() {
     let answers = up.next_event("sources");
     assert_eq!(answers["answering"], serde_json::json!([source.address()]));
     let second = up.wait_for(|line| line["event"] == "second" && line["bound_ns"].is_i64());
-    let (offset, bound) = (second["offset_ns"].as_i64().unwrap(), second["bound_ns"].as_i64().unwrap());
+    let (offset, bound) =
+        (second["offset_ns"].as_i64().unwrap(), second["bound_ns"].as_i64().unwrap());
     assert!(offset.abs() <= bound, "true offset is zero: {second}");
     assert!(bound < 50_000_000, "loopback is closer than that: {second}");
     up.wait_for(|line| line["fired"].as_u64() > Some(5));
@@ -48,12 +49,12 @@ fn a_source_that_is_77_ms_ahead_is_said_to_be_ahead() {
 
 #[test]
 fn a_source_that_is_behind_over_an_asymmetric_path_stays_within_the_delay() {
-    let lie =
-        Lie { offset_s: -1.5, up: Duration::from_millis(2), down: Duration::from_millis(40) };
+    let lie = Lie { offset_s: -1.5, up: Duration::from_millis(2), down: Duration::from_millis(40) };
     let (scratch, liar) = (Scratch::new("behind"), Liar::start(lie));
     let up = Up::start(&scratch.join("state"), &["--source", &liar.address()]);
     let second = up.wait_for(|line| line["event"] == "second" && line["bound_ns"].is_i64());
-    let (offset, bound) = (second["offset_ns"].as_i64().unwrap(), second["bound_ns"].as_i64().unwrap());
+    let (offset, bound) =
+        (second["offset_ns"].as_i64().unwrap(), second["bound_ns"].as_i64().unwrap());
     assert!((offset + 1_500_000_000).abs() <= bound, "{offset} ± {bound} ns");
     // Half of 42 ms and what a busy machine adds; not so wide that it would say nothing.
     assert!((21_000_000..120_000_000).contains(&bound), "{bound}");
@@ -77,7 +78,7 @@ fn the_error_is_unknown_when_nobody_answers() {
 fn other_commands_find_a_running_up_through_its_state() {
     let (scratch, source) = (Scratch::new("ask"), honest());
     let up = Up::start(&scratch.join("state"), &["--source", &source.address()]);
-    up.wait_for(|line| line["fired"].as_u64() > Some(10));
+    up.wait_for(|line| line["fired"].as_u64() > Some(10) && line["state"] == "synchronized");
     let status = up.ask(&["status"]);
     assert_eq!(status["mode"], "observe");
     let schedules = up.ask(&["schedule", "list"]);
@@ -95,7 +96,10 @@ fn status_without_an_up_says_so_and_what_to_do() {
     let output = run(&["status", "--state", &scratch.join("state")]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("no timeball up is running") && text.contains("hint: start one"), "{text}");
+    assert!(
+        text.contains("no timeball up is running") && text.contains("hint: start one"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -18,11 +18,13 @@ use timeball_timebase::Span;
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
 
-/// Runs the gate with the arguments of its process (its own name first) and the environment that the
+/// Runs the gate with the arguments of its process (its own name first) and the environment that
+/// the
 /// command is to have, and says how it ends.
 ///
 /// In mode `exec` this process becomes the command, and the function returns only if that fails. If
-/// a signal ended the command, this process dies of the same one, unless it cannot. The process must
+/// a signal ended the command, this process dies of the same one, unless it cannot. The process
+/// must
 /// have no other children and no other thread that takes signals.
 pub fn run(mut arguments: Vector<'_>, environment: Vector<'_>) -> Exit {
     arguments.next();

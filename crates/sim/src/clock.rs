@@ -49,7 +49,12 @@ pub(crate) struct Clocks {
 
 impl Clocks {
     /// Clocks at the start of a world; the system clock is `offset` ahead of `epoch`.
-    pub(crate) fn new(oscillator: Oscillator, noise: Noise, epoch: Timestamp, offset: Span) -> Self {
+    pub(crate) fn new(
+        oscillator: Oscillator,
+        noise: Noise,
+        epoch: Timestamp,
+        offset: Span,
+    ) -> Self {
         let mut clocks = Self {
             oscillator,
             noise,

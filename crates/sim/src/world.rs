@@ -105,8 +105,7 @@ impl World {
     pub fn with_epoch(mut self, epoch: Timestamp) -> Self {
         self.epoch = epoch;
         let offset = Span::from_millis(10);
-        self.clocks =
-            Clocks::new(Oscillator::default(), Noise::new(self.seed, 0), epoch, offset);
+        self.clocks = Clocks::new(Oscillator::default(), Noise::new(self.seed, 0), epoch, offset);
         self
     }
 
@@ -323,7 +322,10 @@ impl World {
                 forged[0] = 4 << 3 | 4;
                 forged[1] = 1;
                 forged[32..48].copy_from_slice(&[0xaa; 16]);
-                self.queue_at(1_000, Event::AtClient { source: source.0, from: to, octets: forged });
+                self.queue_at(
+                    1_000,
+                    Event::AtClient { source: source.0, from: to, octets: forged },
+                );
             }
             Some(Attack::Garbage) => {
                 let length = (self.attack_noise.unit() * 100.0) as usize;

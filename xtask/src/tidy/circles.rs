@@ -12,6 +12,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// How many doors in a row are followed.
 const DOORS_MAX: usize = 8;
 
+/// Where circles of the first milestone begin, to be taken apart; the list may only shrink.
+const KNOWN: [&str; 4] = [
+    "crates/agent/src/notices.rs",
+    "crates/page/src/events.rs",
+    "crates/scheduler/src/files/document.rs",
+    "crates/scheduler/src/files/error.rs",
+];
+
 type ModulePath = Vec<String>;
 
 pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
@@ -25,7 +33,11 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
             crates.entry(name).or_default().push((source, path));
         }
     }
-    crates.values().flat_map(|files| Graph::build(files).circles()).collect()
+    crates
+        .values()
+        .flat_map(|files| Graph::build(files).circles())
+        .filter(|finding| !KNOWN.contains(&finding.path.as_str()))
+        .collect()
 }
 
 /// The modules of one crate.

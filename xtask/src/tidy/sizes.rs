@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
+const STRING_COLUMNS: usize = 20;
 const COLUMNS_MAX: usize = 100;
 const ALLOWED: &str = "xtask/tidy-allow.toml";
 
@@ -71,7 +72,9 @@ fn functions(source: &Source) -> Vec<Function> {
 }
 
 fn long_lines(source: &Source) -> Vec<Finding> {
-    let too_long = |line: &&str| line.chars().count() > COLUMNS_MAX;
+    // rustfmt cannot break a string; a line with one may run over somewhat.
+    let limit = |line: &str| COLUMNS_MAX + if line.contains('"') { STRING_COLUMNS } else { 0 };
+    let too_long = |line: &&str| line.chars().count() > limit(line);
     let lines = source.text.lines().enumerate().filter(|(_, line)| too_long(line));
     lines
         .map(|(index, line)| {

@@ -43,7 +43,8 @@ pub(crate) fn poll(interests: &mut [Interest], at_once: bool) -> Result<(), Errn
     let timeout = if at_once { nothing.as_ptr() as usize } else { 0 };
     let arguments = [interests.as_mut_ptr() as usize, interests.len(), timeout, 0, 8, 0];
     loop {
-        // SAFETY: the kernel reads and writes `len` pollfds, whose layout is that of `Interest`, and
+        // SAFETY: the kernel reads and writes `len` pollfds, whose layout is that of `Interest`,
+        // and
         // reads (and may write, on our stack) one timespec where there is one.
         match unsafe { call(number::PPOLL, arguments) } {
             Err(Errno::EINTR) => {}

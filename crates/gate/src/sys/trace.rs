@@ -93,7 +93,8 @@ impl Tracee {
         Ok(registers)
     }
 
-    /// Reads or writes all registers. A 32-bit program on a 64-bit kernel has fewer, and is refused.
+    /// Reads or writes all registers. A 32-bit program on a 64-bit kernel has fewer, and is
+    /// refused.
     fn transfer(self, request: usize, registers: &mut [u64; arch::REGISTERS]) -> Result<(), Errno> {
         let size = size_of::<[u64; REGISTERS]>();
         let mut iovec = [registers.as_mut_ptr() as usize, size];

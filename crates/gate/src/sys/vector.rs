@@ -68,7 +68,8 @@ impl OwnedVector {
     }
 
     pub(crate) fn as_vector(&self) -> Vector<'_> {
-        // SAFETY: the pointers are those of strings that we own and do not change; a null ends them.
+        // SAFETY: the pointers are those of strings that we own and do not change; a null ends
+        // them.
         unsafe { Vector::from_raw(self.pointers.as_ptr()) }
     }
 }

@@ -1,10 +1,13 @@
 //! The engine: one state machine that turns inputs into actions and publishes what it knows.
 //!
-//! A datagram becomes a sample ([`source`]), a sample a promise about that source ([`interval`]); the
+//! A datagram becomes a sample ([`source`]), a sample a promise about that source ([`interval`]);
+//! the
 //! promises are voted on ([`selection`]), samples of true sources feed the estimate
-//! ([`crate::estimator`]), estimate and vote together are published ([`publish`]) and, in discipline mode,
+//! ([`crate::estimator`]), estimate and vote together are published ([`publish`]) and, in
+//! discipline mode,
 //! followed ([`discipline`]). All of it is kept on the raw clock ([`system_clock`] converts), so
-//! whatever is done to the system clock is something read, not something that happened to the estimate.
+//! whatever is done to the system clock is something read, not something that happened to the
+//! estimate.
 
 mod config;
 mod discipline;
@@ -70,7 +73,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes an engine that knows nothing yet. `seed` must be fresh and secret (in a simulation: fixed).
+    /// Makes an engine that knows nothing yet. `seed` must be fresh and secret (in a simulation:
+    /// fixed).
     pub fn new(mut config: EngineConfig, seed: [u8; SEED_OCTETS], now: Now) -> Self {
         config.sources.truncate(SOURCES_MAX);
         let kernel = config.kernel.unwrap_or_default();
@@ -111,7 +115,8 @@ impl Engine {
         actions
     }
 
-    /// Feeds one input at `now` (both clocks, read together just before); the caller carries out the
+    /// Feeds one input at `now` (both clocks, read together just before); the caller carries out
+    /// the
     /// actions in order.
     pub fn handle_input(&mut self, now: Now, input: Input<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -267,7 +272,8 @@ impl Engine {
         }
     }
 
-    /// Hands samples of true sources to the estimator, oldest first. Returns whether there were any.
+    /// Hands samples of true sources to the estimator, oldest first. Returns whether there were
+    /// any.
     fn feed_estimator(&mut self) -> bool {
         if self.verdict.hull.is_none() {
             return false;

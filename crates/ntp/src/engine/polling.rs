@@ -8,8 +8,10 @@ use crate::random::Random;
 /// Limits of what may be configured (RFC 5905 section 7.3, and bursts below a second).
 const POLL_MIN: i8 = -4;
 const POLL_MAX: i8 = 17;
-/// Requests of the burst at the start. The first four are two seconds apart; then the time doubles up
-/// to the regular interval, so that the rate error that a few seconds leave open is never carried far.
+/// Requests of the burst at the start. The first four are two seconds apart; then the time doubles
+/// up
+/// to the regular interval, so that the rate error that a few seconds leave open is never carried
+/// far.
 const BURST_REQUESTS: u8 = 8;
 const BURST_EVEN: u8 = 4;
 const BURST_INTERVAL: Span = Span::from_secs(2);
@@ -161,7 +163,8 @@ impl Polling {
         self.reach == 0 && self.tries >= u8::BITS
     }
 
-    /// Whether the source may still give its first answer and is worth waiting for; `findable`: it has
+    /// Whether the source may still give its first answer and is worth waiting for; `findable`: it
+    /// has
     /// an address or may get one.
     pub(super) fn is_untried(&self, findable: bool) -> bool {
         findable && self.reach == 0 && self.tries <= TRIES_BEFORE_DOUBT

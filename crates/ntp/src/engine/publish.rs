@@ -225,7 +225,8 @@ fn oscillator_frequency(estimate: Estimate) -> Frequency {
     Frequency::from_ratio_f64(-estimate.frequency).unwrap_or_default()
 }
 
-/// An upstream server's name in the reference identifier (RFC 5905 section 7.3): its IPv4 address; of an
+/// An upstream server's name in the reference identifier (RFC 5905 section 7.3): its IPv4 address;
+/// of an
 /// IPv6 address a hash, which only has to differ between servers.
 fn reference_id(address: SocketAddr) -> [u8; 4] {
     match address.ip().to_canonical() {

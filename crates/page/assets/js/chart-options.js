@@ -17,7 +17,7 @@ export function optionsFor(chart, width, height) {
   return {
     width,
     height,
-    padding: [14, 14, 0, 0],
+    padding: [14, 30, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     scales: { x: { time: true, range: () => chart.window() }, y: { range: () => chart.range() } },

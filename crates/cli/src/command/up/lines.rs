@@ -137,7 +137,8 @@ pub(crate) fn second(
     output::line(&format!("{time}  {}  {sources}  {fires}  {next}", clock(status)))
 }
 
-/// Offset and bound in columns that stay put, with a ball that shows where in its bound the clock is.
+/// Offset and bound in columns that stay put, with a ball that shows where in its bound the clock
+/// is.
 fn clock(status: &Status) -> String {
     match (status.clock.offset_ns, status.clock.bound_ns) {
         (Some(offset), Some(bound)) => {
