@@ -1,4 +1,9 @@
 //! `timeball up` as a user meets it: real input, real signals, bad luck.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says so"
+)]
 
 mod support;
 

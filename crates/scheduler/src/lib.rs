@@ -19,6 +19,7 @@ mod metrics;
 mod router;
 mod scheduler;
 mod store;
+mod suggest;
 mod sys;
 mod targets;
 mod timer;

@@ -1,5 +1,6 @@
 //! How small the clock's error is, in worlds with the physics of the accuracy comparison.
 
+#![allow(clippy::print_stdout, reason = "the table is for whoever runs it")]
 use timeball_ntp::engine::{PollRange, SourceOptions};
 use timeball_sim::{Behaviour, Oscillator, Path, Server, World, seeds};
 use timeball_timebase::Span;

@@ -1,5 +1,5 @@
 //! What the tests of the real binary share: starting and ending it, and time servers that lie.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};

@@ -70,7 +70,8 @@ pub(super) fn schedule(
     let expression = spec.schedule.clone();
     let (dialect, dst) = (spec.dialect, spec.dst);
     let definition = format!("{expression} | {dialect:?} | {} | {dst:?}", zone.name());
-    let target = target::parse(&spec.target)?;
+    let members = usize::from(spec.target.exec.is_some()) + usize::from(spec.target.http.is_some());
+    let target = target::parse(&spec.target)?.ok_or(DocumentError::Targets { count: members })?;
     Ok(LoadedSchedule { spec: spec_for_planner, target, name, expression, definition, limits })
 }
 
@@ -168,8 +169,8 @@ fn clock(form: &cron_job::ClockPolicy) -> Result<ClockPolicy, DocumentError> {
     };
     if policy.follow == Follow::System && policy.fire == FireMode::NotBefore {
         return Err(DocumentError::Combination {
-            what: "spec.clock has `follow: System` with `fire: NotBefore`, but the system clock says \
-                nothing of its error",
+            what: "spec.clock has `follow: System` with `fire: NotBefore`, but the system clock \
+                says nothing of its error",
             fix: "use `follow: Auto` or `follow: UTC`, or `fire: Nearest`",
         });
     }

@@ -9,7 +9,6 @@ mod error;
 mod target;
 mod watch;
 
-pub(crate) use document::nearest;
 pub(crate) use watch::{Seen, Watcher};
 
 use crate::store::DetailLimits;

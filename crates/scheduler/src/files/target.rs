@@ -71,13 +71,12 @@ const RESERVED_HEADERS: [&str; 8] = [
     "idempotency-key",
 ];
 
-/// Checks a target and resolves what it names.
-pub(super) fn parse(target: &cron_job::Target) -> Result<Target, super::error::DocumentError> {
+/// Checks a target and resolves what it names; `None` where it has no member or two.
+pub(super) fn parse(target: &cron_job::Target) -> Result<Option<Target>, TargetError> {
     match (&target.exec, &target.http) {
-        (Some(exec), None) => Ok(Target::Exec(Arc::new(program(exec)?))),
-        (None, Some(http)) => Ok(Target::Http(Arc::new(request(http)?))),
-        (None, None) => Err(super::error::DocumentError::Targets { count: 0 }),
-        (Some(_), Some(_)) => Err(super::error::DocumentError::Targets { count: 2 }),
+        (Some(exec), None) => Ok(Some(Target::Exec(Arc::new(program(exec)?)))),
+        (None, Some(http)) => Ok(Some(Target::Http(Arc::new(request(http)?)))),
+        (None, None) | (Some(_), Some(_)) => Ok(None),
     }
 }
 

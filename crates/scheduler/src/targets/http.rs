@@ -235,10 +235,11 @@ impl Message {
         set("ce-time", &at);
         let body = request.body.clone().unwrap_or_else(|| {
             let (namespace, name) = (&name.namespace, &name.name);
+            let uid = fire.schedule.to_string();
             let data = serde_json::json!({
                 "fireId": key,
                 "scheduledAt": at,
-                "schedule": { "namespace": namespace, "name": name, "uid": fire.schedule.to_string() },
+                "schedule": { "namespace": namespace, "name": name, "uid": uid },
             });
             Bytes::from(data.to_string())
         });
