@@ -66,7 +66,7 @@ pub(crate) struct UpArguments {
     /// UDP port of the NTP server on loopback (0: any free one) [default: 11123, or a free one]
     #[arg(long, value_name = "PORT")]
     pub(crate) ntp_port: Option<u16>,
-    /// Time source instead of the configured ones: HOST, HOST:PORT or [V6]:PORT; may be repeated
+    /// Time source instead of the configured ones: HOST, HOST:PORT or `[V6]:PORT`; may be repeated
     #[arg(long = "source", value_name = "HOST")]
     pub(crate) sources: Vec<String>,
     /// `table`: a line a second for eyes; `json`: one object a line
@@ -92,7 +92,7 @@ pub(crate) struct AgentArguments {
 #[cfg(feature = "agent")]
 #[derive(Args, Debug)]
 pub(crate) struct QueryArguments {
-    /// Servers: HOST, HOST:PORT or [V6]:PORT
+    /// Servers: HOST, HOST:PORT or `[V6]:PORT`
     #[arg(required = true, value_name = "HOST[:PORT]")]
     pub(crate) hosts: Vec<String>,
     /// Seconds to wait for each answer

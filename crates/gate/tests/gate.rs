@@ -1,4 +1,5 @@
 //! The gate with real programs: when they begin, what they are given, how it ends.
+#![allow(dead_code, unreachable_pub, clippy::print_stderr, reason = "a test says what it skips")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Signals: before the instant they revoke, after it they are the command's.
+#![allow(dead_code, unreachable_pub, clippy::print_stderr, reason = "a test says what it skips")]
 
 mod support;
 

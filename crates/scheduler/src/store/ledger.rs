@@ -264,8 +264,11 @@ impl Ledger {
             }
             Err(error) => {
                 if self.problem.is_none() {
-                    tracing::error!(%error, "claims and outcomes cannot be stored; nothing is fired \
-                        without a claim, and storing is tried again");
+                    tracing::error!(
+                        %error,
+                        "claims and outcomes cannot be stored; nothing is fired unclaimed, and \
+                         storing is tried again"
+                    );
                 }
                 self.problem = Some(error);
                 self.retry_at = Some(Instant::now() + RETRY_AFTER);
