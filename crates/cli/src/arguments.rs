@@ -1,7 +1,9 @@
 //! The command line. The doc comments here are the help texts.
 
 use crate::output::Format;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "scheduler")]
+use clap::ValueEnum;
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// One clock, and work on the dot.

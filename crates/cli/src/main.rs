@@ -3,6 +3,10 @@
 //! This crate composes the shells and owns what a person sees: arguments, output, exit codes
 //! (0 done, 1 failed, 2 wrong usage). Data goes to stdout, talk to stderr.
 #![deny(missing_docs)]
+#![cfg_attr(
+    not(all(feature = "agent", feature = "scheduler")),
+    allow(dead_code, reason = "`up` uses what one feature alone does not")
+)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
