@@ -11,6 +11,7 @@ use thiserror::Error;
 use timeball_timebase::{NtpTime, Span, Timestamp};
 
 use crate::packet::{Header, LeapIndicator, Mode, Packet, PacketError};
+use crate::sample::precision_of_exponent;
 
 /// Stratum of a clock that is not synchronized; synchronized ones are below.
 pub const STRATUM_UNSYNCHRONIZED: u8 = 16;
@@ -20,6 +21,10 @@ pub const ROOT_DISTANCE_MAX: Span = Span::from_secs(16);
 
 /// The longest time between a request's arrival at the server and its answer.
 pub const TURNAROUND_MAX: Span = Span::from_secs(4);
+
+/// How far a server's answer may precede its request by what the clock's precision explains.
+const BLUR_MIN: Span = Span::from_micros(1);
+const BLUR_MAX: Span = Span::from_millis(10);
 
 /// The longest round trip that is measured; later answers are not waited for.
 pub const DELAY_MAX: Span = Span::from_secs(4);
@@ -197,7 +202,10 @@ impl Response {
         }
         let (received, sent) = self.server_times(Timestamp::UNIX_EPOCH);
         let turnaround = sent - received;
-        if turnaround.is_negative() || turnaround > TURNAROUND_MAX {
+        // Servers fill the bits below their precision at random, so that a prompt answer can seem to
+        // leave before it came.
+        let blur = precision_of_exponent(header.precision).min(BLUR_MAX) + BLUR_MIN;
+        if turnaround < -blur || turnaround > TURNAROUND_MAX {
             return Err(ResponseError::Turnaround { turnaround });
         }
         Ok(())
@@ -271,6 +279,7 @@ mod tests {
         assert_eq!(far, Err(E::RootDistance { distance: Span::from_secs(16) }));
         let before = judge(|h| h.transmit = NtpTime::from_bits(0xedff_ffff_0000_0000));
         assert_eq!(before, Err(E::Turnaround { turnaround: Span::from_secs(-1) }));
+        assert_eq!(judge(|h| h.transmit = NtpTime::from_bits(0xedff_ffff_ffff_f800)), Ok(()));
         let late = judge(|h| h.transmit = NtpTime::from_bits(0xee00_0005_0000_0000));
         assert_eq!(late, Err(E::Turnaround { turnaround: Span::from_secs(5) }));
     }

@@ -95,7 +95,7 @@ impl Sample {
 }
 
 /// 2^exponent seconds, at least a nanosecond and at most 16 s.
-fn precision_of_exponent(exponent: i8) -> Span {
+pub(crate) fn precision_of_exponent(exponent: i8) -> Span {
     const NANOS: u64 = 1_000_000_000;
     match exponent {
         0.. => Span::from_secs(1 << exponent.min(4)),

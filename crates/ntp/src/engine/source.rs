@@ -231,9 +231,14 @@ impl Source {
             let exchange = Exchange { sent, server_received, server_sent, received: received_at };
             Sample::new(&exchange, &response, precision)
         });
-        self.fit = sample.is_ok();
-        self.received += u64::from(self.fit);
+        self.fit = match sample {
+            Ok(_) => true,
+            // A strange measurement says nothing of the server's clock: the last word counts.
+            Err(ResponseError::Delay { .. } | ResponseError::Turnaround { .. }) => self.fit,
+            Err(_) => false,
+        };
         let sample = sample?;
+        self.received += 1;
         self.remember(now, &response, &sample);
         Ok(sample)
     }
