@@ -1,6 +1,8 @@
 //! What the tests of the real binary share: starting and ending it, and time servers that lie.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod peers;
+
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
