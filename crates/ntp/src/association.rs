@@ -11,7 +11,6 @@ use thiserror::Error;
 use timeball_timebase::{NtpTime, Span, Timestamp};
 
 use crate::packet::{Header, LeapIndicator, Mode, Packet, PacketError};
-use crate::sample::precision_of_exponent;
 
 /// Stratum of a clock that is not synchronized; synchronized ones are below.
 pub const STRATUM_UNSYNCHRONIZED: u8 = 16;
@@ -202,9 +201,9 @@ impl Response {
         }
         let (received, sent) = self.server_times(Timestamp::UNIX_EPOCH);
         let turnaround = sent - received;
-        // Servers fill the bits below their precision at random, so that a prompt answer can seem to
-        // leave before it came.
-        let blur = precision_of_exponent(header.precision).min(BLUR_MAX) + BLUR_MIN;
+        // Servers fill the bits below their precision at random, so that a prompt answer can seem
+        // to leave before it came.
+        let blur = header.precision_span().min(BLUR_MAX) + BLUR_MIN;
         if turnaround < -blur || turnaround > TURNAROUND_MAX {
             return Err(ResponseError::Turnaround { turnaround });
         }

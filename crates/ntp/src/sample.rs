@@ -59,7 +59,7 @@ impl Sample {
         let turnaround = exchange.server_sent - exchange.server_received;
         let delay = elapsed - turnaround;
         let dispersion = precision
-            + precision_of_exponent(response.header.precision)
+            + response.header.precision_span()
             + RATE_TOLERANCE.over_ceil(elapsed.max(Span::ZERO));
         if delay < -dispersion || elapsed.is_negative() || delay > DELAY_MAX {
             return Err(ResponseError::Delay { delay });
@@ -91,16 +91,6 @@ impl Sample {
     /// The offsets of true time that agree with the measurement, at the time of the measurement.
     pub fn interval(&self) -> Interval {
         Interval::around(self.offset, self.error_margin())
-    }
-}
-
-/// 2^exponent seconds, at least a nanosecond and at most 16 s.
-pub(crate) fn precision_of_exponent(exponent: i8) -> Span {
-    const NANOS: u64 = 1_000_000_000;
-    match exponent {
-        0.. => Span::from_secs(1 << exponent.min(4)),
-        -29..0 => Span::from_nanos((NANOS >> -exponent) as i64 + 1),
-        _ => Span::NANOSECOND,
     }
 }
 
@@ -150,12 +140,5 @@ mod tests {
         let long = sample(0, (0, 0), 5_000_000_000);
         assert_eq!(long, Err(ResponseError::Delay { delay: Span::from_secs(5) }));
         assert!(sample(i64::MIN, (0, 0), i64::MAX).is_err());
-    }
-
-    #[test]
-    fn every_precision_exponent_has_a_length() {
-        assert_eq!(precision_of_exponent(-128), Span::NANOSECOND);
-        assert_eq!(precision_of_exponent(-10), Span::from_nanos(976_563));
-        assert_eq!(precision_of_exponent(127), Span::from_secs(16));
     }
 }

@@ -105,8 +105,8 @@ impl Server {
         octets[16..24].copy_from_slice(&long(told));
         octets[24..32].copy_from_slice(&request[40..48]);
         octets[32..40].copy_from_slice(&long(told));
-        // As real servers do: the bits below the precision are anything, even if that makes the answer
-        // leave before the request came.
+        // As real servers do: the bits below the precision are anything, even if that makes the
+        // answer leave before the request came.
         let blur = Span::from_nanos(truth.as_unix_nanos().rem_euclid(119) - 59);
         octets[40..48].copy_from_slice(&long(told + blur));
         match self.behaviour {

@@ -1,7 +1,7 @@
 //! The 48 octets that every NTP packet begins with (RFC 5905 figure 8).
 
 use super::HEADER_OCTETS;
-use timeball_timebase::{Leap, NtpShort, NtpTime};
+use timeball_timebase::{Leap, NtpShort, NtpTime, Span};
 
 /// The fixed part of a packet, field by field in the order of the wire.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,6 +95,12 @@ impl Header {
         octets[40..48].copy_from_slice(&self.transmit.to_bits().to_be_bytes());
         octets
     }
+
+    /// The claimed precision as a length of time: 2^precision seconds rounded up, at least a
+    /// nanosecond and at most 16 s.
+    pub fn precision_span(&self) -> Span {
+        precision_of_exponent(self.precision)
+    }
 }
 
 /// The two bits of the leap indicator (RFC 5905 figure 9).
@@ -179,9 +185,26 @@ impl Mode {
     }
 }
 
+/// 2^exponent seconds, at least a nanosecond and at most 16 s.
+fn precision_of_exponent(exponent: i8) -> Span {
+    const NANOS: u64 = 1_000_000_000;
+    match exponent {
+        0.. => Span::from_secs(1 << exponent.min(4)),
+        -29..0 => Span::from_nanos((NANOS >> -exponent) as i64 + 1),
+        _ => Span::NANOSECOND,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_precision_exponent_has_a_length() {
+        assert_eq!(precision_of_exponent(-128), Span::NANOSECOND);
+        assert_eq!(precision_of_exponent(-10), Span::from_nanos(976_563));
+        assert_eq!(precision_of_exponent(127), Span::from_secs(16));
+    }
 
     #[test]
     fn each_field_stands_where_the_rfc_draws_it() {
