@@ -12,12 +12,26 @@ struct Bench {
     what: &'static str,
 }
 
-const BENCHES: [Bench; 1] = [Bench {
-    name: "fire",
-    package: "timeball-scheduler",
-    target: "fire",
-    what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
-}];
+const BENCHES: [Bench; 3] = [
+    Bench {
+        name: "fire",
+        package: "timeball-scheduler",
+        target: "fire",
+        what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
+    },
+    Bench {
+        name: "bound",
+        package: "timeball-sim",
+        target: "bound",
+        what: "violations and width of the published bound in simulated worlds with a liar",
+    },
+    Bench {
+        name: "accuracy",
+        package: "timeball-sim",
+        target: "accuracy",
+        what: "the simulated clock's error beside a filter that knows the physics, and chrony's",
+    },
+];
 
 /// Prints what there is.
 pub(crate) fn list() -> bool {

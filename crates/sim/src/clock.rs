@@ -7,6 +7,9 @@ use crate::noise::Noise;
 
 /// Nanoseconds of the raw clock when the world begins: it has been running for a while.
 const RAW_START: i64 = 86_400_000_000_000;
+/// What the kernel adds to its own `maxerror`, and where it gives up.
+const KERNEL_GROWTH: Frequency = Frequency::from_ppm(500);
+const KERNEL_ERROR_MAX: Span = Span::from_secs(16);
 
 /// How an oscillator misbehaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +31,13 @@ impl Default for Oscillator {
     }
 }
 
+impl Oscillator {
+    /// The default one with another wander.
+    pub fn wandering(wander: f64) -> Self {
+        Self { wander, ..Self::default() }
+    }
+}
+
 /// Raw and system clock of the client, driven by true time.
 #[derive(Clone, Debug)]
 pub(crate) struct Clocks {
@@ -35,6 +45,8 @@ pub(crate) struct Clocks {
     noise: Noise,
     /// True nanoseconds since the start that the clocks stand at.
     at: i64,
+    /// When the rate was looked at last.
+    rate_at: i64,
     /// Nanoseconds counted since the start, with their fraction.
     raw: f64,
     system: f64,
@@ -59,6 +71,7 @@ impl Clocks {
             oscillator,
             noise,
             at: 0,
+            rate_at: 0,
             raw: 0.0,
             system: offset.as_nanos() as f64,
             epoch,
@@ -68,21 +81,26 @@ impl Clocks {
             written_at: 0,
             refuses: false,
         };
-        clocks.rate = clocks.rate_at(0.0);
+        clocks.rate = clocks.rate_now();
         clocks
     }
 
-    /// Runs on to a true time; the caller stops at each full second, when the rate changes.
+    /// Runs on to a true time at the rate of now.
     pub(crate) fn advance(&mut self, to: i64) {
         let elapsed = (to - self.at) as f64;
         let raw = elapsed * (1.0 + self.rate);
         self.raw += raw;
         self.system += raw * (1.0 + self.kernel.frequency.as_ratio_f64());
         self.at = to;
-        if to % 1_000_000_000 == 0 {
-            self.walk += self.oscillator.wander * self.noise.normal();
-            self.rate = self.rate_at(to as f64 / 1e9);
-        }
+    }
+
+    /// Lets the rate become what it is by now. Between two calls it is constant, so they come every
+    /// tick.
+    pub(crate) fn tick(&mut self) {
+        let elapsed_s = (self.at - self.rate_at) as f64 / 1e9;
+        self.rate_at = self.at;
+        self.walk += self.oscillator.wander * elapsed_s.sqrt() * self.noise.normal();
+        self.rate = self.rate_now();
     }
 
     /// Both clocks now.
@@ -99,6 +117,11 @@ impl Clocks {
         (raw / (1.0 + self.rate)).ceil().max(0.0) as i64
     }
 
+    /// What the raw clock counted since the start more than true time, in seconds.
+    pub(crate) fn raw_error(&self) -> f64 {
+        (self.raw - self.at as f64) / 1e9
+    }
+
     /// The oscillator's rate error now.
     pub(crate) fn rate(&self) -> f64 {
         self.rate
@@ -112,8 +135,8 @@ impl Clocks {
     /// What the kernel tells now: its `maxerror` grows by itself and sets the flag at 16 s.
     pub(crate) fn kernel(&self) -> KernelClock {
         let age = Span::from_nanos(self.at - self.written_at);
-        let max_error = self.kernel.max_error + Frequency::from_ppm(500).over(age);
-        let synchronized = self.kernel.synchronized && max_error < Span::from_secs(16);
+        let max_error = self.kernel.max_error + KERNEL_GROWTH.over(age);
+        let synchronized = self.kernel.synchronized && max_error < KERNEL_ERROR_MAX;
         KernelClock { max_error, synchronized, ..self.kernel }
     }
 
@@ -122,10 +145,13 @@ impl Clocks {
         self.system += by.as_nanos() as f64;
     }
 
-    /// The machine sleeps: the raw clock stands still, the system clock is put right at the end.
-    pub(crate) fn suspend(&mut self, nanos: i64) {
+    /// True time passes in which the raw clock stands still, and the system clock counts `seen` of
+    /// it: all of it after a sleep, none after a pause of the virtual machine.
+    pub(crate) fn stand_still(&mut self, nanos: i64, seen: i64) {
         self.at += nanos;
-        self.system += nanos as f64;
+        // Nothing wandered: an oscillator that does not run has no rate.
+        self.rate_at += nanos;
+        self.system += seen as f64;
     }
 
     pub(crate) fn write_frequency(
@@ -164,7 +190,8 @@ impl Clocks {
         if self.refuses { Err(AdjustError::NotPermitted) } else { Ok(()) }
     }
 
-    fn rate_at(&self, seconds: f64) -> f64 {
+    fn rate_now(&self) -> f64 {
+        let seconds = self.at as f64 / 1e9;
         let (amplitude, period) = self.oscillator.temperature;
         let swing = amplitude * (core::f64::consts::TAU * seconds / period).sin();
         let steps = self.oscillator.frequency_steps.iter();

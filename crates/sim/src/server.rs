@@ -1,5 +1,7 @@
 //! A time server, written from RFC 5905 alone so that it shares no mistake with the engine.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use timeball_timebase::{Span, Timestamp};
 
 use crate::network::Path;
@@ -84,17 +86,27 @@ impl Server {
         self
     }
 
-    /// Answers a request that arrives at the true time `truth`, `at_s` seconds after the start.
-    pub(crate) fn answer(&self, request: &[u8], truth: Timestamp, at_s: f64) -> Option<Vec<u8>> {
-        if request.len() < 48 || request[0] & 7 != 3 {
-            return None;
-        }
+    /// Whether it never lies, though it may say that it does not know the time.
+    pub fn is_honest(&self) -> bool {
+        matches!(self.behaviour, Behaviour::Honest | Behaviour::HonestUntil { .. })
+    }
+
+    /// How far its time is ahead of the truth, `at_s` seconds after the start.
+    pub(crate) fn error_at(&self, at_s: f64) -> Span {
         let lie = match self.behaviour {
             Behaviour::Lies { by, from_s } if at_s >= from_s => by,
             Behaviour::Drifts { rate } => Span::from_nanos((rate * at_s * 1e9) as i64),
             _ => Span::ZERO,
         };
-        let told = truth + self.error + lie;
+        self.error + lie
+    }
+
+    /// Answers a request that arrives at the true time `truth`, `at_s` seconds after the start.
+    pub(crate) fn answer(&self, request: &[u8], truth: Timestamp, at_s: f64) -> Option<Vec<u8>> {
+        if request.len() < 48 || request[0] & 7 != 3 {
+            return None;
+        }
+        let told = truth + self.error_at(at_s);
         let mut octets = vec![0; 48];
         octets[0] = 4 << 3 | 4;
         octets[1] = 1;
@@ -154,4 +166,10 @@ fn long(at: Timestamp) -> [u8; 8] {
 fn short(span: Span) -> [u8; 4] {
     let units = ((span.as_nanos() as i128) << 16) as u128;
     (units.div_ceil(1_000_000_000) as u32).to_be_bytes()
+}
+
+/// Where a scenario's server of this index is.
+pub(crate) fn address(index: usize) -> SocketAddr {
+    let host = u8::try_from(index + 1).expect("a world has few servers");
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)), 123)
 }

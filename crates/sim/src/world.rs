@@ -1,219 +1,186 @@
 //! One client with its clocks, its network and its servers.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
-use timeball_ntp::engine::{
-    Action, ClockMode, Engine, EngineConfig, Input, KernelClock, PollRange, Report, ResolveError,
-    SourceConfig, SourceId, SourceOptions,
-};
-use timeball_timebase::{ClockState, MonoTime, Now, Span, Timestamp};
+use timeball_ntp::engine::{Action, Engine, Input, KernelClock, Report, ResolveError, SourceId};
+use timeball_timebase::{ClockState, MonoTime, Span, Timestamp};
 
-use crate::checks::{Errors, Violation, check_bound};
-use crate::clock::{Clocks, Oscillator};
+use crate::checks::{Checkers, Scene, Violation};
+use crate::clock::Clocks;
+use crate::floor::{Exchange, Floor};
 use crate::noise::Noise;
-use crate::server::Server;
+use crate::records::Records;
+use crate::scenario::{Attack, Happening, Scenario};
+use crate::server::address;
 
 const SECOND: i64 = 1_000_000_000;
 /// Actions that follow from one input, answers to answers included: a world in which there are more
 /// has an engine that talks to itself.
 const ROUNDS_MAX: usize = 100;
+/// Streams of random numbers: the clock, attackers, the engine, and from the last one on servers.
+const CLOCK: u64 = 0;
+const ATTACK: u64 = 1;
+const ENGINE: u64 = 2;
+const SERVERS: u64 = 100;
+/// FNV-1a's, for the trace.
+const TRACE_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const TRACE_PRIME: u64 = 0x0100_0000_01b3;
 
-/// Datagrams that somebody else sends to the client.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Attack {
-    /// Every answer is sent again a second later.
-    Replay,
-    /// With every request, a forged answer comes first that does not know the request's number.
-    Spoof,
-    /// With every request, random octets come first from the server's address.
-    Garbage,
-}
-
-/// A simulated world. Build it with the `with` methods, then run it.
+/// A simulated world that runs.
 #[derive(Debug)]
 pub struct World {
+    scenario: Scenario,
     seed: u64,
     clocks: Clocks,
-    servers: Vec<Server>,
-    config: EngineConfig,
-    attack: Option<Attack>,
-    engine: Option<Engine>,
-    epoch: Timestamp,
+    engine: Engine,
     /// True nanoseconds since the start.
     at: i64,
     queue: BTreeMap<(i64, u64), Event>,
     serial: u64,
     wake_at: Option<MonoTime>,
+    /// Until when the process does not run, and what the kernel keeps for it.
+    stalled_until: Option<i64>,
+    kept_by_kernel: VecDeque<Delivery>,
+    happenings: VecDeque<(i64, Happening)>,
     network_noise: Vec<Noise>,
     attack_noise: Noise,
     state: ClockState,
     trace: u64,
-    violations: Vec<Violation>,
-    clock_errors: Errors,
-    estimate_errors: Errors,
-    half_widths: Errors,
-    frequency_errors: Errors,
+    checkers: Checkers,
+    floor: Floor,
+    allowing_floor: Floor,
+    records: Records,
+    exchanges: Vec<Exchange>,
 }
 
 #[derive(Clone, Debug)]
 enum Event {
-    AtServer { server: usize, octets: Vec<u8> },
-    AtClient { source: u16, from: SocketAddr, octets: Vec<u8> },
+    AtServer { server: usize, octets: Vec<u8>, sent_at: i64 },
+    AtClient { source: SourceId, from: SocketAddr, octets: Vec<u8>, exchange: Option<Exchange> },
+}
+
+/// A datagram as the kernel hands it to the process.
+#[derive(Clone, Debug)]
+struct Delivery {
+    source: SourceId,
+    from: SocketAddr,
+    octets: Vec<u8>,
+    received_at: Timestamp,
+}
+
+impl Scenario {
+    /// The world of this seed at its start.
+    pub fn world(&self, seed: u64) -> World {
+        World::new(self.clone(), seed)
+    }
+
+    /// The world of this seed at its end.
+    pub fn run(&self, seed: u64) -> World {
+        let mut world = self.world(seed);
+        world.run_for(self.length_s);
+        world
+    }
 }
 
 impl World {
-    /// A world without servers whose true time begins in November 2026, in discipline mode with
-    /// polls of 64 s.
-    pub fn new(seed: u64) -> Self {
-        let epoch = Timestamp::from_unix(1_795_000_000, 0);
-        let oscillator = Oscillator::default();
-        Self {
+    fn new(scenario: Scenario, seed: u64) -> Self {
+        let noise = |stream| Noise::new(seed, stream);
+        let (oscillator, offset) = (scenario.oscillator.clone(), scenario.clock_offset);
+        let clocks = Clocks::new(oscillator, noise(CLOCK), scenario.epoch, offset);
+        let mut config = scenario.config.clone();
+        config.kernel = Some(KernelClock::default());
+        let engine = Engine::new(config, noise(ENGINE).octets(), clocks.now());
+        let servers = scenario.servers.len();
+        let mut happenings: Vec<(i64, Happening)> =
+            scenario.happenings.iter().map(|(at_s, what)| (at_s * SECOND, *what)).collect();
+        happenings.sort_by_key(|(at, _)| *at);
+        let allowance = scenario.config.drift_allowance.as_ratio_f64();
+        let mut world = Self {
             seed,
-            clocks: Clocks::new(oscillator, Noise::new(seed, 0), epoch, Span::from_millis(10)),
-            servers: Vec::new(),
-            config: EngineConfig { mode: ClockMode::Discipline, ..EngineConfig::default() },
-            attack: None,
-            engine: None,
-            epoch,
+            clocks,
+            engine,
             at: 0,
             queue: BTreeMap::new(),
             serial: 0,
             wake_at: None,
-            network_noise: Vec::new(),
-            attack_noise: Noise::new(seed, 1),
+            stalled_until: None,
+            kept_by_kernel: VecDeque::new(),
+            happenings: happenings.into(),
+            network_noise: (0..servers).map(|i| noise(SERVERS + i as u64)).collect(),
+            attack_noise: noise(ATTACK),
             state: ClockState::default(),
-            trace: 0xcbf2_9ce4_8422_2325,
-            violations: Vec::new(),
-            clock_errors: Errors::default(),
-            estimate_errors: Errors::default(),
-            half_widths: Errors::default(),
-            frequency_errors: Errors::default(),
-        }
-    }
-
-    /// The client's oscillator, and how far its system clock is ahead at the start.
-    #[must_use]
-    pub fn with_clock(mut self, oscillator: Oscillator, offset: Span) -> Self {
-        self.clocks = Clocks::new(oscillator, Noise::new(self.seed, 0), self.epoch, offset);
-        self
-    }
-
-    /// True time at the start; the system clock's offset is kept. Comes before
-    /// [`World::with_clock`].
-    #[must_use]
-    pub fn with_epoch(mut self, epoch: Timestamp) -> Self {
-        self.epoch = epoch;
-        let offset = Span::from_millis(10);
-        self.clocks = Clocks::new(Oscillator::default(), Noise::new(self.seed, 0), epoch, offset);
-        self
-    }
-
-    /// One more server, asked every 2^poll seconds.
-    #[must_use]
-    pub fn with_server(self, server: Server, poll: i8) -> Self {
-        self.with_source(server, PollRange { min: poll, max: poll }, SourceOptions::default())
-    }
-
-    /// One more server.
-    #[must_use]
-    pub fn with_source(mut self, server: Server, poll: PollRange, options: SourceOptions) -> Self {
-        let host = server_address(self.servers.len()).ip().to_string();
-        self.network_noise.push(Noise::new(self.seed, 100 + self.servers.len() as u64));
-        self.servers.push(server);
-        self.config.sources.push(SourceConfig { host, port: 123, poll, options });
-        self
-    }
-
-    /// Other settings of the engine.
-    #[must_use]
-    pub fn with_config(mut self, change: impl FnOnce(&mut EngineConfig)) -> Self {
-        change(&mut self.config);
-        self
-    }
-
-    /// Somebody who sends datagrams of their own.
-    #[must_use]
-    pub fn with_attack(mut self, attack: Attack) -> Self {
-        self.attack = Some(attack);
-        self
+            trace: TRACE_BASIS,
+            checkers: Checkers::new(&scenario),
+            floor: Floor::new(servers, 0.0),
+            allowing_floor: Floor::new(servers, allowance),
+            records: Records::new(scenario.tick_s),
+            exchanges: Vec::new(),
+            scenario,
+        };
+        let now = world.clocks.now();
+        let actions = world.engine.start(now);
+        world.carry_out(actions);
+        world
     }
 
     /// Runs on for this long.
     pub fn run_for(&mut self, seconds: i64) {
-        if self.engine.is_none() {
-            self.start();
-        }
         let end = self.at + seconds * SECOND;
+        let tick_length = self.scenario.tick_s * SECOND;
         while self.at < end {
-            let tick = (self.at / SECOND + 1) * SECOND;
-            let event = self.queue.first_key_value().map(|((at, _), _)| *at);
-            let wake = self.wake_at.map(|at| self.at + self.clocks.until(at));
-            let next = [Some(tick), event, wake].into_iter().flatten().min().unwrap_or(tick);
-            let next = next.clamp(self.at, tick);
-            self.advance(next);
-            if self.wake_at.is_some_and(|at| self.clocks.now().raw >= at) {
+            let tick = (self.at / tick_length + 1) * tick_length;
+            let next = self.next_moment(tick);
+            self.clocks.advance(next);
+            self.at = next;
+            self.look();
+            if self.stalled_until.is_some_and(|until| self.at >= until) {
+                self.resume();
+            }
+            if self.is_awake() && self.wake_at.is_some_and(|at| self.clocks.now().raw >= at) {
                 self.wake_at = None;
                 self.feed(Input::Wake);
             }
-            while let Some(((at, _), _)) = self.queue.first_key_value()
-                && *at <= self.at
+            while let Some(entry) = self.queue.first_entry()
+                && entry.key().0 <= self.at
             {
-                let event = self.queue.pop_first().map(|(_, event)| event);
-                self.deliver(event.expect("the queue was just seen not to be empty"));
+                let event = entry.remove();
+                self.deliver(event);
             }
             if self.at == tick {
-                self.measure();
+                self.clocks.tick();
+                self.record();
+            }
+            while let Some((_, happening)) = self.happenings.pop_front_if(|(at, _)| *at <= self.at)
+            {
+                self.happen(happening);
             }
         }
     }
 
-    /// Somebody else sets the system clock forward by this much.
-    pub fn set_clock(&mut self, by: Span) {
-        self.clocks.set(by);
-        self.feed(Input::ClockJumped);
+    /// The scenario it was made from.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
     }
 
-    /// The machine sleeps.
-    pub fn suspend(&mut self, seconds: i64) {
-        self.at += seconds * SECOND;
-        self.clocks.suspend(seconds * SECOND);
-        self.feed(Input::ClockJumped);
+    /// What was written down so far.
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
-    /// From now on every write to the clock is refused, or no longer.
-    pub fn refuse_writes(&mut self, refuse: bool) {
-        self.clocks.refuses = refuse;
+    /// Each request that was answered, in the order of the answers' arrival.
+    pub fn exchanges(&self) -> &[Exchange] {
+        &self.exchanges
     }
 
-    /// Changes a server.
-    pub fn server_mut(&mut self, index: usize) -> &mut Server {
-        &mut self.servers[index]
-    }
-
-    /// System clock less true time, each second.
-    pub fn clock_errors(&self) -> &Errors {
-        &self.clock_errors
-    }
-
-    /// Published estimate less true time, each second in which there was one; else zero.
-    pub fn estimate_errors(&self) -> &Errors {
-        &self.estimate_errors
-    }
-
-    /// Published half width of the bound, each second; infinite while unknown.
-    pub fn half_widths(&self) -> &Errors {
-        &self.half_widths
-    }
-
-    /// The system clock's rate error against true time, each second.
-    pub fn frequency_errors(&self) -> &Errors {
-        &self.frequency_errors
-    }
-
-    /// Each second at which true time was outside of a published bound.
+    /// The first violations of what must always hold.
     pub fn violations(&self) -> &[Violation] {
-        &self.violations
+        self.checkers.violations()
+    }
+
+    /// How many times a checker found something that must not be.
+    pub fn violation_count(&self) -> u64 {
+        self.checkers.count()
     }
 
     /// What the engine published last.
@@ -223,8 +190,7 @@ impl World {
 
     /// The engine's report now.
     pub fn report(&self) -> Report {
-        let now = self.clocks.now();
-        self.engine.as_ref().map(|engine| engine.report(now)).unwrap_or_default()
+        self.engine.report(self.clocks.now())
     }
 
     /// What the kernel tells of its clock now.
@@ -242,40 +208,49 @@ impl World {
         self.trace
     }
 
-    fn start(&mut self) {
-        let now = self.clocks.now();
-        self.config.kernel = Some(KernelClock::default());
-        let seed = Noise::new(self.seed, 2).octets();
-        let mut engine = Engine::new(self.config.clone(), seed, now);
-        let actions = engine.start(now);
-        self.engine = Some(engine);
-        self.carry_out(actions);
+    /// Panics with the command that runs this world again, if anything was violated.
+    ///
+    /// # Panics
+    /// If a rule did not hold.
+    #[track_caller]
+    pub fn assert_rules_held(&self) {
+        let Some(first) = self.violations().first() else { return };
+        let (name, seed, count) = (&self.scenario.name, self.seed, self.checkers.count());
+        panic!(
+            "{name}, seed {seed}: {count} violations, the first: {first}
+  again: \
+             TIMEBALL_SIM_SEED={seed} cargo test -p timeball-sim"
+        );
     }
 
-    fn advance(&mut self, to: i64) {
-        // The rate changes at full seconds, so no step goes over one.
-        self.clocks.advance(to);
-        self.at = to;
+    fn next_moment(&self, tick: i64) -> i64 {
+        let event = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let wake = self.wake_at.filter(|_| self.is_awake());
+        let wake = wake.map(|at| self.at + self.clocks.until(at));
+        let happening = self.happenings.front().map(|(at, _)| *at);
+        let next = [Some(tick), event, wake, happening, self.stalled_until];
+        next.into_iter().flatten().min().unwrap_or(tick).clamp(self.at, tick)
+    }
+
+    fn is_awake(&self) -> bool {
+        self.stalled_until.is_none()
     }
 
     fn feed(&mut self, input: Input<'_>) {
         let now = self.clocks.now();
-        let Some(engine) = &mut self.engine else { return };
-        let actions = engine.handle_input(now, input);
+        let actions = self.engine.handle_input(now, input);
         self.carry_out(actions);
+        self.look();
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
-        let mut waiting = std::collections::VecDeque::from(actions);
+        let mut waiting = VecDeque::from(actions);
         let mut rounds = 0;
         while let Some(action) = waiting.pop_front() {
             rounds += 1;
             assert!(rounds < ROUNDS_MAX, "seed {}: the engine talks to itself", self.seed);
-            let answer = self.act(action);
-            if let Some(answer) = answer {
-                let now = self.clocks.now();
-                let engine = self.engine.as_mut().expect("only a running engine acts");
-                waiting.extend(engine.handle_input(now, answer));
+            if let Some(answer) = self.act(action) {
+                waiting.extend(self.engine.handle_input(self.clocks.now(), answer));
             }
         }
     }
@@ -293,7 +268,13 @@ impl World {
             Action::SetFrequency(frequency) => {
                 Some(Input::AdjustOutcome(self.clocks.write_frequency(frequency)))
             }
-            Action::Step(by) => Some(Input::AdjustOutcome(self.clocks.write_step(by))),
+            Action::Step(by) => {
+                let outcome = self.clocks.write_step(by);
+                if outcome.is_ok() {
+                    self.checkers.stepped(self.at_s(), by);
+                }
+                Some(Input::AdjustOutcome(outcome))
+            }
             Action::SetKernelStatus(status) => {
                 Some(Input::AdjustOutcome(self.clocks.write_status(status)))
             }
@@ -302,8 +283,7 @@ impl World {
                 None
             }
             Action::Publish => {
-                let engine = self.engine.as_ref().expect("only a running engine acts");
-                self.state = engine.clock_state();
+                self.state = self.engine.clock_state();
                 self.note_state();
                 None
             }
@@ -312,60 +292,122 @@ impl World {
     }
 
     fn send(&mut self, source: SourceId, to: SocketAddr, octets: Vec<u8>) {
-        let Some(server) = (0..self.servers.len()).find(|i| server_address(*i) == to) else {
+        let Some(server) = (0..self.scenario.servers.len()).find(|i| address(*i) == to) else {
             return;
         };
-        let at_s = self.at as f64 / 1e9;
-        match self.attack {
-            Some(Attack::Spoof) => {
+        if let Some(octets) = self.forge() {
+            let forged = Event::AtClient { source, from: to, octets, exchange: None };
+            self.queue_at(1_000, forged);
+        }
+        let path = &self.scenario.servers[server].path;
+        if let Some(delay) = path.request(self.at_s(), &mut self.network_noise[server]) {
+            self.queue_at(delay, Event::AtServer { server, octets, sent_at: self.at });
+        }
+    }
+
+    /// What an attacker sends with every request, who does not see the request.
+    fn forge(&mut self) -> Option<Vec<u8>> {
+        match self.scenario.attack? {
+            Attack::Spoof => {
                 let mut forged = vec![0_u8; 48];
                 forged[0] = 4 << 3 | 4;
                 forged[1] = 1;
                 forged[32..48].copy_from_slice(&[0xaa; 16]);
-                self.queue_at(
-                    1_000,
-                    Event::AtClient { source: source.0, from: to, octets: forged },
-                );
+                Some(forged)
             }
-            Some(Attack::Garbage) => {
-                let length = (self.attack_noise.unit() * 100.0) as usize;
-                let octets =
-                    (0..length).map(|_| (self.attack_noise.unit() * 256.0) as u8).collect();
-                self.queue_at(1_000, Event::AtClient { source: source.0, from: to, octets });
+            Attack::Garbage => {
+                let length = self.attack_noise.below(100);
+                Some((0..length).map(|_| self.attack_noise.below(256) as u8).collect())
             }
-            Some(Attack::Replay) | None => {}
-        }
-        if let Some(delay) = self.servers[server].path.up(at_s, &mut self.network_noise[server]) {
-            self.queue_at(delay, Event::AtServer { server, octets });
+            Attack::Replay => None,
         }
     }
 
     fn deliver(&mut self, event: Event) {
         match event {
-            Event::AtServer { server, octets } => {
-                let at_s = self.at as f64 / 1e9;
-                let truth = self.truth();
-                let from = server_address(server);
-                let Some(octets) = self.servers[server].answer(&octets, truth, at_s) else {
-                    return;
-                };
-                let noise = &mut self.network_noise[server];
-                let delays = self.servers[server].path.down(at_s, noise);
-                for delay in delays {
-                    let source = server as u16;
-                    let event = Event::AtClient { source, from, octets: octets.clone() };
-                    if self.attack == Some(Attack::Replay) {
-                        self.queue_at(delay + SECOND, event.clone());
-                    }
-                    self.queue_at(delay, event);
+            Event::AtServer { server, octets, sent_at } => self.answer(server, &octets, sent_at),
+            Event::AtClient { source, from, octets, exchange } => {
+                if let Some(exchange) = exchange {
+                    self.note_exchange(exchange);
+                }
+                let received_at = self.clocks.now().system;
+                let delivery = Delivery { source, from, octets, received_at };
+                if self.is_awake() {
+                    self.hand_over(&delivery);
+                } else {
+                    self.kept_by_kernel.push_back(delivery);
                 }
             }
-            Event::AtClient { source, from, octets } => {
-                let received_at = self.clocks.now().system;
-                let source = SourceId(source);
-                self.feed(Input::Datagram { source, from, octets: &octets, received_at });
+        }
+    }
+
+    fn answer(&mut self, index: usize, octets: &[u8], sent_at: i64) {
+        let at_s = self.at_s();
+        let server = &self.scenario.servers[index];
+        let Some(octets) = server.answer(octets, self.truth(), at_s) else { return };
+        let (from, source) = (address(index), SourceId(index as u16));
+        let exchange = Exchange {
+            server: index,
+            at_s,
+            raw_error_s: self.clocks.raw_error(),
+            up_s: (self.at - sent_at) as f64 / 1e9,
+            down_s: 0.0,
+            base_up_s: server.path.up.base_at(at_s),
+            base_down_s: server.path.down.base_at(at_s),
+            server_error_s: server.error_at(at_s).as_seconds_f64(),
+            claimed_error_s: server.error.abs().as_seconds_f64(),
+        };
+        let delays = server.path.answer(at_s, &mut self.network_noise[index]);
+        let replayed = self.scenario.attack == Some(Attack::Replay);
+        for (copy, delay) in delays.into_iter().enumerate() {
+            let exchange = Exchange { down_s: delay as f64 / 1e9, ..exchange };
+            let exchange = (copy == 0).then_some(exchange);
+            let event = Event::AtClient { source, from, octets: octets.clone(), exchange };
+            self.queue_at(delay, event);
+            if replayed {
+                let octets = octets.clone();
+                let again = Event::AtClient { source, from, octets, exchange: None };
+                self.queue_at(delay + SECOND, again);
             }
         }
+    }
+
+    fn hand_over(&mut self, delivery: &Delivery) {
+        let Delivery { source, from, octets, received_at } = delivery;
+        let (source, from, received_at) = (*source, *from, *received_at);
+        self.feed(Input::Datagram { source, from, octets, received_at });
+    }
+
+    fn resume(&mut self) {
+        self.stalled_until = None;
+        while let Some(delivery) = self.kept_by_kernel.pop_front() {
+            self.hand_over(&delivery);
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        self.checkers.happened(self.at_s(), happening);
+        match happening {
+            Happening::SetClock(by) => {
+                self.clocks.set(by);
+                self.feed(Input::ClockJumped);
+            }
+            Happening::Sleep(seconds) => {
+                self.stand_still(seconds * SECOND, seconds * SECOND);
+                self.feed(Input::ClockJumped);
+            }
+            Happening::Pause(seconds) => self.stand_still(seconds * SECOND, 0),
+            Happening::Stall(seconds) => self.stalled_until = Some(self.at + seconds * SECOND),
+            Happening::RefuseWrites(refuse) => self.clocks.refuses = refuse,
+        }
+    }
+
+    fn stand_still(&mut self, nanos: i64, seen: i64) {
+        self.at += nanos;
+        self.clocks.stand_still(nanos, seen);
+        // Whatever was on its way met a machine that was not there.
+        let later = self.queue.split_off(&(self.at, u64::MAX));
+        self.queue = later;
     }
 
     fn queue_at(&mut self, delay: i64, event: Event) {
@@ -373,23 +415,48 @@ impl World {
         self.queue.insert((self.at + delay.max(0), self.serial), event);
     }
 
-    fn truth(&self) -> Timestamp {
-        self.epoch + Span::from_nanos(self.at)
+    fn at_s(&self) -> f64 {
+        self.at as f64 / 1e9
     }
 
-    fn measure(&mut self) {
-        let now: Now = self.clocks.now();
-        let truth = self.truth();
-        let at_s = self.at as f64 / 1e9;
-        self.violations.extend(check_bound(&self.state, now, truth, at_s));
+    fn truth(&self) -> Timestamp {
+        self.scenario.epoch + Span::from_nanos(self.at)
+    }
+
+    fn look(&mut self) {
+        let scene = Scene {
+            at_s: self.at as f64 / 1e9,
+            now: self.clocks.now(),
+            truth: self.truth(),
+            state: &self.state,
+            kernel: self.clocks.kernel(),
+        };
+        self.checkers.look(&scene);
+    }
+
+    fn note_exchange(&mut self, exchange: Exchange) {
+        self.floor.answered(&exchange);
+        self.allowing_floor.answered(&exchange);
+        if self.scenario.servers[exchange.server].is_honest() {
+            self.checkers.answered_honestly(&exchange);
+        }
+        self.exchanges.push(exchange);
+    }
+
+    fn record(&mut self) {
+        let (now, truth, at_s) = (self.clocks.now(), self.truth(), self.at_s());
         let reading = self.state.reading(now);
-        self.clock_errors.push((now.system - truth).as_seconds_f64());
         let known = self.state.offset.is_some();
         let error = if known { (reading.estimate - truth).as_seconds_f64() } else { 0.0 };
-        self.estimate_errors.push(error);
         let half_width = reading.half_width.map_or(f64::INFINITY, |w| w.as_seconds_f64());
-        self.half_widths.push(half_width);
-        self.frequency_errors.push(self.clocks.system_rate());
+        let records = &mut self.records;
+        records.clock_errors.push((now.system - truth).as_seconds_f64());
+        records.estimate_errors.push(error);
+        records.half_widths.push(half_width);
+        records.floors.push(self.floor.half_width_s(at_s));
+        records.allowing_floors.push(self.allowing_floor.half_width_s(at_s));
+        records.rate_errors.push(self.clocks.system_rate());
+        records.raw_errors.push(self.clocks.raw_error());
     }
 
     fn note_state(&mut self) {
@@ -398,13 +465,8 @@ impl World {
         let offset = state.offset.map_or(i64::MIN, |offset| offset.as_nanos());
         for number in [state.as_of.as_nanos(), offset, bound, state.drift.as_femto()] {
             for octet in number.to_le_bytes() {
-                self.trace = (self.trace ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+                self.trace = (self.trace ^ u64::from(octet)).wrapping_mul(TRACE_PRIME);
             }
         }
     }
-}
-
-fn server_address(index: usize) -> SocketAddr {
-    let host = u8::try_from(index + 1).expect("a world has few servers");
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)), 123)
 }

@@ -1,0 +1,127 @@
+//! The clock's error beside that of an estimator that knows the physics, on the same noise; and
+//! beside chrony's in the worlds of the comparison.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for people")]
+
+mod plot;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use timeball_sim::worlds::{compared, fixed_poll};
+use timeball_sim::{World, clairvoyant_rms, median};
+
+const USAGE: &str = "Usage: cargo xtask bench accuracy [--seeds N]   (default 10)";
+/// The clock is judged from here on.
+const SETTLED_S: i64 = 10_000;
+const JITTERS: [f64; 4] = [1e-5, 1e-4, 1e-3, 1e-2];
+const WANDERS: [f64; 2] = [1e-9, 1e-8];
+
+fn main() -> ExitCode {
+    // cargo hands `--bench` to every benchmark.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let seeds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Some(10),
+        ["--seeds", seeds] => seeds.parse().ok().filter(|seeds| *seeds > 0),
+        _ => None,
+    };
+    let Some(seeds) = seeds else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let rows = beside_the_clairvoyant(seeds);
+    beside_chrony(seeds);
+    match plot::write(Path::new(env!("CARGO_TARGET_TMPDIR")), &rows) {
+        Ok(path) => println!("plot: {}", path.display()),
+        Err(error) => {
+            eprintln!("error: the plot cannot be written: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let held = rows.iter().all(|row| row.clock_s <= row.limit() * row.best_s);
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Root mean squares under one noise, in seconds: medians over the seeds.
+struct Row {
+    wander: f64,
+    jitter: f64,
+    clock_s: f64,
+    estimate_s: f64,
+    best_s: f64,
+}
+
+impl Row {
+    /// What the clock's error may be of the clairvoyant's: at 10 ms the least delay is learned
+    /// slowly.
+    fn limit(&self) -> f64 {
+        if self.jitter > 5e-3 { 1.4 } else { 1.15 }
+    }
+}
+
+fn beside_the_clairvoyant(seeds: u64) -> Vec<Row> {
+    println!("One server asked every 64 s, 50 us each way, exponential jitter; RMS in us from");
+    println!(
+        "{SETTLED_S} s to 40000 s, median of {seeds} seeds; `best` knows wander and least delay."
+    );
+    println!("| wander | jitter us | clock | estimate | best | clock / best | limit |");
+    println!("|---|---|---|---|---|---|---|");
+    let mut rows = Vec::new();
+    for wander in WANDERS {
+        for jitter in JITTERS {
+            let worlds: Vec<[f64; 3]> = (0..seeds)
+                .map(|seed| errors(&fixed_poll("fixed", jitter, wander).run(seed)))
+                .collect();
+            let of = |i: usize| median(worlds.iter().map(|errors| errors[i]).collect());
+            let row = Row { wander, jitter, clock_s: of(0), estimate_s: of(1), best_s: of(2) };
+            println!(
+                "| {wander:e} | {:.0} | {:.2} | {:.2} | {:.2} | {:.3} | {:.2} |",
+                jitter * 1e6,
+                row.clock_s * 1e6,
+                row.estimate_s * 1e6,
+                row.best_s * 1e6,
+                row.clock_s / row.best_s,
+                row.limit(),
+            );
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+fn errors(world: &World) -> [f64; 3] {
+    let records = world.records();
+    let wander = world.scenario().oscillator.wander;
+    let best = clairvoyant_rms(world.exchanges(), &records.raw_errors, wander, SETTLED_S);
+    [records.clock_errors.rms_from(SETTLED_S), records.estimate_errors.rms_from(SETTLED_S), best]
+}
+
+fn beside_chrony(seeds: u64) {
+    println!(
+        "\nThe comparison's worlds, simulated here; chrony 4.8's errors are of its own simulator."
+    );
+    println!("| world | clock us | chrony us | ratio | seconds a request |");
+    println!("|---|---|---|---|---|");
+    let mut logarithms = Vec::new();
+    for world in compared() {
+        let runs: Vec<(f64, f64)> = (0..seeds)
+            .map(|seed| world.scenario.run(seed))
+            .map(|run| {
+                let sent = run.report().counters.sent.max(1) as f64;
+                let interval = run.scenario().length_s as f64 / sent;
+                (run.records().clock_errors.rms_from(SETTLED_S), interval)
+            })
+            .collect();
+        let rms = median(runs.iter().map(|(rms, _)| *rms).collect());
+        let interval = median(runs.iter().map(|(_, interval)| *interval).collect());
+        let ratio = rms / world.chrony_rms_s;
+        logarithms.push(ratio.ln());
+        println!(
+            "| {} | {:.2} | {:.2} | {ratio:.2} | {interval:.1} |",
+            world.scenario.name,
+            rms * 1e6,
+            world.chrony_rms_s * 1e6,
+        );
+    }
+    let mean = (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp();
+    println!("geometric mean {mean:.3}");
+}

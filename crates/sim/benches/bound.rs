@@ -1,0 +1,169 @@
+//! Whether the published bound ever fails, and how wide it is beside the tightest there can be.
+//!
+//! Many worlds drawn at random: four servers on unequal, asymmetric paths whose routes change in
+//! one direction, one liar among them, sleeps, stalls and outages.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for people")]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use timeball_sim::worlds::drawn;
+use timeball_sim::{Rule, World, median};
+
+const USAGE: &str = "\
+Usage: cargo xtask bench bound [--hours H] [--seeds N] [--first SEED] [--threads T]
+
+  --hours H      simulated node-hours in all (default 20000)
+  --seeds N      worlds they are shared among (default 400)
+  --first SEED   the first world's seed (default 0); with --seeds 1 and the same length of a world
+                 one of them is run again
+  --threads T    worlds at a time (default: as many as there are processors)
+";
+
+/// In each world the widths count from here on: before, the oscillator is being learned.
+const SETTLED_S: i64 = 3_600;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("error: {message}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let started = Instant::now();
+    let found = run_all(&options);
+    report(&options, &found, started.elapsed().as_secs_f64());
+    if found.iter().any(|world| world.violations > 0) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+struct Options {
+    hours: u64,
+    seeds: u64,
+    first: u64,
+    threads: usize,
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut options = Self { hours: 20_000, seeds: 400, first: 0, threads };
+        // cargo hands `--bench` to every benchmark.
+        let mut arguments = arguments.filter(|argument| argument != "--bench");
+        while let Some(name) = arguments.next() {
+            let mut number = || -> Result<u64, String> {
+                let value = arguments.next().ok_or(format!("{name} needs a number"))?;
+                value.parse().map_err(|_| format!("{name} needs a number, not `{value}`"))
+            };
+            match name.as_str() {
+                "--hours" => options.hours = number()?,
+                "--seeds" => options.seeds = number()?.max(1),
+                "--first" => options.first = number()?,
+                "--threads" => options.threads = number()?.max(1) as usize,
+                _ => return Err(format!("there is no option `{name}`")),
+            }
+        }
+        Ok(options)
+    }
+
+    fn length_s(&self) -> i64 {
+        (self.hours * 3_600 / self.seeds) as i64
+    }
+}
+
+/// What came of one world.
+struct Found {
+    seed: u64,
+    /// Seconds in which a bound was published.
+    promised_s: i64,
+    violations: u64,
+    first: Option<String>,
+    /// Median width over the floor's, without and with the drift allowance.
+    to_floor: f64,
+    to_allowing_floor: f64,
+}
+
+fn run_all(options: &Options) -> Vec<Found> {
+    let next = AtomicU64::new(0);
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= options.seeds {
+                        break;
+                    }
+                    let seed = options.first + index;
+                    let world = drawn(seed, options.length_s()).run(seed);
+                    let judged = judge(seed, &world);
+                    if let Some(first) = &judged.first {
+                        let count = judged.violations;
+                        eprintln!("seed {seed}: {count} violations, the first: {first}");
+                    }
+                    let mut found = found.lock().expect("no thread panics with the lock");
+                    found.push(judged);
+                    if found.len() % 500 == 0 {
+                        eprintln!("{} of {} worlds", found.len(), options.seeds);
+                    }
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().expect("no thread panicked with the lock");
+    found.sort_by_key(|world| world.seed);
+    found
+}
+
+fn judge(seed: u64, world: &World) -> Found {
+    let records = world.records();
+    let widths = records.half_widths.from_s(SETTLED_S);
+    let ratio = |floors: &[f64]| {
+        let pairs = widths.iter().zip(floors).filter(|(w, f)| w.is_finite() && f.is_finite());
+        median(pairs.map(|(width, floor)| width / floor).collect())
+    };
+    let promised = records.half_widths.values().iter().filter(|width| width.is_finite()).count();
+    let of_bound = world.violations().iter().find(|violation| violation.rule == Rule::Bound);
+    let first = of_bound.or(world.violations().first());
+    Found {
+        seed,
+        promised_s: promised as i64 * world.scenario().tick_s,
+        violations: world.violation_count(),
+        first: first.map(ToString::to_string),
+        to_floor: ratio(records.floors.from_s(SETTLED_S)),
+        to_allowing_floor: ratio(records.allowing_floors.from_s(SETTLED_S)),
+    }
+}
+
+fn report(options: &Options, found: &[Found], elapsed_s: f64) {
+    let length_s = options.length_s();
+    let hours = found.len() as f64 * length_s as f64 / 3_600.0;
+    let promised: i64 = found.iter().map(|world| world.promised_s).sum();
+    let violated = found.iter().filter(|world| world.violations > 0).count();
+    let share = promised as f64 / (hours * 36.0);
+    println!("worlds               {}", found.len());
+    println!("simulated node-hours {hours:.0} (a bound was published in {share:.1} % of them)");
+    println!(
+        "worlds with a violation of the bound, of a liar's harmlessness, of the kernel's truth"
+    );
+    println!("or of the step policy: {violated}");
+    let of = |ratio: &dyn Fn(&Found) -> f64| median(found.iter().map(ratio).collect());
+    let (known, allowing) = (of(&|w| w.to_floor), of(&|w| w.to_allowing_floor));
+    println!("half width over the tightest of who knows the oscillator: median {known:.3}");
+    println!("... of who must allow for its rate's drift as we must:    median {allowing:.3}");
+    println!("{elapsed_s:.0} s, {:.1} node-hours a millisecond", hours / elapsed_s / 1e3);
+    for world in found.iter().filter(|world| world.violations > 0).take(10) {
+        // Whole hours would not give the same length of a world for every number of seeds.
+        let (seed, first) = (world.seed, world.first.as_deref().unwrap_or_default());
+        let hours = length_s / 3_600;
+        println!(
+            "again: cargo xtask bench bound --hours {hours} --seeds 1 --first {seed}  # {first}"
+        );
+    }
+}

@@ -1,0 +1,11 @@
+//! True time lies within every published bound.
+
+use super::{Rule, Scene, Violation};
+
+/// `None` if nothing is promised or the promise holds.
+pub(super) fn check(scene: &Scene<'_>) -> Option<Violation> {
+    let reading = scene.state.reading(scene.now);
+    let limit = reading.half_width?;
+    let error = reading.estimate - scene.truth;
+    (error.abs() > limit).then_some(Violation { rule: Rule::Bound, at_s: scene.at_s, error, limit })
+}

@@ -1,0 +1,164 @@
+//! A scenario: everything about a world but its seed.
+
+use timeball_ntp::engine::{ClockMode, EngineConfig, PollRange, SourceConfig, SourceOptions};
+use timeball_timebase::{Span, Timestamp};
+
+use crate::clock::Oscillator;
+use crate::network::Path;
+use crate::server::{Server, address};
+
+/// The physics of a world as a value. With a seed it is one world, to the bit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// What failures call it.
+    pub name: String,
+    /// The client's oscillator.
+    pub oscillator: Oscillator,
+    /// How far the client's system clock is ahead at the start.
+    pub clock_offset: Span,
+    /// True time at the start.
+    pub epoch: Timestamp,
+    /// The servers, in the order of the engine's sources.
+    pub servers: Vec<Server>,
+    /// The engine's settings; the sources are those of `servers`.
+    pub config: EngineConfig,
+    /// Somebody who sends datagrams of their own.
+    pub attack: Option<Attack>,
+    /// What happens to the machine, and at which second.
+    pub happenings: Vec<(i64, Happening)>,
+    /// How often the oscillator's rate changes, the clocks are looked at and the checkers ask, in
+    /// seconds (1+). The checkers also ask before and after every input of the engine.
+    pub tick_s: i64,
+    /// How long the world lasts, in seconds.
+    pub length_s: i64,
+}
+
+/// Datagrams that somebody else sends to the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Attack {
+    /// Every answer is sent again a second later.
+    Replay,
+    /// With every request, a forged answer comes first that does not know the request's number.
+    Spoof,
+    /// With every request, random octets come first from the server's address.
+    Garbage,
+}
+
+/// What happens to the machine. Lengths are in seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Happening {
+    /// Somebody else sets the system clock forward by this much.
+    SetClock(Span),
+    /// The machine sleeps: its raw clock stands still, its system clock is put right on waking.
+    Sleep(i64),
+    /// The virtual machine is paused and its clocks with it; nobody inside is told.
+    Pause(i64),
+    /// The process does not run; clocks, kernel and network do.
+    Stall(i64),
+    /// From now on every write to the clock is refused, or no longer.
+    RefuseWrites(bool),
+}
+
+impl Scenario {
+    /// A world of 40,000 s without servers whose true time begins in November 2026; the engine
+    /// disciplines a clock that is 10 ms ahead.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            oscillator: Oscillator::default(),
+            clock_offset: Span::from_millis(10),
+            epoch: Timestamp::from_unix(1_795_000_000, 0),
+            servers: Vec::new(),
+            config: EngineConfig { mode: ClockMode::Discipline, ..EngineConfig::default() },
+            attack: None,
+            happenings: Vec::new(),
+            tick_s: 1,
+            length_s: 40_000,
+        }
+    }
+
+    /// The client's oscillator.
+    #[must_use]
+    pub fn with_oscillator(mut self, oscillator: Oscillator) -> Self {
+        self.oscillator = oscillator;
+        self
+    }
+
+    /// How far the system clock is ahead at the start.
+    #[must_use]
+    pub fn with_clock_offset(mut self, offset: Span) -> Self {
+        self.clock_offset = offset;
+        self
+    }
+
+    /// One more server, asked every 2^poll seconds.
+    #[must_use]
+    pub fn with_server(self, server: Server, poll: i8) -> Self {
+        self.with_source(server, PollRange { min: poll, max: poll }, SourceOptions::default())
+    }
+
+    /// One more server.
+    #[must_use]
+    pub fn with_source(mut self, server: Server, poll: PollRange, options: SourceOptions) -> Self {
+        let host = address(self.servers.len()).ip().to_string();
+        self.servers.push(server);
+        self.config.sources.push(SourceConfig { host, port: 123, poll, options });
+        self
+    }
+
+    /// One more server, asked as is the engine's habit.
+    #[must_use]
+    pub fn with_usual(self, server: Server) -> Self {
+        self.with_source(server, PollRange::default(), SourceOptions::default())
+    }
+
+    /// Several honest servers, each at the end of such a path, asked every 2^poll seconds.
+    #[must_use]
+    pub fn with_honest(self, count: usize, path: &Path, poll: i8) -> Self {
+        let server = Server::honest(path.clone());
+        (0..count).fold(self, |scenario, _| scenario.with_server(server.clone(), poll))
+    }
+
+    /// Something that happens at this second.
+    #[must_use]
+    pub fn with_happening(mut self, at_s: i64, happening: Happening) -> Self {
+        self.happenings.push((at_s, happening));
+        self
+    }
+
+    /// Nothing passes to or from any server between these seconds.
+    #[must_use]
+    pub fn with_partition(mut self, from_s: f64, to_s: f64) -> Self {
+        for server in &mut self.servers {
+            server.path.outages.push((from_s, to_s));
+        }
+        self
+    }
+
+    /// Other settings of the engine.
+    #[must_use]
+    pub fn with_config(mut self, change: impl FnOnce(&mut EngineConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Somebody who sends datagrams of their own.
+    #[must_use]
+    pub fn with_attack(mut self, attack: Attack) -> Self {
+        self.attack = Some(attack);
+        self
+    }
+
+    /// Another length, in seconds.
+    #[must_use]
+    pub fn lasting(mut self, length_s: i64) -> Self {
+        self.length_s = length_s;
+        self
+    }
+
+    /// Whether more than half of the servers never lie.
+    pub fn has_honest_majority(&self) -> bool {
+        let honest = self.servers.iter().filter(|server| server.is_honest()).count();
+        honest * 2 > self.servers.len()
+    }
+}
