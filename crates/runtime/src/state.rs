@@ -27,7 +27,7 @@ pub struct StateDirectory {
 #[derive(Debug, Error)]
 pub enum StateError {
     /// A file or the directory itself cannot be made, read or written.
-    #[error("state directory: {}: {source}", path.display())]
+    #[error("the state directory cannot be used: {}: {source}", path.display())]
     File {
         /// Which.
         path: PathBuf,

@@ -1,11 +1,13 @@
 //! `timeball agent`: the time service alone.
 
+use super::agent_log::AgentLog;
 use crate::arguments::{AgentArguments, VERSION};
 use crate::error::CliError;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
-use timeball_agent::{Agent, AgentConfig, AgentOptions, run_bare};
+use std::time::Duration;
+use timeball_agent::{Agent, AgentConfig, AgentOptions, ClockMode, run_bare};
 use timeball_runtime::http::{HttpOptions, Server};
 use timeball_runtime::logging::{self, LogFormat};
 use timeball_runtime::{Shutdown, signals};
@@ -17,6 +19,7 @@ pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
         run_bare(config, arguments.trace.as_deref()).map_err(CliError::failed)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mode = config.mode;
     let shutdown = Shutdown::new();
     signals::forward_to(shutdown.clone()).map_err(CliError::failed)?;
     let admin = config.admin_listen.map(|at| {
@@ -32,16 +35,34 @@ pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
         ..AgentOptions::default()
     };
     let agent = Agent::start(config, options).map_err(CliError::failed)?;
+    say_start(&agent, mode, admin.as_ref());
     let server = admin
         .map(|listener| Server::start(listener, agent.router(), HttpOptions::default()))
         .transpose()
         .map_err(CliError::failed)?;
-    shutdown.wait();
+    let (mut log, status) = (AgentLog::default(), agent.status());
+    while !shutdown.wait_for(Duration::from_secs(1)) {
+        log.follow(&status.read());
+    }
     if let Some(server) = server {
         server.stop();
     }
     agent.shutdown();
     Ok(ExitCode::SUCCESS)
+}
+
+fn say_start(agent: &Agent, mode: ClockMode, admin: Option<&TcpListener>) {
+    let what = match mode {
+        ClockMode::Observe => "measured and never changed",
+        ClockMode::Discipline => "measured and disciplined",
+    };
+    tracing::info!("timeball {VERSION}: this machine's clock is {what}");
+    for address in agent.server_addresses() {
+        tracing::info!("NTP server on {address} (UDP)");
+    }
+    if let Some(address) = admin.and_then(|listener| listener.local_addr().ok()) {
+        tracing::info!("status on http://{address}/v1/status, beside /metrics, /healthz, /readyz");
+    }
 }
 
 /// Sends the log to stderr, at `level` unless `TIMEBALL_LOG` says otherwise.

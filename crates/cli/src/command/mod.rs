@@ -3,6 +3,8 @@
 #[cfg(feature = "agent")]
 mod agent;
 #[cfg(feature = "agent")]
+mod agent_log;
+#[cfg(feature = "agent")]
 mod query;
 #[cfg(feature = "scheduler")]
 mod schedule;

@@ -33,9 +33,12 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
     signals::forward_to(shutdown.clone()).map_err(CliError::failed)?;
 
     let state = state_client::state_directory(&arguments.state)?;
-    let directory = StateDirectory::open(&state, STATE_FORMAT).map_err(CliError::failed)?;
-    let schedules = setup::schedules(arguments, &state)?;
+    // Settings are read first: a mistake in them leaves no directory behind.
     let (config, sources) = setup::config(arguments)?;
+    let directory = StateDirectory::open(&state, STATE_FORMAT).map_err(|error| {
+        CliError::failed(error).hint("`--state DIR` names another directory for the state")
+    })?;
+    let schedules = setup::schedules(arguments, &state)?;
     let mut notes = Vec::new();
     let listener = setup::page_listener(arguments.port, &mut notes)?;
 
