@@ -11,6 +11,7 @@ mod agent;
 mod config;
 mod control;
 mod drift;
+mod errno;
 mod host_sources;
 mod kernel_clock;
 mod metrics;

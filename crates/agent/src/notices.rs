@@ -4,7 +4,7 @@ use timeball_api::status::{Notice, Source};
 use timeball_ntp::engine::{AdjustError, ClockMode, KernelClock, Report, Selection};
 use timeball_timebase::{Reading, Span, SyncState, Timestamp};
 
-use crate::status::errno_text;
+use crate::errno::errno_text;
 
 /// Sources get this long to answer before their silence is worth a word.
 const PATIENCE: Span = Span::from_secs(10);

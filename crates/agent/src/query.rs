@@ -13,9 +13,9 @@ use timeball_runtime::read_clocks;
 use timeball_timebase::Span;
 
 use crate::address::HostPort;
+use crate::errno::errno_text;
 use crate::kernel_clock;
 use crate::resolver::resolve;
-use crate::status::errno_text;
 use crate::sys;
 use crate::udp::{Buffer, RequestSocket};
 
@@ -45,7 +45,7 @@ pub enum QueryError {
     #[error("the request could not be sent: {0}")]
     Send(#[from] SendError),
     /// The network sent the request back.
-    #[error("{address} sent the request back: {}", errno_text(*errno))]
+    #[error("{address} refuses requests: {}", errno_text(*errno))]
     Refused {
         /// Who was asked.
         address: SocketAddr,

@@ -11,6 +11,7 @@ use timeball_runtime::{StatusCell, hostname};
 use timeball_timebase::{ClockState, Leap, MonoTime, Now, Span, SyncState};
 
 use crate::address::HostPort;
+use crate::errno::errno_text;
 use crate::kernel_clock;
 use crate::notices::{self, Circumstances};
 use crate::ntp_server::ServerTally;
@@ -246,11 +247,6 @@ fn problem(source: &SourceReport, refusal: Option<i32>) -> Option<String> {
         | Selection::Combined
         | Selection::Chief => None,
     }
-}
-
-/// An error number in words.
-pub(crate) fn errno_text(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
 }
 
 fn server_status(tally: &ServerTally) -> api::Server {

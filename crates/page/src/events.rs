@@ -13,14 +13,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http_body_util::channel::{Channel, Sender};
-use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use crate::sampler::Hub;
-
-/// How many streams may be open at once; the next is told to come back (503).
-pub const MAX_STREAMS: usize = 16;
+use crate::frame::frame;
+use crate::sampler::{Hub, MAX_STREAMS};
 
 /// A reader that takes nothing for so long is let go: its place may be wanted.
 const STALL_MAX: Duration = Duration::from_secs(30);
@@ -31,13 +28,6 @@ const RETRY_MS: u32 = 2000;
 /// The stream's route.
 pub(crate) fn router(hub: Arc<Hub>) -> Router {
     Router::new().route("/v1/events", get(stream)).with_state(hub)
-}
-
-/// Frames one event: its name, and its data as one line of JSON.
-pub(crate) fn frame(name: &str, data: &impl Serialize) -> String {
-    // serde_json escapes line ends within strings and writes none of its own.
-    let json = serde_json::to_string(data).expect("the types of the API are plain data");
-    format!("event: {name}\ndata: {json}\n\n")
 }
 
 async fn stream(State(hub): State<Arc<Hub>>) -> Response {
@@ -76,26 +66,5 @@ async fn feed(hub: Arc<Hub>, mut sender: Sender<Bytes>, _slot: OwnedSemaphorePer
         }
         text = hub.points_since(&mut seen).iter().map(|point| frame("clock", point)).collect();
         text.push_str(&tick.views);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use timeball_api::events::ClockPoint;
-
-    #[test]
-    fn an_event_is_framed_as_one_name_and_one_line_of_data() {
-        let point = ClockPoint {
-            system_ns: 1_795_000_000_000_000_000,
-            offset_ns: Some(-12_300),
-            bound_ns: None,
-            state: "line\nbreak".to_owned(),
-        };
-        assert_eq!(
-            frame("clock", &point),
-            "event: clock\ndata: {\"system_ns\":1795000000000000000,\"offset_ns\":-12300,\
-             \"bound_ns\":null,\"state\":\"line\\nbreak\"}\n\n"
-        );
     }
 }

@@ -9,6 +9,7 @@
 
 mod assets;
 mod events;
+mod frame;
 mod ring;
 mod sampler;
 
@@ -22,8 +23,8 @@ use timeball_api::schedules::Schedules;
 use timeball_api::status::Status;
 use timeball_runtime::Shutdown;
 
-pub use events::MAX_STREAMS;
 pub use ring::BACKLOG_POINTS;
+pub use sampler::MAX_STREAMS;
 
 /// Where the page takes what it shows. Each is called about once a second, from any thread, and
 /// must not block for long.

@@ -9,8 +9,11 @@ use timeball_api::events::ClockPoint;
 use tokio::sync::{Semaphore, watch};
 
 use crate::PageSources;
-use crate::events::{self, MAX_STREAMS};
+use crate::frame::frame;
 use crate::ring::Ring;
+
+/// How many streams may be open at once; the next is told to come back (503).
+pub const MAX_STREAMS: usize = 16;
 
 /// How often the clock is sampled.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -76,8 +79,8 @@ impl Hub {
 
     /// The status and the schedules of this moment, framed.
     pub(crate) fn views(&self) -> String {
-        let mut text = events::frame("status", &*(self.sources.status)());
-        text.push_str(&events::frame("schedules", &(self.sources.schedules)()));
+        let mut text = frame("status", &*(self.sources.status)());
+        text.push_str(&frame("schedules", &(self.sources.schedules)()));
         text
     }
 
