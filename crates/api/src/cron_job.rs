@@ -1,6 +1,7 @@
 //! `PreciseCronJob`: the schedule file, which is also the cluster's resource (docs: the form in
 //! docs/schedules.md). Unknown fields are refused by name.
 
+use crate::targets::{HttpTarget, Retries, default_timeout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -283,55 +284,4 @@ pub struct EnvVar {
     /// Its value.
     #[serde(default)]
     pub value: String,
-}
-
-/// Repeats after a failure.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Retries {
-    /// At most how many after the first try.
-    pub limit: i32,
-}
-
-/// Send an HTTP request.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HttpTarget {
-    /// `http://` address.
-    pub url: String,
-    /// `POST` where absent.
-    #[serde(default = "default_method")]
-    pub method: String,
-    /// Headers added to those of the fire.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<Header>,
-    /// The body; a CloudEvent's JSON data where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    /// Seconds after which the answer is given up; 60 where absent.
-    #[serde(default = "default_timeout")]
-    pub timeout_seconds: i64,
-    /// Repeats after a failure, with the same key.
-    #[serde(default)]
-    pub retries: Retries,
-}
-
-/// One HTTP header.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-}
-
-fn default_timeout() -> i64 {
-    60
-}
-fn default_method() -> String {
-    "POST".to_owned()
 }

@@ -11,3 +11,4 @@ pub mod cron_job;
 pub mod events;
 pub mod schedules;
 pub mod status;
+pub mod targets;

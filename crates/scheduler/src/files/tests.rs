@@ -36,7 +36,7 @@ fn several_documents_and_json_are_taken_and_the_uid_is_made_of_the_name() {
     assert!(set.schedules.contains_key(&uid), "the same name has the same uid");
     let Target::Http(request) = &from_json.schedules[&uid].target else { panic!("no request") };
     assert_eq!(
-        (request.host.as_str(), request.port, &*request.path.to_string()),
+        (request.server.host.as_str(), request.server.port, &*request.path.to_string()),
         ("::1", 8080, "/x?y")
     );
 }
@@ -44,7 +44,6 @@ fn several_documents_and_json_are_taken_and_the_uid_is_made_of_the_name() {
 #[test]
 fn every_mistake_is_named_with_its_place_and_its_fix() {
     let every = "  schedule: '@hourly'\n";
-    let http = |inner: &str| format!("{every}  target: {{ http: {{ {inner} }} }}\n");
     let exec = |inner: &str| format!("{every}  target: {{ exec: {{ {inner} }} }}\n");
     for (spec, parts) in [
         (format!("  shedule: '@hourly'\n{TARGET}"), &["line 5", "did you mean `schedule`?"][..]),
@@ -78,18 +77,6 @@ fn every_mistake_is_named_with_its_place_and_its_fix() {
         (exec("command: ['true'], env: [{ name: 'A=B' }]"), &["cannot be the name of a variable"]),
         (exec("command: ['true'], timeoutSeconds: 0"), &["timeoutSeconds is 0; it must be 1 to"]),
         (exec("command: ['true'], user: no-such-user-here"), &["exec.user"]),
-        (http("url: 'https://example.org/'"), &["is https", "use http"]),
-        (http("url: 'ftp://example.org/'"), &["must begin with http://"]),
-        (http("url: 'http://a:b@example.org/'"), &["Authorization header instead"]),
-        (http("url: 'http://example.org/', method: 'GE T'"), &["`GE T` is no HTTP method"]),
-        (
-            http("url: 'http://example.org/', headers: [{ name: Host, value: x }]"),
-            &["`Host` is set by the scheduler"],
-        ),
-        (
-            http("url: 'http://example.org/', headers: [{ name: A, value: \"x\\ny\" }]"),
-            &["is no header that can be sent"],
-        ),
         (
             format!("{every}  clock: {{ onExceeded: Refuse }}\n{TARGET}"),
             &["give spec.clock.maxErrorMilliseconds"],
@@ -100,10 +87,67 @@ fn every_mistake_is_named_with_its_place_and_its_fix() {
         ),
         (format!("{every}  suspend: maybe\n{TARGET}"), &["line 6"]),
     ] {
-        let message = problem(&with(&spec));
-        for part in parts {
-            assert!(message.contains(part), "{message:?} lacks {part:?} for\n{spec}");
-        }
+        names_all(&spec, parts);
+    }
+}
+
+#[test]
+fn every_mistake_in_a_request_is_named_with_its_fix() {
+    let http =
+        |inner: &str| format!("  schedule: '@hourly'\n  target: {{ http: {{ {inner} }} }}\n");
+    for (spec, parts) in [
+        (http("url: 'ftp://example.org/'"), &["must begin with http:// or https://"][..]),
+        (http("url: 'http://a:b@example.org/'"), &["give `auth` instead"]),
+        (http("url: 'http://example.org/', tls: {}"), &["make it https://"]),
+        (
+            http("url: 'https://example.org/', tls: { caFile: ca.pem }"),
+            &["http.tls.caFile `ca.pem` is no absolute path"],
+        ),
+        (
+            http("url: 'https://example.org/', tls: { caFile: /etc/hostname }"),
+            &["/etc/hostname has no certificate"],
+        ),
+        (
+            http("url: 'https://example.org/', tls: { keyFile: /etc/hostname }"),
+            &["belong together"],
+        ),
+        (
+            http("url: 'http://example.org/', auth: { bearerTokenFile: /nonexistent }"),
+            &["http.auth.bearerTokenFile: /nonexistent cannot be read: No such file"],
+        ),
+        (http("url: 'http://example.org/', auth: { username: ada }"), &["http.auth needs either"]),
+        (
+            http("url: 'http://example.org/', body: '$(TIMEBALL_FIREID)'"),
+            &["no $(TIMEBALL_FIREID); there are $(TIMEBALL_FIRE_ID), "],
+        ),
+        (
+            http("url: 'http://example.org/', headers: [{ name: A }]"),
+            &["exactly one of `value` and `valueFile`"],
+        ),
+        (http("url: 'http://example.org/', acceptStatuses: [42]"), &["is 42; it must be 200 to"]),
+        (
+            http("url: 'http://example.org/', event: binary"),
+            &["unknown value `binary`; did you mean `Binary`?"],
+        ),
+        (http("url: 'http://example.org/', method: 'GE T'"), &["`GE T` is no HTTP method"]),
+        (
+            http("url: 'http://example.org/', headers: [{ name: Host, value: x }]"),
+            &["`Host` is set by the scheduler"],
+        ),
+        (
+            http("url: 'http://example.org/', headers: [{ name: A, value: \"x\\ny\" }]"),
+            &["is no header that can be sent"],
+        ),
+    ] {
+        names_all(&spec, parts);
+    }
+}
+
+/// The one problem of a file with this spec says all of that.
+fn names_all(spec: &str, parts: &[&str]) {
+    let message = problem(&with(spec));
+    for part in parts {
+        assert!(message.contains(part), "{message:?} lacks {part:?} for\n{spec}");
     }
 }
 

@@ -3,9 +3,15 @@
 //! A target is parsed when its file is read, prepared when a fire is armed, released on the firing
 //! thread (which only hands over), and told of when it has ended.
 
+mod couriers;
+mod event;
 pub(crate) mod exec;
+pub(crate) mod form;
 pub(crate) mod http;
+mod latch;
 mod pool;
+mod secret;
+mod tls;
 
 use crate::timer::Release;
 use std::fmt;
@@ -82,6 +88,7 @@ pub(crate) type OnEnd = Arc<dyn Fn(Ended) + Send + Sync>;
 /// All targets that run or are prepared.
 pub(crate) struct Targets {
     exec: exec::Runner,
+    couriers: couriers::Couriers,
     http: http::Client,
 }
 
@@ -93,7 +100,8 @@ impl Targets {
     pub(crate) fn start(limits: TargetLimits, on_end: OnEnd) -> std::io::Result<Self> {
         Ok(Self {
             exec: exec::Runner::new(limits, Arc::clone(&on_end)),
-            http: http::Client::start(limits, on_end)?,
+            couriers: couriers::Couriers::start(limits, on_end)?,
+            http: http::Client::default(),
         })
     }
 
@@ -108,7 +116,7 @@ impl Targets {
     ) -> Release {
         match target {
             Target::Exec(program) => self.exec.prepare(fire, name, program),
-            Target::Http(request) => self.http.prepare(fire, due_in, name, request),
+            Target::Http(request) => self.http.prepare(&self.couriers, fire, due_in, name, request),
         }
     }
 
@@ -116,13 +124,13 @@ impl Targets {
     /// it has ended.
     pub(crate) fn stop(&self, fire: FireId, reason: Reason) {
         self.exec.stop(fire, reason);
-        self.http.stop(fire, reason);
+        self.couriers.stop(fire, reason);
     }
 
     /// Stops everything that runs.
     pub(crate) fn stop_all(&self, reason: Reason) {
         self.exec.stop_all(reason);
-        self.http.stop_all(reason);
+        self.couriers.stop_all(reason);
     }
 }
 
@@ -131,15 +139,15 @@ impl Targets {
 pub(crate) struct TargetLimits {
     /// Programs that run at once; further fires fail.
     pub(crate) programs_max: usize,
-    /// HTTP requests under way at once; further fires fail.
-    pub(crate) requests_max: usize,
+    /// Messages under way at once; further fires fail.
+    pub(crate) messages_max: usize,
     /// How long a stopped program has between SIGTERM and SIGKILL.
     pub(crate) term_grace: Span,
 }
 
 impl Default for TargetLimits {
     fn default() -> Self {
-        Self { programs_max: 128, requests_max: 512, term_grace: Span::from_secs(5) }
+        Self { programs_max: 128, messages_max: 512, term_grace: Span::from_secs(5) }
     }
 }
 

@@ -1,51 +1,245 @@
 //! A request and its answer, tried as often as the file allows.
 
 use super::connections::{ConnectError, Connection, Connections, Held};
-use super::{Message, Request};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use super::{Event, Message, MessageError, Request};
+use crate::targets::couriers;
+use crate::targets::latch::Latch;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::TrySendError;
 use hyper::{Response, StatusCode};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use timeball_schedule::{Outcome, Reason};
-
-/// A request ready to be sent.
-pub(super) struct Flight {
-    pub(super) message: Message,
-    pub(super) request: Arc<Request>,
-}
-
-/// Why a try came to nothing.
-#[derive(Debug, Error)]
-enum TryError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("no answer within {} s", .0.as_secs_f64())]
-    TimedOut(std::time::Duration),
-    #[error("the connection broke before an answer came: {0}")]
-    Broken(hyper::Error),
-    #[error("answered {status}{}{body}", if body.is_empty() { "" } else { ": " })]
-    Refused { status: StatusCode, body: String },
-}
 
 /// How much of an answer is read; a longer one costs the connection.
 const ANSWER_OCTETS_MAX: usize = 64 * 1024;
 /// How much of a refusal is kept.
 const REFUSAL_CHARS_MAX: usize = 300;
+/// How long before T the request is written into its connection's latch; a connection is then lost
+/// to others.
+const LOAD_AHEAD: Duration = Duration::from_millis(20);
+/// How long is waited after a connection that was lost before T, or could not be had.
+const RELOAD_PAUSE: Duration = Duration::from_millis(50);
+
+/// A request on its way.
+pub(super) struct Flight {
+    request: Arc<Request>,
+    event: Event,
+    connections: Arc<Connections>,
+    due: Instant,
+    trigger: Arc<Trigger>,
+    message: Option<Message>,
+    held: Option<Held>,
+    loaded: Option<Loaded>,
+}
+
+/// What the firing thread pulls at T.
+#[derive(Default)]
+pub(super) struct Trigger(Mutex<Aim>);
+
+#[derive(Default)]
+enum Aim {
+    #[default]
+    Nothing,
+    Loaded(Arc<Latch>),
+    Pulled,
+}
+
+/// A request that lies in the latch of its connection.
+struct Loaded {
+    connection: Connection,
+    answer: Answer,
+    /// What came before the release was known of here.
+    early: Option<Answered>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Answered> + Send>>;
+type Answered = Result<Response<Incoming>, TrySendError<hyper::Request<Full<Bytes>>>>;
+
+/// Why a try came to nothing.
+#[derive(Debug, Error)]
+enum TryError {
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("no answer within {} s; whether it arrived is not known", .0.as_secs_f64())]
+    TimedOut(Duration),
+    #[error("the connection broke before an answer came; whether it arrived is not known: {0}")]
+    Broken(hyper::Error),
+    #[error("answered {status}{}{body}", if body.is_empty() { "" } else { ": " })]
+    Refused { status: StatusCode, body: String },
+}
 
 impl Flight {
-    /// Sends the request, over `held` first, and says how that ended.
-    pub(super) async fn send(
-        &self,
-        connections: &Connections,
-        held: Option<Held<'_>>,
-    ) -> (Outcome, String) {
-        let mut ready = held.and_then(Held::take);
+    pub(super) fn new(
+        request: Arc<Request>,
+        event: Event,
+        connections: Arc<Connections>,
+        due: Instant,
+    ) -> Self {
+        let (trigger, message, held, loaded) = (Arc::default(), None, None, None);
+        Self { request, event, connections, due, trigger, message, held, loaded }
+    }
+
+    pub(super) fn trigger(&self) -> Arc<Trigger> {
+        Arc::clone(&self.trigger)
+    }
+
+    /// Writes the request into the latch of a connection; `false` where there is none to be had.
+    async fn load(&mut self, message: &Message) -> bool {
+        let held = self.held.take().and_then(Held::take);
+        let connection = match held.or_else(|| self.connections.idle(&self.request)) {
+            Some(connection) => connection,
+            None => match self.connections.take(&self.request).await {
+                Ok(connection) => connection,
+                Err(_) => return false,
+            },
+        };
+        let Connection { mut sender, latch } = connection;
+        latch.hold();
+        let mut answer: Answer = Box::pin(sender.try_send_request(message.encode()));
+        tokio::select! {
+            // The connection was closed at this very moment.
+            _ = &mut answer => return false,
+            () = latch.complete() => {}
+        }
+        self.trigger.aim(&latch);
+        let connection = Connection { sender, latch };
+        self.loaded = Some(Loaded { connection, answer, early: None });
+        true
+    }
+
+    /// Returns where the loaded connection is of no use any more.
+    async fn watch(&mut self) {
+        let Some(loaded) = &mut self.loaded else { return };
+        let early = (&mut loaded.answer).await;
+        if self.trigger.lower() {
+            self.loaded = None;
+        } else {
+            loaded.early = Some(early);
+            // The release is on its way here.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn attempt(&mut self, message: &Message) -> Result<(), TryError> {
+        let (connection, answer) = match self.loaded.take() {
+            Some(loaded) => self.finish(loaded, message).await?,
+            None => {
+                let held = self.held.take().and_then(Held::take);
+                let connection = match held {
+                    Some(connection) => connection,
+                    None => self.connections.take(&self.request).await?,
+                };
+                self.begin(connection, message).await?
+            }
+        };
+        let status = answer.status();
+        let body = read(answer).await;
+        if body.is_some() {
+            self.connections.give_back(&self.request, connection);
+        }
+        if status.is_success() || self.request.accepted.contains(&status) {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(body.as_deref().unwrap_or_default()).into_owned();
+        let text = if status.is_redirection() { "redirects are not followed".into() } else { text };
+        Err(TryError::Refused {
+            status,
+            body: text.trim().chars().take(REFUSAL_CHARS_MAX).collect(),
+        })
+    }
+
+    /// Waits for the answer to what left at T.
+    async fn finish(
+        &mut self,
+        mut loaded: Loaded,
+        message: &Message,
+    ) -> Result<(Connection, Response<Incoming>), TryError> {
+        let Loaded { connection, answer, early } = &mut loaded;
+        connection.latch.open();
+        let answered = match early.take() {
+            Some(early) => early,
+            None => tokio::select! {
+                answered = answer => answered,
+                // An error shows in the answer.
+                () = drained(&connection.latch) => unreachable!("it waits for the answer"),
+            },
+        };
+        match answered {
+            Ok(answer) => Ok((loaded.connection, answer)),
+            // Not one octet left, so another connection is no repeat.
+            Err(_) if !connection.latch.has_sent() => {
+                let connection = self.connections.take(&self.request).await?;
+                self.begin(connection, message).await
+            }
+            Err(failed) => Err(TryError::Broken(failed.into_error())),
+        }
+    }
+
+    /// Sends the message over an open latch, and waits for the answer.
+    async fn begin(
+        &mut self,
+        mut connection: Connection,
+        message: &Message,
+    ) -> Result<(Connection, Response<Incoming>), TryError> {
+        let mut failed = match connection.sender.try_send_request(message.encode()).await {
+            Ok(answer) => return Ok((connection, answer)),
+            Err(failed) => failed,
+        };
+        if failed.take_message().is_none() {
+            return Err(TryError::Broken(failed.into_error()));
+        }
+        // The server had closed the connection and has not seen the request: a new one.
+        connection = self.connections.take(&self.request).await?;
+        let sent = connection.sender.try_send_request(message.encode()).await;
+        let answer = sent.map_err(|failed| TryError::Broken(failed.into_error()))?;
+        Ok((connection, answer))
+    }
+
+    async fn try_once(&mut self) -> Result<(), TryError> {
+        let message = match self.message.take() {
+            Some(message) => message,
+            None => Message::new(&self.event, &self.request).await?,
+        };
+        let tried = self.attempt(&message).await;
+        self.message = Some(message);
+        tried
+    }
+}
+
+impl couriers::Flight for Flight {
+    async fn make_ready(&mut self) {
+        // A file that cannot be read now may be there at T, which says so if it is not.
+        self.message = Message::new(&self.event, &self.request).await.ok();
+        self.held = self.connections.hold(&self.request).await;
+    }
+
+    async fn keep_ready(&mut self) {
+        let load_at = self.due.checked_sub(LOAD_AHEAD).unwrap_or(self.due);
+        tokio::time::sleep_until(load_at.into()).await;
+        loop {
+            // Whoever drops this in between finds it gone, and writes it again.
+            let Some(message) = self.message.take() else { return };
+            let is_loaded = self.load(&message).await;
+            self.message = Some(message);
+            if is_loaded {
+                self.watch().await;
+            }
+            tokio::time::sleep(RELOAD_PAUSE).await;
+        }
+    }
+
+    async fn send(&mut self) -> (Outcome, String) {
         let mut retry = 0;
         loop {
             let timeout = self.request.timeout;
-            let tried = tokio::time::timeout(timeout, self.attempt(connections, ready.take()));
-            let error = match tried.await.unwrap_or(Err(TryError::TimedOut(timeout))) {
+            let tried = tokio::time::timeout(timeout, self.try_once()).await;
+            let error = match tried.unwrap_or(Err(TryError::TimedOut(timeout))) {
                 Ok(()) => return (Outcome::Fired, String::new()),
                 Err(error) => error,
             };
@@ -56,44 +250,45 @@ impl Flight {
             tokio::time::sleep(crate::targets::back_off(retry)).await;
         }
     }
+}
 
-    async fn attempt(
-        &self,
-        connections: &Connections,
-        ready: Option<Connection>,
-    ) -> Result<(), TryError> {
-        let mut connection = match ready {
-            Some(connection) => connection,
-            None => connections.take(&self.request).await?,
-        };
-        let sent = connection.try_send_request(self.message.encode()).await;
-        let answer = match sent {
-            Ok(answer) => answer,
-            Err(mut failed) => {
-                if failed.take_message().is_none() {
-                    return Err(TryError::Broken(failed.into_error()));
-                }
-                // The server had closed the connection and has not seen the request: a new one.
-                connection = connections.take(&self.request).await?;
-                let sent = connection.try_send_request(self.message.encode()).await;
-                sent.map_err(|failed| TryError::Broken(failed.into_error()))?
-            }
-        };
-        let status = answer.status();
-        let body = read(answer).await;
-        if body.is_some() {
-            connections.give_back(&self.request, connection);
+impl Trigger {
+    /// Lets what is kept in the latch it is aimed at leave.
+    pub(super) fn pull(&self) {
+        let aim = std::mem::replace(&mut *self.lock(), Aim::Pulled);
+        if let Aim::Loaded(latch) = aim {
+            latch.open();
         }
-        if status.is_success() {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(body.as_deref().unwrap_or_default()).into_owned();
-        let text = if status.is_redirection() { "redirects are not followed".into() } else { text };
-        Err(TryError::Refused {
-            status,
-            body: text.trim().chars().take(REFUSAL_CHARS_MAX).collect(),
-        })
     }
+
+    fn aim(&self, latch: &Arc<Latch>) {
+        let mut aim = self.lock();
+        match *aim {
+            Aim::Pulled => latch.open(),
+            _ => *aim = Aim::Loaded(Arc::clone(latch)),
+        }
+    }
+
+    /// Aims at nothing; `false` where it has been pulled.
+    fn lower(&self) -> bool {
+        let mut aim = self.lock();
+        if matches!(*aim, Aim::Pulled) {
+            return false;
+        }
+        *aim = Aim::Nothing;
+        true
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Aim> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends what the system did not take at T; never returns, for the answer is waited for.
+async fn drained(latch: &Latch) {
+    // An error shows where the answer is read.
+    let _ = latch.drain().await;
+    std::future::pending().await
 }
 
 /// Reads the answer's body; `None` where it is too long or breaks off.
@@ -105,7 +300,7 @@ async fn read(answer: Response<Incoming>) -> Option<Vec<u8>> {
 impl TryError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Connect(_) | Self::Broken(_) => Reason::Unreachable,
+            Self::Message(_) | Self::Connect(_) | Self::Broken(_) => Reason::Unreachable,
             Self::TimedOut(_) => Reason::TimedOut,
             Self::Refused { .. } => Reason::Refused,
         }
@@ -114,7 +309,7 @@ impl TryError {
     /// Whether the same request may fare better later.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Broken(_) | Self::TimedOut(_) => true,
+            Self::Message(_) | Self::Connect(_) | Self::Broken(_) | Self::TimedOut(_) => true,
             Self::Refused { status, .. } => {
                 status.is_server_error()
                     || matches!(

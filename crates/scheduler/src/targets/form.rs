@@ -1,0 +1,65 @@
+//! What is alike in the forms of all targets.
+
+use super::event::known_variables;
+use super::secret::SecretError;
+use super::tls::TlsError;
+use std::time::Duration;
+use thiserror::Error;
+
+/// What is wrong with the form of a message; begins with the field's name below `spec.target`.
+#[derive(Debug, Error)]
+pub(crate) enum FormError {
+    #[error("{field} is {value}; it must be {least} to {most}")]
+    Range { field: &'static str, value: i64, least: i64, most: i64 },
+    #[error("http.url `{url}` {problem}")]
+    Url { url: String, problem: &'static str },
+    #[error("http.method `{method}` is no HTTP method")]
+    Method { method: String },
+    #[error("{field}: `{name}` with this value is no header that can be sent")]
+    Header { field: &'static str, name: String },
+    #[error("{field}: `{name}` is set by the scheduler; leave it out")]
+    ReservedHeader { field: &'static str, name: String },
+    #[error("{field}: `{name}` needs exactly one of `value` and `valueFile`")]
+    HeaderValue { field: &'static str, name: String },
+    #[error("{field} has {count} entries; at most {count_max} are sent")]
+    Headers { field: &'static str, count: usize, count_max: usize },
+    #[error("{field} has {octets} octets; at most {octets_max} are sent")]
+    Long { field: &'static str, octets: usize, octets_max: usize },
+    #[error("{field}: there is no $({name}); there are {}", known_variables())]
+    Variable { field: &'static str, name: String },
+    #[error("http.auth needs either `bearerTokenFile`, or `username` and `passwordFile`")]
+    HttpAuth,
+    #[error("{field}: {problem}")]
+    Username { field: &'static str, problem: &'static str },
+    #[error("{field}: {source}")]
+    Secret { field: &'static str, source: SecretError },
+    #[error("http.tls is given, but the address begins with http://; make it https://")]
+    TlsWithoutHttps,
+    #[error("{field}.{source}")]
+    Tls { field: &'static str, source: TlsError },
+}
+
+const TIMEOUT_S_MAX: i64 = 7 * 86_400;
+const RETRIES_MAX: i64 = 10;
+
+/// How long one try may take.
+pub(crate) fn timeout(field: &'static str, value: i64) -> Result<Duration, FormError> {
+    let seconds = range(field, value, 1, TIMEOUT_S_MAX)?;
+    Ok(Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// How often a failure is tried again.
+pub(crate) fn retries(field: &'static str, value: i32) -> Result<u32, FormError> {
+    let value = range(field, i64::from(value), 0, RETRIES_MAX)?;
+    Ok(u32::try_from(value).expect("the range was checked"))
+}
+
+pub(super) fn range(
+    field: &'static str,
+    value: i64,
+    least: i64,
+    most: i64,
+) -> Result<i64, FormError> {
+    let within = (least..=most).contains(&value);
+    if within { Ok(value) } else { Err(FormError::Range { field, value, least, most }) }
+}
