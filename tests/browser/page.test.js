@@ -110,6 +110,25 @@ test("a schedule fires: its count rises and its lateness is shown", async () => 
   await close(opened);
 });
 
+test("a schedule's history opens, says what became of its instants, and goes on", async () => {
+  const opened = await open(browser);
+  const { page } = opened;
+  const card = page.locator(".card[data-name=tick]");
+  assert.equal(await card.locator(".history li").count(), 0);
+  await card.locator(".history summary").focus();
+  await page.keyboard.press("Enter");
+  await card.locator(".history li").first().waitFor();
+  const first = await card.locator(".history li .when").first().textContent();
+  const word = await card.locator(".history li .word").first().textContent();
+  assert.match(first, /\d\d:\d\d:\d\d/);
+  assert.match(word, /fired|skipped|missed|failed|unknown/);
+  await page.waitForFunction((before) => {
+    const when = document.querySelector(".card[data-name=tick] .history li .when");
+    return when.textContent !== before;
+  }, first);
+  await close(opened);
+});
+
 test("the language can be chosen and is remembered", async () => {
   const opened = await open(browser);
   const { page } = opened;

@@ -60,6 +60,7 @@ const ASSETS: &[Asset] = assets! {
     "/js/format.js" => JS "js/format.js",
     "/js/headline.js" => JS "js/headline.js",
     "/js/histogram.js" => JS "js/histogram.js",
+    "/js/history.js" => JS "js/history.js",
     "/js/instants.js" => JS "js/instants.js",
     "/js/language.js" => JS "js/language.js",
     "/js/main.js" => JS "js/main.js",

@@ -1,14 +1,16 @@
 //! The local API: what schedules there are, and what became of them.
 
 use crate::Scheduler;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 
 impl Scheduler {
-    /// `GET /v1/schedules` and `GET /v1/schedules/{namespace}/{name}/history`.
+    /// `GET /v1/schedules` and `GET /v1/schedules/{namespace}/{name}/history?limit=N` (the newest
+    /// `N` records; all without).
     pub fn router(&self) -> Router {
         Router::new()
             .route("/v1/schedules", get(schedules))
@@ -25,13 +27,22 @@ async fn schedules(State(scheduler): State<Scheduler>) -> Response {
     }
 }
 
+#[derive(Deserialize)]
+struct HistoryQuery {
+    limit: Option<usize>,
+}
+
 async fn history(
     State(scheduler): State<Scheduler>,
     Path((namespace, name)): Path<(String, String)>,
+    Query(HistoryQuery { limit }): Query<HistoryQuery>,
 ) -> Response {
     let found = tokio::task::spawn_blocking(move || scheduler.history(&namespace, &name)).await;
     match found {
-        Ok(Some(history)) => Json(history).into_response(),
+        Ok(Some(mut history)) => {
+            history.outcomes.truncate(limit.unwrap_or(usize::MAX));
+            Json(history).into_response()
+        }
         Ok(None) => (StatusCode::NOT_FOUND, "no such schedule\n").into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -2,13 +2,13 @@
 import { badge, byId, element, keyed, setBadge, setText } from "./dom.js";
 import { count as number, span } from "./format.js";
 import { histogram, showHistogram } from "./histogram.js";
+import { TONES, factWords, history, showHistory } from "./history.js";
 import { instantWords, nextWords } from "./instants.js";
 import { language, t, word } from "./language.js";
 import { showTimeline } from "./timeline.js";
 
 const CARDS_MAX = 48;
 const RESULTS = ["fired", "missed", "skipped", "failed", "unknown"];
-const TONES = { fired: "good", missed: "warning", skipped: "idle", failed: "bad", unknown: "fair" };
 
 /** Shows the schedules (of `/v1/schedules`) at an instant (ns since 1970). */
 export function showSchedules({ schedules, problems }, nowNs) {
@@ -79,6 +79,7 @@ function createCard() {
     element("p", { class: "lateness-title" }),
     percentiles,
     histogram(),
+    history(),
   );
 }
 
@@ -106,6 +107,7 @@ function updateCard(card, schedule, nowNs) {
   showLast(part("dd.last"), schedule, nowNs);
   showCounts(part(".counts"), schedule.counts);
   showLateness(card, schedule.lateness);
+  showHistory(part(".history"), schedule, nowNs);
 }
 
 function showLast(cell, { last, time_zone: zone }, nowNs) {
@@ -117,24 +119,11 @@ function showLast(cell, { last, time_zone: zone }, nowNs) {
   }
   setBadge(state, TONES[last.result] ?? "idle", word("result", last.result));
   const at = instantWords(last.until_ns, zone, nowNs);
-  const facts = [
+  const when =
     last.count > 1
       ? t("schedules.last.run", { count: number(last.count, language()), time: at })
-      : at,
-  ];
-  if (last.lateness_ns !== null) {
-    facts.push(latenessWords(last.lateness_ns));
-  }
-  facts.push(last.reason, last.message);
-  if (last.clock_exceeded) {
-    facts.push(t("schedules.flagged"));
-  }
-  setText(words, facts.filter((fact) => fact !== "").join(" · "));
-}
-
-/** `68.4 µs late`; a fire may be early by a hair where the schedule says "nearest". */
-function latenessWords(ns) {
-  return t(ns < 0 ? "schedules.early" : "schedules.late", { time: span(Math.abs(ns)) });
+      : at;
+  setText(words, [when, ...factWords(last)].join(" · "));
 }
 
 function showCounts(list, counts) {
