@@ -1,5 +1,6 @@
 //! What the gate is asked to do.
 
+use crate::hold::Trigger;
 use crate::instant::{InstantError, parse_instant, parse_limit};
 use crate::sys::{Pid, Vector};
 use crate::text::Shown;
@@ -12,6 +13,7 @@ pub(crate) const HELP: &str = "\
 Holds a command until an instant, then lets it be.
 
 Usage: timeball-gate --at INSTANT [--not-after LIMIT] [--mode entry|exec] -- COMMAND [ARG...]
+       timeball-gate --on FD [--mode entry|exec] -- COMMAND [ARG...]
        timeball-gate --at INSTANT [--not-after LIMIT] --mode signal PID
        timeball-gate --at INSTANT [--not-after LIMIT] --mode fifo PATH
 
@@ -19,6 +21,9 @@ Usage: timeball-gate --at INSTANT [--not-after LIMIT] [--mode entry|exec] -- COM
                      or @ and Unix seconds: @1795262400.25. One that has passed: at once.
   --not-after LIMIT  later than this is too late: an instant, or +SPAN after --at (+500ms;
                      units ns, us, ms, s, m, h). Without it nothing is too late.
+  --on FD            instead of at an instant, when an octet can be read from this descriptor;
+                     it closes: revoked. Another program decides when (see below).
+  --file PATH        the command's file, which else is looked for in PATH
   --mode entry       load the command now, hold it at its entry point, let it begin at the
                      instant (default); where that is not possible as `exec`, which is said
          exec        begin to load the command at the instant
@@ -29,6 +34,8 @@ Usage: timeball-gate --at INSTANT [--not-after LIMIT] [--mode entry|exec] -- COM
   -V, --version      print the version
 
 SIGTERM, SIGINT, SIGHUP or SIGQUIT before the instant revoke: the command never begins.
+With --on, signals are not sent on to the command (signal the process group instead), and a
+socket is told of the progress in single octets: H held, X to be executed, B let go, E failed.
 Exit status: that of the command (ended by a signal: by the same), and of the gate itself
 122 revoked, 123 missed (--not-after), 125 failed, 126 COMMAND cannot be run, 127 not found.
 ";
@@ -49,10 +56,10 @@ pub(crate) enum Request<'a> {
 /// When, and what.
 #[derive(Debug)]
 pub(crate) struct Gate<'a> {
-    /// The instant.
-    pub(crate) at: Timestamp,
-    /// The latest instant at which it may still be done; `None`: any.
-    pub(crate) not_after: Option<Timestamp>,
+    /// When.
+    pub(crate) trigger: Trigger,
+    /// The command's file; `None`: it is looked for by its name.
+    pub(crate) file: Option<&'a [u8]>,
     /// What is to be done.
     pub(crate) deed: Deed<'a>,
 }
@@ -83,6 +90,14 @@ pub(crate) enum ArgumentError<'a> {
     NoInstant,
     #[error("{option} `{text}`: {reason}; write it like {example}")]
     Instant { option: &'static str, text: Shown<'a>, reason: InstantError, example: &'static str },
+    #[error("--at and --on exclude each other; give one of them")]
+    InstantAndDescriptor,
+    #[error("--not-after is for --at; whoever writes to the descriptor of --on knows when it is")]
+    LimitWithoutInstant,
+    #[error("--on `{0}` is no descriptor; give the number of one that is open, 3 or more")]
+    Descriptor(Shown<'a>),
+    #[error("{0} is for a command, and --mode {1} has none; leave it out")]
+    WithoutCommand(&'static str, &'static str),
     #[error("--not-after is before --at; nothing could ever be in time")]
     LimitBeforeInstant,
     #[error("--mode `{0}` is none; use entry, exec, signal or fifo")]
@@ -105,35 +120,82 @@ enum Mode {
 
 /// Reads the arguments, without the program's own name.
 pub(crate) fn parse<'a>(mut arguments: Vector<'a>) -> Result<Request<'a>, ArgumentError<'a>> {
-    let (mut at, mut limit, mut mode) = (None, None, None);
+    let mut given = Given::default();
     let targets = loop {
         let here = arguments.clone();
         let Some(argument) = arguments.next() else { break here };
         let (name, joined) = split(argument.to_bytes());
-        match name {
+        let (place, name, example) = match name {
             b"--" => break arguments,
             b"-h" | b"--help" => return Ok(Request::Help),
             b"-V" | b"--version" => return Ok(Request::Version),
             b"--now" => return Ok(Request::Now),
-            b"--at" => once(&mut at, "--at", "@1795262400.25", joined, &mut arguments)?,
-            b"--not-after" => {
-                once(&mut limit, "--not-after", "+500ms", joined, &mut arguments)?;
-            }
-            b"--mode" => once(&mut mode, "--mode", "entry", joined, &mut arguments)?,
+            b"--at" => (&mut given.at, "--at", "@1795262400.25"),
+            b"--not-after" => (&mut given.not_after, "--not-after", "+500ms"),
+            b"--on" => (&mut given.on, "--on", "3"),
+            b"--file" => (&mut given.file, "--file", "/usr/bin/true"),
+            b"--mode" => (&mut given.mode, "--mode", "entry"),
             name if name.starts_with(b"-") => return Err(ArgumentError::Unknown(Shown(name))),
             _ => break here,
+        };
+        if place.is_some() {
+            return Err(ArgumentError::Twice(name));
         }
+        let value = joined.or_else(|| arguments.next().map(CStr::to_bytes));
+        *place = Some(value.ok_or(ArgumentError::NoValue(name, example))?);
     };
-    let text = at.ok_or(ArgumentError::NoInstant)?;
+    let trigger = trigger(&given)?;
+    let deed = deed(parse_mode(given.mode)?, targets)?;
+    let without_command = match deed {
+        Deed::Entry(_) | Deed::Exec(_) => None,
+        Deed::Signal(_) => Some("signal"),
+        Deed::Fifo(_) => Some("fifo"),
+    };
+    match (without_command, given.on, given.file) {
+        (Some(mode), Some(_), _) => Err(ArgumentError::WithoutCommand("--on", mode)),
+        (Some(mode), _, Some(_)) => Err(ArgumentError::WithoutCommand("--file", mode)),
+        _ => Ok(Request::Gate(Gate { trigger, file: given.file, deed })),
+    }
+}
+
+/// The values of the options, unread.
+#[derive(Default)]
+struct Given<'a> {
+    at: Option<&'a [u8]>,
+    not_after: Option<&'a [u8]>,
+    on: Option<&'a [u8]>,
+    file: Option<&'a [u8]>,
+    mode: Option<&'a [u8]>,
+}
+
+fn trigger<'a>(given: &Given<'a>) -> Result<Trigger, ArgumentError<'a>> {
+    let text = match (given.at, given.on) {
+        (Some(_), Some(_)) => return Err(ArgumentError::InstantAndDescriptor),
+        (None, None) => return Err(ArgumentError::NoInstant),
+        (None, Some(_)) if given.not_after.is_some() => {
+            return Err(ArgumentError::LimitWithoutInstant);
+        }
+        (None, Some(text)) => {
+            let number: Option<i32> = number(text);
+            return match number.filter(|number| *number > 2) {
+                Some(number) => Ok(Trigger::Descriptor(number)),
+                None => Err(ArgumentError::Descriptor(Shown(text))),
+            };
+        }
+        (Some(text), None) => text,
+    };
     let at = parse_instant(text).map_err(|reason| ArgumentError::Instant {
         option: "--at",
         text: Shown(text),
         reason,
         example: "2026-11-21T12:00:00.25Z or @1795262400.25",
     })?;
-    let not_after = limit.map(|text| parse_not_after(text, at)).transpose()?;
-    let deed = deed(parse_mode(mode)?, targets)?;
-    Ok(Request::Gate(Gate { at, not_after, deed }))
+    let not_after = given.not_after.map(|text| parse_not_after(text, at)).transpose()?;
+    Ok(Trigger::Instant { at, not_after })
+}
+
+fn number(text: &[u8]) -> Option<i32> {
+    core::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn parse_not_after(text: &[u8], at: Timestamp) -> Result<Timestamp, ArgumentError<'_>> {
@@ -168,8 +230,7 @@ fn deed<'a>(mode: Mode, targets: Vector<'a>) -> Result<Deed<'a>, ArgumentError<'
         Mode::Exec => Ok(Deed::Exec(targets)),
         Mode::Signal => {
             let text = only.ok_or(ArgumentError::NotOneTarget("signal", "PID"))?.to_bytes();
-            let number = core::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-            match number.filter(|number: &i32| *number > 1) {
+            match number(text).filter(|number| *number > 1) {
                 Some(number) => Ok(Deed::Signal(Pid(number))),
                 None => Err(ArgumentError::Pid(Shown(text))),
             }
@@ -186,22 +247,6 @@ fn split(argument: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Takes an option's value, which may be given only once.
-fn once<'a>(
-    place: &mut Option<&'a [u8]>,
-    name: &'static str,
-    example: &'static str,
-    joined: Option<&'a [u8]>,
-    arguments: &mut Vector<'a>,
-) -> Result<(), ArgumentError<'a>> {
-    if place.is_some() {
-        return Err(ArgumentError::Twice(name));
-    }
-    let value = joined.or_else(|| arguments.next().map(CStr::to_bytes));
-    *place = Some(value.ok_or(ArgumentError::NoValue(name, example))?);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,14 +260,22 @@ mod tests {
         let owned = OwnedVector::new(words);
         match parse(owned.as_vector()) {
             Ok(Request::Gate(gate)) => {
-                let limit = gate.not_after.map(|limit| format!(" until {limit}"));
+                let trigger = match gate.trigger {
+                    Trigger::Instant { at, not_after: None } => at.to_string(),
+                    Trigger::Instant { at, not_after: Some(limit) } => {
+                        format!("{at} until {limit}")
+                    }
+                    Trigger::Descriptor(number) => format!("on {number}"),
+                };
+                let file =
+                    gate.file.map_or_else(String::new, |file| format!("{} as ", Shown(file)));
                 let deed = match gate.deed {
                     Deed::Entry(command) => format!("entry {:?}", command.collect::<Vec<_>>()),
                     Deed::Exec(command) => format!("exec {:?}", command.collect::<Vec<_>>()),
                     Deed::Signal(pid) => format!("signal {}", pid.0),
                     Deed::Fifo(path) => format!("fifo {path:?}"),
                 };
-                format!("{}{} {deed}", gate.at, limit.unwrap_or_default())
+                format!("{trigger} {file}{deed}")
             }
             Ok(other) => format!("{other:?}"),
             Err(error) => error.to_string(),
@@ -244,6 +297,8 @@ mod tests {
                 "--at @1795000000 --not-after +250ms -- a",
                 format!("{t} until 2026-11-18T11:06:40.250Z entry [\"a\"]"),
             ),
+            ("--on 7 -- a b", "on 7 entry [\"a\", \"b\"]".to_string()),
+            ("--on=4 --file=/x --mode exec a", "on 4 /x as exec [\"a\"]".to_string()),
             ("--help", "Help".to_string()),
             ("-V", "Version".to_string()),
             ("--now", "Now".to_string()),
@@ -270,6 +325,11 @@ mod tests {
             ("--at @5 --mode signal -- -77", "PID `-77` is no process number"),
             ("--at @5 --mode fifo", "--mode fifo takes one PATH"),
             ("--at @5 --not-after @4 -- true", "--not-after is before --at"),
+            ("--at @5 --on 3 -- true", "--at and --on exclude each other"),
+            ("--on 3 --not-after +1s -- true", "--not-after is for --at"),
+            ("--on 2 -- true", "--on `2` is no descriptor"),
+            ("--on 3 --mode fifo a", "--on is for a command, and --mode fifo has none"),
+            ("--at @5 --file /x --mode signal 7", "--file is for a command"),
             ("--at @5 --not-after 4s -- true", "--not-after `4s`: character"),
         ] {
             let said = parsed(line);

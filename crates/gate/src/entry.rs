@@ -1,8 +1,8 @@
 //! Holding a command at its entry point.
 
-use crate::arguments::Gate;
+use crate::cue::{Cue, Progress};
 use crate::exit::Exit;
-use crate::hold::{Action, Event, Hold};
+use crate::hold::{Action, Event, Hold, Revoked, Trigger};
 use crate::search::ProgramPath;
 use crate::sys::{
     Breakpoint, Change, Disposition, Errno, Fd, Pid, Tracee, Vector, die_with_parent, execute,
@@ -39,8 +39,8 @@ pub(crate) enum Ended {
     After(Exit),
     /// The command ended while it was loaded: its own loader found something wrong.
     Loading(Exit),
-    /// By a signal, before the instant.
-    Revoked(u8),
+    /// It was taken back before the instant.
+    Revoked(Revoked),
     /// Too late, by this.
     Missed(Span),
     /// The command can be executed, but not be held; nothing has begun.
@@ -76,9 +76,10 @@ enum Stage {
     Loaded,
 }
 
-/// Holds the command until the instant, and then stays with it until it ends.
+/// Holds the command until its trigger, and then stays with it until it ends.
 pub(crate) fn hold(
-    gate: &Gate<'_>,
+    trigger: Trigger,
+    cue: &mut Cue,
     path: &ProgramPath,
     command: &Vector<'_>,
     environment: &Vector<'_>,
@@ -87,8 +88,8 @@ pub(crate) fn hold(
     if inherited.forbids_breakpoints() {
         return Ended::Untraceable(Untraceable::TrapIgnored);
     }
-    match Held::start(gate, path, command, environment, inherited) {
-        Ok(held) => held.run(),
+    match Held::start(trigger, path, command, environment, inherited) {
+        Ok(held) => held.run(cue),
         Err(error) => Ended::Failed(error),
     }
 }
@@ -107,7 +108,7 @@ struct Held<'a> {
 
 impl<'a> Held<'a> {
     fn start(
-        gate: &Gate<'_>,
+        trigger: Trigger,
         path: &ProgramPath,
         command: &Vector<'_>,
         environment: &Vector<'_>,
@@ -124,18 +125,18 @@ impl<'a> Held<'a> {
             let _ = tell.write(&[stage, error.as_raw() as u8, (error.as_raw() >> 8) as u8]);
             exit(0);
         };
-        let hold = Hold::loading(gate.at, gate.not_after);
+        let hold = Hold::loading(trigger);
         let stage = Stage::Starting;
         Ok(Self { hold, watch, inherited, child, has_ended: false, stage, report })
     }
 
-    fn run(mut self) -> Ended {
+    fn run(mut self, cue: &mut Cue) -> Ended {
         let mut action = self.hold.start(realtime());
         loop {
             let carried_out = match action {
                 Action::Wait => Ok(()),
                 Action::Arm(at) => self.watch.arm(at),
-                Action::Release { .. } => Tracee(self.child).detach(),
+                Action::Release { .. } => self.release(cue),
                 Action::Forward(signal) => {
                     // The command may have ended in the meantime.
                     let _ = send(self.child, signal);
@@ -145,27 +146,29 @@ impl<'a> Held<'a> {
                     suspend();
                     Ok(())
                 }
-                Action::Revoke { signal } => return self.take_back(Ended::Revoked(signal)),
+                Action::Revoke(revoked) => return self.take_back(Ended::Revoked(revoked)),
                 Action::Miss { lateness } => return self.take_back(Ended::Missed(lateness)),
                 Action::Leave(exit) => return Ended::After(exit),
             };
             if let Err(error) = carried_out {
                 return self.take_back(Ended::Failed(error));
             }
-            action = match self.watch.next(self.inherited, None) {
+            action = match self.watch.next(self.inherited, cue.watched()) {
                 Ok(Wake::Event(event)) => self.hold.handle(realtime(), event),
-                Ok(Wake::Child) => match self.children() {
+                Ok(Wake::Child) => match self.children(cue) {
                     Ok(action) => action,
                     Err(ended) => return self.take_back(ended),
                 },
-                Ok(Wake::Other) => Action::Wait,
+                Ok(Wake::Other) => {
+                    cue.take().map_or(Action::Wait, |said| self.hold.handle(realtime(), said))
+                }
                 Err(error) => return self.take_back(Ended::Failed(error)),
             };
         }
     }
 
     /// Takes what all children have to tell: one SIGCHLD may stand for several.
-    fn children(&mut self) -> Result<Action, Ended> {
+    fn children(&mut self, cue: &Cue) -> Result<Action, Ended> {
         let mut last = Action::Wait;
         while let Some(waited) = wait_any() {
             // As process 1 of a container we also get orphans; they are reaped by that.
@@ -174,18 +177,25 @@ impl<'a> Held<'a> {
             }
             self.has_ended |= waited.change.is_end();
             if let Some(event) = self.changed(waited.change)? {
+                if event == Event::Loaded {
+                    cue.tell(Progress::Held);
+                }
                 let action = self.hold.handle(realtime(), event);
                 match action {
-                    // Its timer comes right after, if there is anything else to tell.
-                    Action::Release { .. } => {
-                        Tracee(self.child).detach().map_err(Ended::Failed)?;
-                    }
+                    // At once: there may be more to tell, which must not take its place.
+                    Action::Release { .. } => self.release(cue).map_err(Ended::Failed)?,
                     Action::Leave(_) => return Ok(action),
                     other => last = other,
                 }
             }
         }
         Ok(last)
+    }
+
+    fn release(&self, cue: &Cue) -> Result<(), Errno> {
+        Tracee(self.child).detach()?;
+        cue.tell(Progress::LetGo);
+        Ok(())
     }
 
     /// Leads the child on, or tells what has become of it.

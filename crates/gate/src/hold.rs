@@ -1,7 +1,6 @@
 //! The hold as a state machine: it reads no clock and makes no call.
 //!
-//! What the instant is on the system clock is decided in one place, [`Hold::due`]. Today it is the
-//! instant itself.
+//! When an instant has come is decided in one place, [`Hold::evaluate`].
 
 use crate::exit::Exit;
 use crate::sys::Received;
@@ -15,11 +14,26 @@ const SIGTSTP: u8 = 20;
 const SIGTTIN: u8 = 21;
 const SIGTTOU: u8 = 22;
 
-/// A command that waits for its instant, and then runs.
+/// What lets the command go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Trigger {
+    /// An instant.
+    Instant {
+        /// The instant.
+        at: Timestamp,
+        /// The latest instant at which it may still be let go; `None`: any.
+        not_after: Option<Timestamp>,
+    },
+    /// Somebody who writes to the descriptor of this number.
+    Descriptor(i32),
+}
+
+/// A command that waits for its trigger, and then runs.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    at: Timestamp,
-    not_after: Option<Timestamp>,
+    trigger: Trigger,
+    /// Whether the descriptor has said that the command may begin.
+    told: bool,
     phase: Phase,
 }
 
@@ -40,6 +54,10 @@ pub(crate) enum Event {
     Loaded,
     /// The timer says that the instant has come, or that the clock was set.
     Timer,
+    /// The descriptor has said that the command may begin.
+    Told,
+    /// The descriptor was closed by whoever had its other end.
+    Closed,
     /// The gate got a signal. `ignored`: whoever started us wants it ignored.
     Signal {
         /// The signal.
@@ -66,10 +84,7 @@ pub(crate) enum Action {
         lateness: Span,
     },
     /// Take the command back: it must not begin.
-    Revoke {
-        /// The signal that said so.
-        signal: u8,
-    },
+    Revoke(Revoked),
     /// Take the command back: it is too late.
     Miss {
         /// How long after the instant.
@@ -83,15 +98,24 @@ pub(crate) enum Action {
     Leave(Exit),
 }
 
+/// Who took the command back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Revoked {
+    /// A signal.
+    BySignal(u8),
+    /// Whoever has closed the descriptor.
+    ByClosing,
+}
+
 impl Hold {
     /// A command that first has to be led to where it is held.
-    pub(crate) fn loading(at: Timestamp, not_after: Option<Timestamp>) -> Self {
-        Self { at, not_after, phase: Phase::Loading }
+    pub(crate) fn loading(trigger: Trigger) -> Self {
+        Self { trigger, told: false, phase: Phase::Loading }
     }
 
     /// A command, or another deed, that is ready.
-    pub(crate) fn ready(at: Timestamp, not_after: Option<Timestamp>) -> Self {
-        Self { at, not_after, phase: Phase::Held }
+    pub(crate) fn ready(trigger: Trigger) -> Self {
+        Self { trigger, told: false, phase: Phase::Held }
     }
 
     /// What is to be done first.
@@ -110,37 +134,54 @@ impl Hold {
             (_, Event::Ended(exit)) => Action::Leave(exit),
             (Phase::Loading, Event::Loaded) => {
                 self.phase = Phase::Held;
-                // The timer is armed already; it may have been readable before we were ready.
-                if now < self.due() { Action::Wait } else { self.evaluate(now) }
+                self.evaluate(now)
             }
             (Phase::Loading | Phase::Held, Event::Timer) => self.evaluate(now),
+            (Phase::Loading | Phase::Held, Event::Told) => {
+                self.told = true;
+                self.evaluate(now)
+            }
+            // Whoever said "go" and left has still said it.
+            (Phase::Loading | Phase::Held, Event::Closed) if self.told => Action::Wait,
+            (Phase::Loading | Phase::Held, Event::Closed) => Action::Revoke(Revoked::ByClosing),
             (Phase::Loading | Phase::Held, Event::Signal { received, ignored }) => {
                 before(received, ignored)
             }
-            (Phase::Running, Event::Signal { received, .. }) => after(received),
-            (Phase::Running, Event::Stopped) => Action::Suspend,
-            (_, Event::Loaded | Event::Stopped) | (Phase::Running, Event::Timer) => Action::Wait,
+            (Phase::Running, Event::Signal { received, .. }) if self.stands_aside() => {
+                after(received)
+            }
+            (Phase::Running, Event::Stopped) if self.stands_aside() => Action::Suspend,
+            (Phase::Held | Phase::Running, Event::Loaded)
+            | (Phase::Loading | Phase::Held, Event::Stopped)
+            | (Phase::Running, _) => Action::Wait,
         }
     }
 
-    /// The reading of the system clock at which the command is let go.
-    fn due(&self) -> Timestamp {
-        self.at
+    /// Whether the gate stands in for the command after the start. Whoever tells by a descriptor
+    /// knows that there are two processes, and signals the group of both.
+    fn stands_aside(&self) -> bool {
+        matches!(self.trigger, Trigger::Instant { .. })
     }
 
     fn evaluate(&mut self, now: Timestamp) -> Action {
-        let lateness = now - self.due();
-        if now < self.due() {
-            Action::Arm(self.due())
-        } else if self.not_after.is_some_and(|limit| now > limit) {
-            Action::Miss { lateness }
-        } else if self.phase == Phase::Loading {
+        let lateness = match self.trigger {
+            Trigger::Instant { at, .. } if now < at => return Action::Arm(at),
+            Trigger::Instant { at, not_after } => {
+                let lateness = now - at;
+                if not_after.is_some_and(|limit| now > limit) {
+                    return Action::Miss { lateness };
+                }
+                lateness
+            }
+            Trigger::Descriptor(_) if !self.told => return Action::Wait,
+            Trigger::Descriptor(_) => Span::ZERO,
+        };
+        if self.phase == Phase::Loading {
             // It is let go as soon as it has come to its entry point.
-            Action::Wait
-        } else {
-            self.phase = Phase::Running;
-            Action::Release { lateness }
+            return Action::Wait;
         }
+        self.phase = Phase::Running;
+        Action::Release { lateness }
     }
 }
 
@@ -149,8 +190,10 @@ fn before(received: Received, ignored: bool) -> Action {
     let signal = received.number;
     match signal {
         // Somebody who sends it to us means us, whatever a shell has set for background jobs.
-        SIGTERM | SIGINT if !ignored || !received.from_kernel => Action::Revoke { signal },
-        SIGHUP | SIGQUIT if !ignored => Action::Revoke { signal },
+        SIGTERM | SIGINT if !ignored || !received.from_kernel => {
+            Action::Revoke(Revoked::BySignal(signal))
+        }
+        SIGHUP | SIGQUIT if !ignored => Action::Revoke(Revoked::BySignal(signal)),
         SIGTSTP | SIGTTIN | SIGTTOU if !ignored => Action::Suspend,
         _ => Action::Wait,
     }
@@ -169,6 +212,10 @@ mod tests {
 
     const AT: Timestamp = Timestamp::from_unix(1_795_000_000, 0);
 
+    fn instant(not_after: Option<Timestamp>) -> Trigger {
+        Trigger::Instant { at: AT, not_after }
+    }
+
     fn signal(number: u8) -> Event {
         Event::Signal { received: Received { number, from_kernel: false }, ignored: false }
     }
@@ -183,9 +230,9 @@ mod tests {
 
     #[test]
     fn a_command_is_let_go_at_the_instant_and_never_before() {
-        let mut hold = Hold::loading(AT, None);
+        let mut hold = Hold::loading(instant(None));
         assert_eq!(hold.start(early()), Action::Arm(AT));
-        assert_eq!(hold.handle(early(), Event::Loaded), Action::Wait);
+        assert_eq!(hold.handle(early(), Event::Loaded), Action::Arm(AT));
         let just_before = AT - Span::NANOSECOND;
         assert_eq!(hold.handle(just_before, Event::Timer), Action::Arm(AT));
         let lateness = Span::from_micros(25);
@@ -196,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_command_that_loads_past_the_instant_is_let_go_once_it_is_there() {
-        let mut hold = Hold::loading(AT, None);
+        let mut hold = Hold::loading(instant(None));
         assert_eq!(hold.start(early()), Action::Arm(AT));
         assert_eq!(hold.handle(AT, Event::Timer), Action::Wait);
         let lateness = Span::from_millis(3);
@@ -206,17 +253,17 @@ mod tests {
     #[test]
     fn an_instant_that_has_passed_is_now_unless_it_is_too_late() {
         let lateness = Span::from_secs(9);
-        assert_eq!(Hold::ready(AT, None).start(AT + lateness), Action::Release { lateness });
+        assert_eq!(Hold::ready(instant(None)).start(AT + lateness), Action::Release { lateness });
         let limit = Some(AT + Span::from_secs(8));
-        assert_eq!(Hold::ready(AT, limit).start(AT + lateness), Action::Miss { lateness });
-        assert_eq!(Hold::loading(AT, limit).start(AT + lateness), Action::Miss { lateness });
+        assert_eq!(Hold::ready(instant(limit)).start(AT + lateness), Action::Miss { lateness });
+        assert_eq!(Hold::loading(instant(limit)).start(AT + lateness), Action::Miss { lateness });
         let at_limit = Action::Release { lateness: Span::from_secs(8) };
-        assert_eq!(Hold::ready(AT, limit).start(AT + Span::from_secs(8)), at_limit);
+        assert_eq!(Hold::ready(instant(limit)).start(AT + Span::from_secs(8)), at_limit);
     }
 
     #[test]
     fn a_clock_that_is_set_is_read_again() {
-        let mut hold = Hold::ready(AT, Some(AT + Span::from_secs(1)));
+        let mut hold = Hold::ready(instant(Some(AT + Span::from_secs(1))));
         assert_eq!(hold.start(early()), Action::Arm(AT));
         // Backwards: armed anew. Forwards past the limit: missed.
         assert_eq!(hold.handle(AT - Span::from_secs(500), Event::Timer), Action::Arm(AT));
@@ -227,15 +274,15 @@ mod tests {
     #[test]
     fn signals_that_end_a_process_revoke_while_nothing_has_begun() {
         for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
-            for mut hold in [Hold::loading(AT, None), Hold::ready(AT, None)] {
-                let revoke = Action::Revoke { signal: number };
+            for mut hold in [Hold::loading(instant(None)), Hold::ready(instant(None))] {
+                let revoke = Action::Revoke(Revoked::BySignal(number));
                 assert_eq!(hold.handle(early(), signal(number)), revoke);
                 assert_eq!(hold.handle(early(), from_terminal(number, false)), revoke);
                 assert_eq!(hold.handle(early(), from_terminal(number, true)), Action::Wait);
             }
         }
         // SIGUSR1 would have ended a program that does not expect it; there is none yet.
-        assert_eq!(Hold::ready(AT, None).handle(early(), signal(10)), Action::Wait);
+        assert_eq!(Hold::ready(instant(None)).handle(early(), signal(10)), Action::Wait);
     }
 
     #[test]
@@ -244,14 +291,14 @@ mod tests {
             received: Received { number, from_kernel: false },
             ignored: true,
         };
-        let mut hold = Hold::ready(AT, None);
-        assert_eq!(hold.handle(early(), sent(SIGINT)), Action::Revoke { signal: SIGINT });
+        let mut hold = Hold::ready(instant(None));
+        assert_eq!(hold.handle(early(), sent(SIGINT)), Action::Revoke(Revoked::BySignal(SIGINT)));
         assert_eq!(hold.handle(early(), sent(SIGHUP)), Action::Wait);
     }
 
     #[test]
     fn signals_go_on_to_a_running_command_but_not_those_that_it_got_itself() {
-        let mut hold = Hold::ready(AT, None);
+        let mut hold = Hold::ready(instant(None));
         assert_eq!(hold.start(AT), Action::Release { lateness: Span::ZERO });
         assert_eq!(hold.handle(AT, signal(SIGTERM)), Action::Forward(SIGTERM));
         assert_eq!(hold.handle(AT, signal(10)), Action::Forward(10));
@@ -262,8 +309,37 @@ mod tests {
     #[test]
     fn a_command_that_ends_ends_the_hold_in_every_phase() {
         let exit = Exit::Signal(9);
-        for mut hold in [Hold::loading(AT, None), Hold::ready(AT, None)] {
+        for mut hold in [Hold::loading(instant(None)), Hold::ready(instant(None))] {
             assert_eq!(hold.handle(early(), Event::Ended(exit)), Action::Leave(exit));
         }
+    }
+
+    #[test]
+    fn a_descriptor_lets_go_once_the_command_is_there_and_told_in_either_order() {
+        let release = Action::Release { lateness: Span::ZERO };
+        let mut hold = Hold::loading(Trigger::Descriptor(3));
+        assert_eq!(hold.start(AT), Action::Wait);
+        assert_eq!(hold.handle(AT, Event::Loaded), Action::Wait);
+        assert_eq!(hold.handle(AT, Event::Told), release);
+        assert_eq!(hold.handle(AT, Event::Closed), Action::Wait);
+
+        let mut hold = Hold::loading(Trigger::Descriptor(3));
+        assert_eq!(hold.handle(AT, Event::Told), Action::Wait);
+        assert_eq!(hold.handle(AT, Event::Closed), Action::Wait);
+        assert_eq!(hold.handle(AT, Event::Loaded), release);
+    }
+
+    #[test]
+    fn a_descriptor_that_closes_revokes_and_signals_stay_with_the_group() {
+        for mut hold in [Hold::loading(Trigger::Descriptor(3)), Hold::ready(Trigger::Descriptor(3))]
+        {
+            assert_eq!(hold.handle(AT, Event::Closed), Action::Revoke(Revoked::ByClosing));
+        }
+        let mut hold = Hold::ready(Trigger::Descriptor(3));
+        let revoke = Action::Revoke(Revoked::BySignal(SIGTERM));
+        assert_eq!(hold.handle(AT, signal(SIGTERM)), revoke);
+        assert!(matches!(hold.handle(AT, Event::Told), Action::Release { .. }));
+        assert_eq!(hold.handle(AT, signal(SIGTERM)), Action::Wait);
+        assert_eq!(hold.handle(AT, Event::Stopped), Action::Wait);
     }
 }

@@ -9,16 +9,18 @@
 //! without that right, a program that somebody traces already) the command is executed at the
 //! instant instead, and that is said on standard error.
 //!
+//! With `--on FD` another program says when, by an octet; a scheduler that decides late (by a clock
+//! that it knows better, by what else runs) holds its commands so, and takes one back by closing
+//! its end.
+//!
 //! Until the instant, SIGTERM, SIGINT, SIGHUP and SIGQUIT revoke: the command never begins, and the
-//! gate ends with a status of its own ([`Exit::REVOKED`]). From then on the gate is hardly there:
-//! the
+//! gate ends with a status of its own ([`Exit::REVOKED`]). From then on the gate is hardly there: the
 //! command has its standard streams, environment, directory, signal dispositions and signal mask as
 //! the gate got them; signals sent to the gate go on to the command; the gate ends as the command
 //! does; and the command is killed if the gate is (`PR_SET_PDEATHSIG`). The command stays in the
 //! gate's process group, so what a terminal sends is not sent twice; what a process sends to the
 //! whole group reaches the command itself and once more through the gate. In mode `exec` there is
-//! no
-//! gate any more after the instant: it has become the command.
+//! no gate any more after the instant: it has become the command.
 //!
 //! A clock that is set while the gate waits is read again (timerfd, `TFD_TIMER_CANCEL_ON_SET`). An
 //! instant that has passed is now, unless `--not-after` says that it is too late
@@ -40,6 +42,7 @@ compile_error!("opt-level `z` is for the profile `gate`: cargo build --profile g
 extern crate std;
 
 mod arguments;
+mod cue;
 mod entry;
 mod exit;
 mod hold;

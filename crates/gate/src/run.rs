@@ -1,8 +1,10 @@
 //! The gate from its arguments to its end.
 
 use crate::arguments::{Deed, Gate, HELP, Request, parse};
+use crate::cue::{Cue, Progress};
 use crate::entry::{self, Ended};
 use crate::exit::Exit;
+use crate::hold::{Revoked, Trigger};
 use crate::search::{ProgramPath, SearchError, find};
 use crate::sys::{
     Disposition, Errno, Pid, Vector, exit, forgo_core_dump, is_executable, mode, own_pid, print,
@@ -19,13 +21,11 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
 
 /// Runs the gate with the arguments of its process (its own name first) and the environment that
-/// the
-/// command is to have, and says how it ends.
+/// the command is to have, and says how it ends.
 ///
 /// In mode `exec` this process becomes the command, and the function returns only if that fails. If
 /// a signal ended the command, this process dies of the same one, unless it cannot. The process
-/// must
-/// have no other children and no other thread that takes signals.
+/// must have no other children and no other thread that takes signals.
 pub fn run(mut arguments: Vector<'_>, environment: Vector<'_>) -> Exit {
     arguments.next();
     match parse(arguments) {
@@ -40,8 +40,11 @@ pub fn run(mut arguments: Vector<'_>, environment: Vector<'_>) -> Exit {
             printed(Line::new(format_args!("@{seconds}.{nanos:09}\n")).as_bytes())
         }
         Ok(Request::Gate(gate)) => match Inherited::take() {
-            Ok(inherited) => end(Run { gate, environment, inherited }.deed()),
             Err(error) => failed(format_args!("cannot block signals: {error}")),
+            Ok(inherited) => match Cue::of(gate.trigger) {
+                Ok(mut cue) => end(Run { gate, environment, inherited }.deed(&mut cue)),
+                Err(error) => failed(format_args!("the descriptor of --on: {error}")),
+            },
         },
         Err(error) => failed(format_args!("{error}")),
     }
@@ -60,25 +63,28 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn deed(&self) -> Exit {
+    fn deed(&self, cue: &mut Cue) -> Exit {
         match &self.gate.deed {
-            Deed::Entry(command) => self.with_program(command, Self::entry),
-            Deed::Exec(command) => self.with_program(command, Self::exec),
-            Deed::Signal(pid) => self.signal(*pid).unwrap_or_else(target_failed),
-            Deed::Fifo(path) => self.fifo(path).unwrap_or_else(target_failed),
+            Deed::Entry(command) => self.with_program(command, cue, Self::entry),
+            Deed::Exec(command) => self.with_program(command, cue, Self::exec),
+            Deed::Signal(pid) => self.signal(*pid, cue).unwrap_or_else(target_failed),
+            Deed::Fifo(path) => self.fifo(path, cue).unwrap_or_else(target_failed),
         }
     }
 
     fn with_program(
         &self,
         command: &Vector<'a>,
-        deed: fn(&Self, &ProgramPath, &Vector<'a>) -> Exit,
+        cue: &mut Cue,
+        deed: fn(&Self, &ProgramPath, &Vector<'a>, &mut Cue) -> Exit,
     ) -> Exit {
-        let name = command.clone().next().unwrap_or_default();
-        match find(name, self.environment.value("PATH"), can_be_run) {
-            Ok(path) => deed(self, &path, command),
+        let name = command.clone().next().unwrap_or_default().to_bytes();
+        let file = self.gate.file.unwrap_or(name);
+        match find(file, self.environment.value("PATH"), can_be_run) {
+            Ok(path) => deed(self, &path, command, cue),
             Err(error) => {
-                said(format_args!("{}: {error}", Shown(name.to_bytes())));
+                cue.tell(Progress::Failed);
+                said(format_args!("{}: {error}", Shown(file)));
                 match error {
                     SearchError::NotFound | SearchError::NotInPath => Exit::NOT_FOUND,
                     SearchError::NotExecutable(_) | SearchError::TooLong => Exit::NOT_EXECUTABLE,
@@ -87,60 +93,60 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn entry(&self, path: &ProgramPath, command: &Vector<'a>) -> Exit {
-        if realtime() >= self.gate.at {
+    fn entry(&self, path: &ProgramPath, command: &Vector<'a>, cue: &mut Cue) -> Exit {
+        let trigger = self.gate.trigger;
+        if let Trigger::Instant { at, .. } = trigger
+            && realtime() >= at
+        {
             // There is nothing to wait for, so there is nothing to gain.
-            return self.exec(path, command);
+            return self.exec(path, command, cue);
         }
         let name = Shown(path.as_c_str().to_bytes());
-        match entry::hold(&self.gate, path, command, &self.environment, &self.inherited) {
+        match entry::hold(trigger, cue, path, command, &self.environment, &self.inherited) {
             Ended::After(exit) => exit,
             Ended::Loading(exit) => {
                 said(format_args!("{name} ended while it was loaded, before the instant"));
                 exit
             }
-            Ended::Revoked(signal) => revoked(signal),
+            Ended::Revoked(by) => revoked(by),
             Ended::Missed(lateness) => missed(lateness),
             Ended::Untraceable(reason) => {
                 said(format_args!(
                     "{name} cannot be held at its entry point ({reason}); \
                      it is executed at the instant instead, and loads after it"
                 ));
-                self.exec(path, command)
+                self.exec(path, command, cue)
             }
-            Ended::NotExecutable(error) => not_executable(path, error),
+            Ended::NotExecutable(error) => not_executable(path, error, cue),
             Ended::Failed(error) => failed(format_args!("cannot hold {name}: {error}")),
         }
     }
 
-    fn exec(&self, path: &ProgramPath, command: &Vector<'a>) -> Exit {
-        if let Some(exit) = self.wait_until_due() {
-            return exit;
+    fn exec(&self, path: &ProgramPath, command: &Vector<'a>, cue: &mut Cue) -> Exit {
+        cue.tell(Progress::ToBeExecuted);
+        match wait(self.gate.trigger, cue, &self.inherited, None).map(ended_early) {
+            Ok(None) => {}
+            Ok(Some(exit)) => return exit,
+            Err(error) => return target_failed(error),
         }
+        cue.tell(Progress::LetGo);
         match become_command(path, command, &self.environment, &self.inherited) {
-            TargetError::Execute(error) => not_executable(path, error),
+            TargetError::Execute(error) => not_executable(path, error, cue),
             error => target_failed(error),
         }
     }
 
-    fn wait_until_due(&self) -> Option<Exit> {
-        match wait(&self.gate, &self.inherited, None) {
-            Ok(waited) => ended_early(waited),
-            Err(error) => Some(target_failed(error)),
-        }
-    }
-
-    fn signal(&self, pid: Pid) -> Result<Exit, TargetError> {
+    fn signal(&self, pid: Pid, cue: &mut Cue) -> Result<Exit, TargetError> {
         let process = open_process(pid)?;
-        match wait(&self.gate, &self.inherited, Some(&process))? {
+        match wait(self.gate.trigger, cue, &self.inherited, Some(&process))? {
             Waited::Gone => Err(TargetError::ProcessEnded(pid.0)),
             waited => ended_early(waited).map_or_else(|| resume(pid, &process), Ok),
         }
     }
 
-    fn fifo(&self, path: &CStr) -> Result<Exit, TargetError> {
+    fn fifo(&self, path: &CStr, cue: &mut Cue) -> Result<Exit, TargetError> {
         let fifo = Fifo::open(path)?;
-        let waited = wait(&self.gate, &self.inherited, None)?;
+        let waited = wait(self.gate.trigger, cue, &self.inherited, None)?;
         ended_early(waited).map_or_else(|| fifo.release(), Ok)
     }
 }
@@ -149,7 +155,7 @@ impl<'a> Run<'a> {
 fn ended_early(waited: Waited) -> Option<Exit> {
     match waited {
         Waited::Due(_) | Waited::Gone => None,
-        Waited::Revoked(signal) => Some(revoked(signal)),
+        Waited::Revoked(by) => Some(revoked(by)),
         Waited::Missed(lateness) => Some(missed(lateness)),
     }
 }
@@ -178,8 +184,14 @@ fn end(how: Exit) -> Exit {
     how
 }
 
-fn revoked(signal: u8) -> Exit {
-    said(format_args!("revoked by signal {signal} before the instant"));
+fn revoked(by: Revoked) -> Exit {
+    match by {
+        Revoked::BySignal(signal) => {
+            said(format_args!("revoked by signal {signal} before the instant"));
+        }
+        // Whoever closed the descriptor knows.
+        Revoked::ByClosing => {}
+    }
     Exit::REVOKED
 }
 
@@ -189,7 +201,8 @@ fn missed(lateness: Span) -> Exit {
     Exit::MISSED
 }
 
-fn not_executable(path: &ProgramPath, error: Errno) -> Exit {
+fn not_executable(path: &ProgramPath, error: Errno, cue: &Cue) -> Exit {
+    cue.tell(Progress::Failed);
     let name = Shown(path.as_c_str().to_bytes());
     const ENOEXEC: Errno = Errno::from_raw(8);
     let hint =

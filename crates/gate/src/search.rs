@@ -31,11 +31,10 @@ pub(crate) enum SearchError {
 /// Finds the file of the command `name`: the path itself if there is a `/` in it, else the first
 /// file in the directories of `search_path` that `probe` says can be run.
 pub(crate) fn find(
-    name: &CStr,
+    name: &[u8],
     search_path: Option<&[u8]>,
     mut probe: impl FnMut(&CStr) -> Result<(), Errno>,
 ) -> Result<ProgramPath, SearchError> {
-    let name = name.to_bytes();
     if name.contains(&b'/') {
         let path = ProgramPath::join(b"", name).ok_or(SearchError::TooLong)?;
         return match probe(path.as_c_str()) {
@@ -91,7 +90,8 @@ mod tests {
             "/etc/passwd" | "/first/locked" => Err(Errno::EACCES),
             _ => Err(Errno::ENOENT),
         };
-        find(name, search_path, probe).map(|path| path.as_c_str().to_str().unwrap().to_string())
+        find(name.to_bytes(), search_path, probe)
+            .map(|path| path.as_c_str().to_str().unwrap().to_string())
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The deeds that need no held command: executing one, a signal, a FIFO.
 
-use crate::arguments::Gate;
+use crate::cue::Cue;
 use crate::exit::Exit;
-use crate::hold::{Action, Hold};
+use crate::hold::{Action, Hold, Revoked, Trigger};
 use crate::search::ProgramPath;
 use crate::sys::{
     Errno, Fd, Interest, Pid, Vector, execute, mode, open_read_write, open_write, own_pid, poll,
@@ -52,36 +52,43 @@ pub(crate) enum TargetError {
 pub(crate) enum Waited {
     /// The instant has come; it is this late.
     Due(Span),
-    /// By a signal.
-    Revoked(u8),
+    /// It was taken back.
+    Revoked(Revoked),
     /// It is too late, by this.
     Missed(Span),
     /// What was to be acted on is gone.
     Gone,
 }
 
-/// Waits for the instant; with `process`, also for that process to end.
+/// Waits for the instant or the cue; with `process`, also for that process to end.
 pub(crate) fn wait(
-    gate: &Gate<'_>,
+    trigger: Trigger,
+    cue: &mut Cue,
     inherited: &Inherited,
     process: Option<&Fd>,
 ) -> Result<Waited, TargetError> {
-    let mut hold = Hold::ready(gate.at, gate.not_after);
+    let mut hold = Hold::ready(trigger);
     let watch = Watch::new().map_err(TargetError::Wait)?;
-    let mut action = hold.start(realtime());
+    let mut action = match cue.said() {
+        None => hold.start(realtime()),
+        // It came while we tried to hold the command.
+        Some(said) => hold.handle(realtime(), said),
+    };
     loop {
         match action {
             Action::Arm(at) => watch.arm(at).map_err(TargetError::Wait)?,
             Action::Release { lateness } => return Ok(Waited::Due(lateness)),
-            Action::Revoke { signal } => return Ok(Waited::Revoked(signal)),
+            Action::Revoke(revoked) => return Ok(Waited::Revoked(revoked)),
             Action::Miss { lateness } => return Ok(Waited::Missed(lateness)),
             Action::Suspend => suspend(),
             Action::Wait | Action::Forward(_) | Action::Leave(_) => {}
         }
-        action = match watch.next(inherited, process).map_err(TargetError::Wait)? {
+        let other = process.or(cue.watched());
+        action = match watch.next(inherited, other).map_err(TargetError::Wait)? {
             Wake::Event(event) => hold.handle(realtime(), event),
             Wake::Child => Action::Wait,
-            Wake::Other => return Ok(Waited::Gone),
+            Wake::Other if process.is_some() => return Ok(Waited::Gone),
+            Wake::Other => cue.take().map_or(Action::Wait, |said| hold.handle(realtime(), said)),
         };
     }
 }

@@ -64,7 +64,7 @@ pub(crate) enum Wake {
     Event(Event),
     /// A child has changed its state.
     Child,
-    /// The other descriptor is readable.
+    /// The other descriptor is readable, or its other end was closed.
     Other,
 }
 
@@ -96,7 +96,7 @@ impl Watch {
             if timer.is_ready() && self.timer.take() != TimerWake::Nothing {
                 return Ok(Wake::Event(Event::Timer));
             }
-            if other.is_ready() {
+            if other.is_ready() || other.is_closed() {
                 return Ok(Wake::Other);
             }
         }

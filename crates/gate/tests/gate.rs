@@ -9,8 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use support::sys::{is_root, with_signals, without_ptrace};
 use support::{
-    both, eventually, freestanding, gate, hosted, in_millis, now, parse_seconds, run, said, start,
-    status_field,
+    both, eventually, freestanding, gate, hosted, in_millis, install, install_copy, now,
+    parse_seconds, run, said, start, status_field,
 };
 
 /// Later than this is no start at the instant, on the busiest machine.
@@ -59,8 +59,7 @@ fn python_begins_after_the_instant_too() {
 fn a_script_is_run_by_its_interpreter() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("script");
-    std::fs::write(&script, "#!/bin/sh\necho \"$0 $1\"; exit 4\n").unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    install(&script, "755", "#!/bin/sh\necho \"$0 $1\"; exit 4\n");
     let path = script.to_str().unwrap();
     let output = run(gate(freestanding(), in_millis(50), &["--", path, "one"]));
     assert_eq!(output.status.code(), Some(4));
@@ -114,15 +113,14 @@ fn exit_status_and_deadly_signals_are_passed_on() {
 #[test]
 fn a_command_that_is_not_there_or_cannot_be_run_is_said_before_the_instant() {
     let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str, mode: u32, text: &str| {
+    let file = |name: &str, mode: &str, text: &str| {
         let path = directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        install(&path, mode, text);
         path.to_str().unwrap().to_owned()
     };
-    let plain = file("plain", 0o644, "#!/bin/sh\n");
-    let nothing = file("nothing", 0o755, "no program\n");
-    let lost = file("lost", 0o755, "#!/nowhere/interpreter\n");
+    let plain = file("plain", "644", "#!/bin/sh\n");
+    let nothing = file("nothing", "755", "no program\n");
+    let lost = file("lost", "755", "#!/nowhere/interpreter\n");
     let here = directory.path().to_str().unwrap().to_owned();
     for (command, status, message) in [
         ("/nowhere/program", 127, "not found; check its name"),
@@ -234,15 +232,11 @@ fn a_setuid_program_keeps_its_privilege() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let mode = |path: &std::path::Path, mode| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    };
-    mode(directory.path(), 0o755);
     let (id, program) = (directory.path().join("id"), directory.path().join("gate"));
-    std::fs::copy("/usr/bin/id", &id).unwrap();
-    std::fs::copy(freestanding(), &program).unwrap();
-    mode(&id, 0o4755);
-    mode(&program, 0o755);
+    install_copy(&id, "4755", "/usr/bin/id".as_ref());
+    install_copy(&program, "755", freestanding());
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), open).unwrap();
     let as_nobody = |mut command: Command| {
         use std::os::unix::process::CommandExt;
         command.uid(65_534).gid(65_534).current_dir("/");

@@ -9,6 +9,9 @@ const O_RDWR: usize = 2;
 const O_NONBLOCK: usize = 0o4_000;
 const O_CLOEXEC: usize = 0o2_000_000;
 const X_OK: usize = 1;
+const F_SETFD: usize = 2;
+const FD_CLOEXEC: usize = 1;
+const MSG_DONTWAIT_NOSIGNAL: usize = 0x4040;
 const STATX_TYPE_AND_MODE: usize = 3;
 /// Where `stx_mode` stands in `struct statx`.
 const STATX_MODE_AT: usize = 28;
@@ -21,6 +24,21 @@ impl Fd {
     /// Takes the descriptor that a system call has just made.
     pub(super) fn from_call(descriptor: usize) -> Self {
         Self(descriptor as i32)
+    }
+
+    /// Takes a descriptor that we were started with, and keeps it from the command.
+    pub(crate) fn inherited(number: i32) -> Result<Self, Errno> {
+        // SAFETY: no pointer is passed. A number that is not open is refused.
+        unsafe { call(number::FCNTL, [number as usize, F_SETFD, FD_CLOEXEC, 0, 0, 0])? };
+        Ok(Self(number))
+    }
+
+    /// Sends a message if this is a socket, without waiting and without SIGPIPE.
+    pub(crate) fn send(&self, octets: &[u8]) -> Result<usize, Errno> {
+        let (place, flags) = (octets.as_ptr() as usize, MSG_DONTWAIT_NOSIGNAL);
+        let arguments = [self.as_argument(), place, octets.len(), flags, 0, 0];
+        // SAFETY: the kernel reads `len` octets from a buffer of that length; no address follows.
+        unsafe { call(number::SENDTO, arguments) }
     }
 
     /// The descriptor's number.

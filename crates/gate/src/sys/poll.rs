@@ -6,6 +6,7 @@ use super::{Errno, call};
 
 const POLLIN: i16 = 1;
 const POLLERR: i16 = 8;
+const POLLHUP: i16 = 16;
 
 /// A descriptor that is waited for, and after [`poll`] whether it has something to say.
 #[repr(C)]
@@ -31,6 +32,11 @@ impl Interest {
         self.returned & POLLIN != 0
     }
 
+    /// Whether the other end was closed, of a pipe or a socket.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.returned & (POLLHUP | POLLERR) != 0
+    }
+
     /// Whether it has failed; a FIFO's writing end: nobody has it open for reading.
     pub(crate) fn has_failed(&self) -> bool {
         self.returned & POLLERR != 0
@@ -44,8 +50,7 @@ pub(crate) fn poll(interests: &mut [Interest], at_once: bool) -> Result<(), Errn
     let arguments = [interests.as_mut_ptr() as usize, interests.len(), timeout, 0, 8, 0];
     loop {
         // SAFETY: the kernel reads and writes `len` pollfds, whose layout is that of `Interest`,
-        // and
-        // reads (and may write, on our stack) one timespec where there is one.
+        // and reads (and may write, on our stack) one timespec where there is one.
         match unsafe { call(number::PPOLL, arguments) } {
             Err(Errno::EINTR) => {}
             result => return result.map(|_| ()),

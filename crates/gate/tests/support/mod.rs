@@ -2,6 +2,7 @@
 
 pub mod sys;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -89,6 +90,25 @@ pub fn start(mut command: Command) -> Child {
 /// What a program said on standard error.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Makes a file that may be executed. Not written by this process: while it had the file open for
+/// writing, another test's thread could start a program, which would have it open as well for a
+/// moment, and what is open for writing cannot be executed.
+pub fn install(path: &Path, mode: &str, text: &str) {
+    let mut install = Command::new("install");
+    install.args(["-m", mode, "/dev/stdin"]).arg(path).stdin(Stdio::piped());
+    let mut child = install.spawn().expect("install can be started");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(text.as_bytes()).expect("install reads it");
+    drop(stdin);
+    assert!(child.wait().expect("it is our child").success(), "install {}", path.display());
+}
+
+/// Makes a copy of a program, for the same reason.
+pub fn install_copy(path: &Path, mode: &str, original: &Path) {
+    let status = Command::new("install").args(["-m", mode]).arg(original).arg(path).status();
+    assert!(status.expect("install can be started").success(), "install {}", path.display());
 }
 
 /// Waits until `look` finds something.

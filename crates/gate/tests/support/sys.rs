@@ -67,3 +67,14 @@ pub fn without_ptrace(command: &mut Command) {
     // SAFETY: `prepare` neither allocates nor locks.
     unsafe { command.pre_exec(prepare) };
 }
+
+/// Has a program started with this descriptor open, under its number here.
+pub fn passing(command: &mut Command, descriptor: i32) {
+    let prepare = move || {
+        // SAFETY: no pointer is passed.
+        let result = unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: `prepare` neither allocates nor locks.
+    unsafe { command.pre_exec(prepare) };
+}

@@ -5,6 +5,7 @@ use core::arch::asm;
 /// Numbers of the system calls (include/uapi/asm-generic/unistd.h).
 pub(in crate::sys) mod number {
     pub(in crate::sys) const GETXATTR: usize = 8;
+    pub(in crate::sys) const FCNTL: usize = 25;
     pub(in crate::sys) const FACCESSAT: usize = 48;
     pub(in crate::sys) const OPENAT: usize = 56;
     pub(in crate::sys) const CLOSE: usize = 57;
@@ -24,6 +25,7 @@ pub(in crate::sys) mod number {
     pub(in crate::sys) const PRCTL: usize = 167;
     pub(in crate::sys) const GETPID: usize = 172;
     pub(in crate::sys) const GETPPID: usize = 173;
+    pub(in crate::sys) const SENDTO: usize = 206;
     pub(in crate::sys) const CLONE: usize = 220;
     pub(in crate::sys) const EXECVE: usize = 221;
     pub(in crate::sys) const WAIT4: usize = 260;

@@ -10,10 +10,12 @@ pub(in crate::sys) mod number {
     pub(in crate::sys) const RT_SIGACTION: usize = 13;
     pub(in crate::sys) const RT_SIGPROCMASK: usize = 14;
     pub(in crate::sys) const GETPID: usize = 39;
+    pub(in crate::sys) const SENDTO: usize = 44;
     pub(in crate::sys) const CLONE: usize = 56;
     pub(in crate::sys) const EXECVE: usize = 59;
     pub(in crate::sys) const WAIT4: usize = 61;
     pub(in crate::sys) const KILL: usize = 62;
+    pub(in crate::sys) const FCNTL: usize = 72;
     pub(in crate::sys) const PTRACE: usize = 101;
     pub(in crate::sys) const GETPPID: usize = 110;
     pub(in crate::sys) const PRCTL: usize = 157;

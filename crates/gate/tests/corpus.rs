@@ -1,0 +1,11 @@
+//! Replays what the fuzzers have found.
+
+#[path = "../../../fuzz/properties/gate_instant.rs"]
+mod gate_instant;
+#[path = "../../../fuzz/properties/replay.rs"]
+mod replay;
+
+#[test]
+fn every_instant_of_the_corpus_keeps_its_property() {
+    replay::corpus("gate_instant", gate_instant::check);
+}
