@@ -14,13 +14,13 @@
 //! its end.
 //!
 //! Until the instant, SIGTERM, SIGINT, SIGHUP and SIGQUIT revoke: the command never begins, and the
-//! gate ends with a status of its own ([`Exit::REVOKED`]). From then on the gate is hardly there: the
-//! command has its standard streams, environment, directory, signal dispositions and signal mask as
-//! the gate got them; signals sent to the gate go on to the command; the gate ends as the command
-//! does; and the command is killed if the gate is (`PR_SET_PDEATHSIG`). The command stays in the
-//! gate's process group, so what a terminal sends is not sent twice; what a process sends to the
-//! whole group reaches the command itself and once more through the gate. In mode `exec` there is
-//! no gate any more after the instant: it has become the command.
+//! gate ends with a status of its own ([`Exit::REVOKED`]). From then on the gate is hardly there:
+//! the command has its standard streams, environment, directory, signal dispositions and signal
+//! mask as the gate got them; signals sent to the gate go on to the command; the gate ends as the
+//! command does; and the command is killed if the gate is (`PR_SET_PDEATHSIG`). The command stays
+//! in the gate's process group, so what a terminal sends is not sent twice; what a process sends to
+//! the whole group reaches the command itself and once more through the gate. In mode `exec` there
+//! is no gate any more after the instant: it has become the command.
 //!
 //! A clock that is set while the gate waits is read again (timerfd, `TFD_TIMER_CANCEL_ON_SET`). An
 //! instant that has passed is now, unless `--not-after` says that it is too late
