@@ -1,11 +1,23 @@
 //! The identity of a fire, and how it can end.
 
+use crate::mix::mix;
 use core::fmt;
 use timeball_timebase::{Span, Timestamp};
 
 /// The identity of a schedule: the resource's uid, a UUID in its 16 octets.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ScheduleUid(pub [u8; 16]);
+
+impl ScheduleUid {
+    /// The number that chooses what an expression writes as `H`; the same on every replica.
+    pub fn seed(self) -> u64 {
+        let (high, low) = self.0.split_at(8);
+        let word = |octets: &[u8]| {
+            u64::from_be_bytes(octets.try_into().expect("half of a uid has eight octets"))
+        };
+        mix(word(high)) ^ word(low)
+    }
+}
 
 impl fmt::Display for ScheduleUid {
     /// Writes the UUID in its usual form of 8-4-4-4-12 hexadecimal digits.

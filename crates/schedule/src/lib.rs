@@ -6,6 +6,7 @@
 
 mod fire;
 pub mod language;
+mod mix;
 pub mod planner;
 
 pub use fire::{FireDetail, FireId, Outcome, Reason, ScheduleUid};

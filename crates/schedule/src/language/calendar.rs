@@ -5,12 +5,10 @@
 //! number of steps is bounded for every pattern, also for one that never occurs.
 
 use super::civil::{self, Date};
+use super::days::Days;
 use super::second::Seconds;
+use super::years::{YEAR_MAX, YEAR_MIN, Years};
 use super::{DAY_US, HOUR_US, MINUTE_US};
-
-/// The years that a search visits; they cover every `Timestamp` in every zone.
-const YEAR_MIN: i64 = 1677;
-const YEAR_MAX: i64 = 2263;
 
 /// A pattern of local times.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,37 +21,16 @@ pub(super) struct Calendar {
     /// Bit n is month n, from 1.
     pub(super) months: u16,
     pub(super) days: Days,
+    pub(super) years: Years,
     /// Bit n: years of type n (see [`Year::kind`]) have a day that matches.
     year_types: u16,
 }
 
-/// Which days of a month match.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Days {
-    /// Bit n is day n of the month, from 1.
-    pub(super) of_month: u32,
-    /// Bit n is weekday n, 0 for Sunday.
-    pub(super) of_week: u8,
-    /// Whether a day matches that either names, not only one that both name.
-    pub(super) either: bool,
-}
-
-impl Days {
-    /// The matching days of a month, bit n for day n.
-    fn mask(&self, length: u32, first_weekday: u32) -> u32 {
-        let week = u64::from(self.of_week);
-        // Bit n of `turned` is the day n days after the first.
-        let turned = ((week >> first_weekday) | (week << (7 - first_weekday))) & 0x7f;
-        let weekdays = ((turned * 0b1_0000001_0000001_0000001_0000001) << 1) as u32;
-        let days = if self.either { self.of_month | weekdays } else { self.of_month & weekdays };
-        days & ((1_u64 << (length + 1)) - 2) as u32
-    }
-}
-
 impl Calendar {
-    /// Makes a pattern of its fields; each has at least one value.
+    /// Makes a pattern of its fields, for all years; each has at least one value.
     pub(super) fn new(seconds: Seconds, minutes: u64, hours: u32, days: Days, months: u16) -> Self {
-        let mut calendar = Self { seconds, minutes, hours, months, days, year_types: 0 };
+        let years = Years::default();
+        let mut calendar = Self { seconds, minutes, hours, months, days, years, year_types: 0 };
         for leap in [false, true] {
             for first_weekday in 0..7 {
                 let kind = u32::from(leap) * 7 + first_weekday;
@@ -64,6 +41,11 @@ impl Calendar {
             }
         }
         calendar
+    }
+
+    /// The same pattern in these years only.
+    pub(super) fn in_years(self, years: Years) -> Self {
+        Self { years, ..self }
     }
 
     /// The first matching local time that is at least `at`; `None` if there is none before 2264.
@@ -116,26 +98,39 @@ impl Calendar {
         self.days.mask(length, (year.first_weekday + year.days_before(month)) % 7)
     }
 
+    /// The matching days of a month of a year.
+    fn month_of(&self, number: i64, month: u32) -> u32 {
+        if self.years.has(number) { self.month(Year::of(number), month) } else { 0 }
+    }
+
     fn has_day(&self, day: i64) -> bool {
         let date = Date::from_day(day);
-        self.month(Year::of(date.year), date.month) >> date.day & 1 != 0
+        self.month_of(date.year, date.month) >> date.day & 1 != 0
     }
 
     /// The first matching day that is at least `day`.
     fn next_day(&self, day: i64) -> Option<i64> {
         let date = Date::from_day(day);
-        let year = Year::of(date.year);
-        let rest = self.month(year, date.month) & (u32::MAX << date.day);
-        if rest != 0 {
-            return Some(day + i64::from(rest.trailing_zeros() - date.day));
-        }
-        if let Some(found) = self.first_from(date.year, year, date.month + 1) {
-            return Some(found);
+        if self.years.has(date.year) {
+            let year = Year::of(date.year);
+            let rest = self.month(year, date.month) & (u32::MAX << date.day);
+            if rest != 0 {
+                return Some(day + i64::from(rest.trailing_zeros() - date.day));
+            }
+            if let Some(found) = self.first_from(date.year, year, date.month + 1) {
+                return Some(found);
+            }
         }
         (date.year.max(YEAR_MIN - 1) + 1..=YEAR_MAX).find_map(|number| {
-            let year = Year::of(number);
-            (self.year_types >> year.kind() & 1 != 0).then(|| self.first_from(number, year, 1))?
+            let year = self.candidate(number)?;
+            self.first_from(number, year, 1)
         })
+    }
+
+    /// The year, if a day of it can match.
+    fn candidate(&self, number: i64) -> Option<Year> {
+        let year = Year::of(number);
+        (self.year_types >> year.kind() & 1 != 0 && self.years.has(number)).then_some(year)
     }
 
     /// The first matching day of a year from the first of a month on.
@@ -150,17 +145,19 @@ impl Calendar {
     /// The last matching day that is at most `day`.
     fn previous_day(&self, day: i64) -> Option<i64> {
         let date = Date::from_day(day);
-        let year = Year::of(date.year);
-        let rest = self.month(year, date.month) & (u32::MAX >> (31 - date.day));
-        if rest != 0 {
-            return Some(day - i64::from(date.day - (31 - rest.leading_zeros())));
-        }
-        if let Some(found) = self.last_until(date.year, year, date.month - 1) {
-            return Some(found);
+        if self.years.has(date.year) {
+            let year = Year::of(date.year);
+            let rest = self.month(year, date.month) & (u32::MAX >> (31 - date.day));
+            if rest != 0 {
+                return Some(day - i64::from(date.day - (31 - rest.leading_zeros())));
+            }
+            if let Some(found) = self.last_until(date.year, year, date.month - 1) {
+                return Some(found);
+            }
         }
         (YEAR_MIN..date.year.min(YEAR_MAX + 1)).rev().find_map(|number| {
-            let year = Year::of(number);
-            (self.year_types >> year.kind() & 1 != 0).then(|| self.last_until(number, year, 12))?
+            let year = self.candidate(number)?;
+            self.last_until(number, year, 12)
         })
     }
 
@@ -177,13 +174,13 @@ impl Calendar {
     fn count_days(&self, from: i64, until: i64) -> u64 {
         let (first, last) = (Date::from_day(from), Date::from_day(until));
         let head = |date: Date| {
-            let days = self.month(Year::of(date.year), date.month);
+            let days = self.month_of(date.year, date.month);
             u64::from((days & !(u32::MAX << date.day)).count_ones())
         };
         let mut count = 0;
         let (mut number, mut month) = (first.year, first.month);
         while (number, month) != (last.year, last.month) {
-            count += u64::from(self.month(Year::of(number), month).count_ones());
+            count += u64::from(self.month_of(number, month).count_ones());
             (number, month) = if month == 12 { (number + 1, 1) } else { (number, month + 1) };
         }
         count + head(last) - head(first)

@@ -7,20 +7,30 @@
 
 mod calendar;
 mod civil;
+mod component;
 mod cron;
+mod days;
+mod elements;
 mod error;
 mod every;
+mod expression;
 mod field;
+mod hash;
 mod occurrence;
+mod pattern;
+mod reader;
+mod relative;
 mod second;
+mod systemd;
+mod years;
 mod zone;
 
 pub use error::ParseError;
 pub use zone::{Zone, ZoneError};
 
-use calendar::Calendar;
 use core::fmt;
 use every::Every;
+use pattern::Pattern;
 use timeball_timebase::Timestamp;
 
 const MILLISECOND_US: i64 = 1_000;
@@ -52,24 +62,52 @@ pub struct Schedule {
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum When {
     /// Local times on the wall.
-    Calendar(Calendar),
+    Local(Pattern),
     /// A fixed period of absolute time.
     Every(Every),
+}
+
+/// A parsed expression.
+#[derive(Debug)]
+struct Parsed {
+    when: When,
+    /// Whether it is a "wildcard job" to Vixie's rule for changes of the clocks: a time field
+    /// begins with `*`.
+    wildcard: bool,
+    canonical: String,
+}
+
+/// Refuses two instants that are too close, in microseconds of a minute.
+fn spacing_error(at: usize, (one, other): (i64, i64)) -> ParseError {
+    let shown = |us: i64| format!("{}.{:06}", us / SECOND_US, us % SECOND_US);
+    let message = format!(
+        "seconds {} and {} are less than 1 ms apart; instants are at least 1 ms apart",
+        shown(one),
+        shown(other)
+    );
+    ParseError::new(at, message)
+}
+
+/// The words of a text, each with its octet position.
+fn words(text: &str) -> Vec<(usize, &str)> {
+    let start = text.as_ptr() as usize;
+    text.split_ascii_whitespace().map(|word| (word.as_ptr() as usize - start, word)).collect()
 }
 
 /// A schedule language.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Dialect {
-    /// crontab(5): 5 fields, or 6 with seconds first, which may have fractions; `@every`.
+    /// crontab(5): 5 fields, or 6 with seconds first, which may have fractions; `L`, `W`, `#`,
+    /// `H`; `@every`.
     #[default]
     Vixie,
-    /// The dialect of `batch/v1` CronJob.
+    /// The dialect of `batch/v1` CronJob, which is that of robfig/cron v3.
     Kubernetes,
-    /// Quartz.
+    /// Quartz: 6 fields with seconds first, or 7 with the year last; Sunday is 1.
     Quartz,
-    /// The Open Cron Pattern Specification.
+    /// The Open Cron Pattern Specification 1.0 to 1.4: 5, 6 or 7 fields.
     Ocps,
-    /// systemd's OnCalendar.
+    /// systemd's OnCalendar: `Mon..Fri *-*-* 09:00:00.25/0.5`.
     Systemd,
 }
 
@@ -118,16 +156,41 @@ impl Dialect {
 impl Schedule {
     /// Compiles `expression`. `dst` absent means the dialect's own rule.
     ///
-    /// Refused is what is not in the dialect (or a dialect that is not built yet), what is longer
-    /// than 1,024 octets, lists more than 60 elements in a field, or has instants less than a
-    /// millisecond apart. A day that never comes (30 February) is accepted: it has no instants.
+    /// Refused is what is not in the dialect, what is longer than 1,024 octets, lists more than 60
+    /// elements in a field, or has instants less than a millisecond apart. A day that never comes
+    /// (30 February) is accepted: it has no instants. `H` is refused here; see
+    /// [`Schedule::parse_seeded`].
     pub fn parse(
         expression: &str,
         dialect: Dialect,
         zone: &Zone,
         dst: Option<DstPolicy>,
     ) -> Result<Self, ParseError> {
-        let parsed = cron::parse(expression, dialect)?;
+        Self::compile(expression, dialect, zone, dst, None)
+    }
+
+    /// As [`Schedule::parse`], with a seed that chooses the values which are written `H`.
+    ///
+    /// The same expression and seed give the same instants on every replica; use a number made of
+    /// the schedule's identity. [`ScheduleUid::seed`](crate::ScheduleUid::seed) is one.
+    pub fn parse_seeded(
+        expression: &str,
+        dialect: Dialect,
+        zone: &Zone,
+        dst: Option<DstPolicy>,
+        seed: u64,
+    ) -> Result<Self, ParseError> {
+        Self::compile(expression, dialect, zone, dst, Some(seed))
+    }
+
+    fn compile(
+        expression: &str,
+        dialect: Dialect,
+        zone: &Zone,
+        dst: Option<DstPolicy>,
+        seed: Option<u64>,
+    ) -> Result<Self, ParseError> {
+        let parsed = expression::parse(expression, dialect, zone, seed)?;
         Ok(Self {
             when: parsed.when,
             zone: zone.clone(),
@@ -142,7 +205,7 @@ impl Schedule {
         let from = after.as_unix_nanos().div_euclid(1_000) + 1;
         let at = match &self.when {
             When::Every(every) => every.next(from),
-            When::Calendar(calendar) => self.occurrences(calendar).next(from),
+            When::Local(pattern) => self.occurrences(pattern).next(from),
         };
         at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
     }
@@ -152,7 +215,7 @@ impl Schedule {
         let until = before.as_unix_nanos().saturating_sub(1).div_euclid(1_000);
         let at = match &self.when {
             When::Every(every) => every.previous(until),
-            When::Calendar(calendar) => self.occurrences(calendar).previous(until),
+            When::Local(pattern) => self.occurrences(pattern).previous(until),
         };
         at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
     }
@@ -164,7 +227,7 @@ impl Schedule {
         let until = until.as_unix_nanos().div_euclid(1_000);
         let count = match &self.when {
             When::Every(every) => every.count(from, until),
-            When::Calendar(calendar) => self.occurrences(calendar).count(from, until),
+            When::Local(pattern) => self.occurrences(pattern).count(from, until),
         };
         count.min(limit)
     }

@@ -1,6 +1,6 @@
 //! From local times to instants: what a pattern means in a zone whose clocks are changed.
 
-use super::calendar::Calendar;
+use super::pattern::Pattern;
 use super::zone::{Stretch, Zone};
 use super::{DAY_US, DstPolicy, HOUR_US, MAX_US, MIN_US, Schedule};
 
@@ -12,7 +12,7 @@ const FAR_US: i64 = 3 * DAY_US;
 
 /// The instants of a pattern in a zone.
 pub(super) struct Occurrences<'s> {
-    calendar: &'s Calendar,
+    pattern: &'s Pattern,
     zone: &'s Zone,
     /// Skipped times run at the first instant after the jump.
     fills_gaps: bool,
@@ -23,13 +23,13 @@ pub(super) struct Occurrences<'s> {
 }
 
 impl Schedule {
-    pub(super) fn occurrences<'s>(&'s self, calendar: &'s Calendar) -> Occurrences<'s> {
+    pub(super) fn occurrences<'s>(&'s self, pattern: &'s Pattern) -> Occurrences<'s> {
         let (fills_gaps, first_only, change_us_max) = match self.dst {
             DstPolicy::Vixie => (!self.wildcard, !self.wildcard, SEASONAL_US),
             DstPolicy::Kubernetes => (false, false, i64::MAX),
             DstPolicy::Ocps => (false, true, i64::MAX),
         };
-        Occurrences { calendar, zone: &self.zone, fills_gaps, first_only, change_us_max }
+        Occurrences { pattern, zone: &self.zone, fills_gaps, first_only, change_us_max }
     }
 }
 
@@ -47,7 +47,7 @@ impl Occurrences<'_> {
             let end = self.end(index);
             let begin = from.max(self.fresh_start(index));
             if begin < end {
-                let local = self.calendar.next(begin + offset)?;
+                let local = self.pattern.next(begin + offset)?;
                 let at = local - offset;
                 if at < end {
                     return (at <= MAX_US).then_some(at);
@@ -83,7 +83,7 @@ impl Occurrences<'_> {
             let fresh = self.fresh_start(index);
             let mut local = None;
             if until >= fresh {
-                local = self.calendar.previous(until + offset);
+                local = self.pattern.previous(until + offset);
                 if let Some(at) = local.map(|local| local - offset).filter(|at| *at >= fresh) {
                     return Some(at);
                 }
@@ -117,10 +117,10 @@ impl Occurrences<'_> {
             let begin = from.max(self.fresh_start(index));
             let end = self.end(index).min(until + 1);
             if begin < end {
-                count += self.calendar.count(begin + offset, end + offset);
+                count += self.pattern.count(begin + offset, end + offset);
             }
             // A skipped time that runs together with a time of its own is one instant.
-            let own = || self.calendar.next(start + offset) == Some(start + offset);
+            let own = || self.pattern.next(start + offset) == Some(start + offset);
             if start >= from && self.fills(index) && !own() {
                 count += 1;
             }
@@ -160,6 +160,6 @@ impl Occurrences<'_> {
         }
         let Stretch { start_us, offset_us } = self.stretch(index);
         let gap = start_us + offset_us - skipped;
-        self.calendar.next(gap).is_some_and(|local| local < start_us + offset_us)
+        self.pattern.next(gap).is_some_and(|local| local < start_us + offset_us)
     }
 }

@@ -1,6 +1,7 @@
 //! Deterministic jitter: the same schedule and instant give the same delay on every replica.
 
 use crate::FireId;
+use crate::mix::mix;
 use timeball_timebase::Span;
 
 /// A delay from zero to `largest`, in whole microseconds, made of the fire's identity alone.
@@ -18,15 +19,6 @@ pub(super) fn jitter(fire: FireId, largest: Span) -> Span {
         [word(high), word(low), instant].into_iter().fold(0, |state, word| mix(state ^ word));
     // The product's upper half is below `choices`, and even to one part in 2^64 / choices.
     Span::from_micros(((u128::from(mixed) * u128::from(choices)) >> 64) as i64)
-}
-
-/// A permutation of 64 bits in which each bit depends on all (the finalizer of SplitMix64,
-/// Steele, Lea, Flood 2014).
-const fn mix(word: u64) -> u64 {
-    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the tests share: zones of the system's database, instants from text.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub(crate) mod random;
+
 use timeball_schedule::language::{Dialect, Schedule, Zone};
 use timeball_timebase::Timestamp;
 

@@ -44,10 +44,11 @@ pub(super) fn schedule(
         }
     };
     let zone = zones.zone(spec.time_zone.as_deref().unwrap_or("Etc/UTC"))?;
-    let compiled = compile(spec, &zone)?;
+    let uid = ScheduleUid(uid.into_bytes());
+    let compiled = compile(spec, &zone, uid)?;
     let clock = clock(&spec.clock)?;
     let spec_for_planner = ScheduleSpec {
-        uid: ScheduleUid(uid.into_bytes()),
+        uid,
         generation: generation(document, &zone),
         suspended: spec.suspend,
         deadline: deadline(spec)?,
@@ -96,7 +97,7 @@ fn check_name(field: &'static str, value: &str, octets_max: usize) -> Result<(),
     Err(DocumentError::Name { field, value, octets_max })
 }
 
-fn compile(spec: &Spec, zone: &Zone) -> Result<Schedule, DocumentError> {
+fn compile(spec: &Spec, zone: &Zone, uid: ScheduleUid) -> Result<Schedule, DocumentError> {
     let dialect = match spec.dialect {
         cron_job::Dialect::Vixie => Dialect::Vixie,
         cron_job::Dialect::Kubernetes => Dialect::Kubernetes,
@@ -110,7 +111,7 @@ fn compile(spec: &Spec, zone: &Zone) -> Result<Schedule, DocumentError> {
         cron_job::DstPolicy::Ocps => DstPolicy::Ocps,
     });
     let expression = || spec.schedule.clone();
-    let compiled = Schedule::parse(&spec.schedule, dialect, zone, dst)
+    let compiled = Schedule::parse_seeded(&spec.schedule, dialect, zone, dst, uid.seed())
         .map_err(|source| DocumentError::Expression { expression: expression(), source })?;
     // Files are read now, so an expression without an instant after now is of no use to anybody.
     if compiled.next_after(timeball_runtime::read_clocks().system).is_none() {

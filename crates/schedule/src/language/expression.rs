@@ -1,0 +1,34 @@
+//! Which language an expression is written in.
+
+use super::error::ParseError;
+use super::{Dialect, Parsed, Zone, cron, systemd, words};
+
+/// Longest expression, in octets.
+const OCTETS_MAX: usize = 1_024;
+
+/// Parses an expression of any dialect.
+pub(super) fn parse(
+    expression: &str,
+    dialect: Dialect,
+    zone: &Zone,
+    seed: Option<u64>,
+) -> Result<Parsed, ParseError> {
+    if expression.len() > OCTETS_MAX {
+        let message = format!("the expression is longer than {OCTETS_MAX} octets");
+        return Err(ParseError::new(OCTETS_MAX, message));
+    }
+    if let Some((position, odd)) =
+        expression.char_indices().find(|(_, c)| !matches!(c, ' ' | '\t' | '!'..='~'))
+    {
+        let message = format!("an expression has no {odd:?}; expected ASCII letters and signs");
+        return Err(ParseError::new(position, message));
+    }
+    let words = words(expression);
+    if words.is_empty() {
+        return Err(ParseError::new(0, "the expression is empty").suggest("* * * * *"));
+    }
+    match dialect {
+        Dialect::Systemd => systemd::parse(&words, expression.len(), zone),
+        _ => cron::parse(&words, expression.len(), dialect, seed),
+    }
+}

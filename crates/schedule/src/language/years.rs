@@ -1,0 +1,39 @@
+//! Which years match.
+
+use super::second::Steps;
+
+/// The years that a search visits; they cover every `Timestamp` in every zone.
+pub(super) const YEAR_MIN: i64 = 1677;
+pub(super) const YEAR_MAX: i64 = 2263;
+const WORDS: usize = ((YEAR_MAX - YEAR_MIN) / 64 + 1) as usize;
+
+/// A set of years; most expressions name all.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Years(Option<Box<[u64; WORDS]>>);
+
+impl Years {
+    /// The union of progressions of years.
+    pub(super) fn new(parts: &[Steps]) -> Self {
+        let mut words = [0; WORDS];
+        for part in parts {
+            let mut year = part.first;
+            while year <= part.last {
+                if let Some(bit) = bit(year) {
+                    words[bit / 64] |= 1 << (bit % 64);
+                }
+                year += part.step;
+            }
+        }
+        Self(Some(Box::new(words)))
+    }
+
+    /// Whether the year matches.
+    pub(super) fn has(&self, year: i64) -> bool {
+        let Some(words) = &self.0 else { return true };
+        bit(year).is_some_and(|bit| words[bit / 64] >> (bit % 64) & 1 != 0)
+    }
+}
+
+fn bit(year: i64) -> Option<usize> {
+    (YEAR_MIN..=YEAR_MAX).contains(&year).then(|| (year - YEAR_MIN) as usize)
+}

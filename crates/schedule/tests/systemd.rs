@@ -1,0 +1,173 @@
+//! Dialect `systemd` against `systemd-analyze calendar`: random events, zones and moments; the
+//! normalized form and the next instants. Known differences are in docs/schedule-differences.md.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::random::{Random, cases, skip};
+use common::{ZONES, zone};
+use std::process::Command;
+use timeball_schedule::language::{Dialect, Schedule};
+use timeball_timebase::Timestamp;
+
+const ITERATIONS: usize = 6;
+/// Events that one process is asked for.
+const BATCH: u64 = 25;
+
+/// A component: `*`, a number, a list, ranges, steps.
+fn component(random: &mut Random, least: i64, largest: i64) -> String {
+    match random.within(0, 9) {
+        0..=3 => "*".to_owned(),
+        4..=6 => random.within(least, largest).to_string(),
+        7 => {
+            let list = random.some(least, largest, 4);
+            list.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+        }
+        8 => {
+            let (first, last) = (random.within(least, largest), random.within(least, largest));
+            format!("{}..{}", first.min(last), first.max(last))
+        }
+        _ => {
+            let first = random.within(least, largest - 1);
+            format!("{first}/{}", random.within(1, largest - first))
+        }
+    }
+}
+
+fn second(random: &mut Random) -> String {
+    match random.within(0, 9) {
+        0..=3 => "0".to_owned(),
+        4 => "*".to_owned(),
+        5 => format!("{}.{:03}", random.within(0, 59), random.within(0, 999)),
+        6 => format!("{}/0.{}", random.within(0, 59), random.of(&["25", "5", "125", "3"])),
+        _ => component(random, 0, 59),
+    }
+}
+
+fn event(random: &mut Random) -> String {
+    let weekdays = match random.within(0, 5) {
+        0 => format!("{} ", random.of(&["Mon", "tuesday", "Sat", "Sun", "fri"])),
+        1 => format!("{} ", random.of(&["Mon..Fri", "Sat,Sun", "Tue..Thu,Sat", "Mon-Wed"])),
+        _ => String::new(),
+    };
+    let year = match random.within(0, 5) {
+        0 => format!("{}-", random.within(2020, 2040)),
+        1 => format!("{}/{}-", random.within(2000, 2030), random.within(1, 9)),
+        2 => String::new(),
+        _ => "*-".to_owned(),
+    };
+    let month = component(random, 1, 12);
+    let day = match random.within(0, 4) {
+        // Steps count down to the last day, which is 1.
+        0 => match component(random, 1, 28).split_once('/') {
+            Some((first, _)) => format!("~{first}"),
+            None => format!("~{}/{}", random.within(20, 28), random.within(1, 19)),
+        },
+        _ => format!("-{}", component(random, 1, 31)),
+    };
+    let (hour, minute) = (component(random, 0, 23), component(random, 0, 59));
+    format!("{weekdays}{year}{month}{day} {hour}:{minute}:{}", second(random))
+}
+
+/// What systemd says of an event: its normalized form, and the next instants in whole seconds.
+#[derive(Debug, Default)]
+struct Answer {
+    normalized: String,
+    instants: Vec<i64>,
+    never: bool,
+}
+
+/// Asks for all events at once; `None` where systemd gave up on one ("infinite loop").
+fn ask(events: &[String], zone_name: &str, after: i64) -> Option<Vec<Answer>> {
+    let output = Command::new("systemd-analyze")
+        .args(["calendar", &format!("--iterations={ITERATIONS}")])
+        .arg(format!("--base-time=@{after}"))
+        .args(events)
+        .env("TZ", zone_name)
+        .output()
+        .expect("systemd-analyze was there");
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("Infinite loop") {
+        return None;
+    }
+    assert!(said.is_empty(), "{said}: {events:?} in {zone_name} after {after}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut answers: Vec<Answer> = Vec::new();
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(": ") else { continue };
+        match name.trim() {
+            "Normalized form" => {
+                answers.push(Answer { normalized: value.to_owned(), ..Answer::default() });
+            }
+            "Next elapse" if value == "never" => answers.last_mut()?.never = true,
+            _ if value.ends_with(" UTC") && name.trim() != "From now" => {
+                let text = value.trim_end_matches(" UTC").split_once(' ')?.1.replace(' ', "T");
+                let instants = &mut answers.last_mut()?.instants;
+                let at: jiff::Timestamp = format!("{text}Z").parse().unwrap();
+                instants.push(at.as_second());
+            }
+            _ => {}
+        }
+    }
+    Some(answers)
+}
+
+/// Whether a difference is a known one: around a change of the clocks systemd loses the second of
+/// two hours even for wildcards, and moves by whole seconds of local time.
+fn near_a_change(schedule: &Schedule, after: i64, until: i64) -> bool {
+    const DAY_S: i64 = 86_400;
+    let (from, to) =
+        (Timestamp::from_unix(after - DAY_S, 0), Timestamp::from_unix(until + DAY_S, 0));
+    !schedule.zone().changes_between(from, to).is_empty()
+}
+
+#[test]
+fn the_normalized_form_and_the_next_instants_are_those_of_systemd() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return skip("systemd-analyze is not installed (Debian: package systemd)");
+    }
+    let mut random = Random(20);
+    let (mut compared, mut excused, mut gave_up) = (0, 0, 0);
+    for _ in 0..cases(1_000).div_ceil(BATCH) {
+        let zone_name = random.of(&ZONES);
+        let zone = zone(zone_name);
+        let after = random.within(1_600_000_000, 1_900_000_000);
+        let events: Vec<String> = (0..BATCH).map(|_| event(&mut random)).collect();
+        let theirs: Vec<Option<Answer>> = match ask(&events, zone_name, after) {
+            Some(answers) => answers.into_iter().map(Some).collect(),
+            None => {
+                let alone = |event: &String| {
+                    let answers = ask(std::slice::from_ref(event), zone_name, after);
+                    answers.and_then(|mut answers| answers.pop())
+                };
+                events.iter().map(alone).collect()
+            }
+        };
+        assert_eq!(theirs.len(), events.len(), "{events:?}");
+        for (event, theirs) in events.iter().zip(theirs) {
+            let Some(theirs) = theirs else {
+                gave_up += 1;
+                continue;
+            };
+            let ours = Schedule::parse(event, Dialect::Systemd, &zone, None)
+                .unwrap_or_else(|error| panic!("{event}: {error}"));
+            assert_eq!(ours.to_string(), theirs.normalized, "{event}");
+            let mut at = Timestamp::from_unix(after, 0);
+            let mut found = Vec::new();
+            while let (true, Some(next)) = (found.len() < ITERATIONS, ours.next_after(at)) {
+                found.push(next.unix_seconds());
+                at = next;
+            }
+            compared += 1;
+            let until = theirs.instants.last().copied().unwrap_or(after);
+            if found != theirs.instants && near_a_change(&ours, after, until.max(at.unix_seconds()))
+            {
+                excused += 1;
+                continue;
+            }
+            assert_eq!(found, theirs.instants, "{event} in {zone_name} after {after}: {theirs:?}");
+        }
+    }
+    assert!(gave_up * 50 < compared, "systemd gave up {gave_up} times of {compared}");
+    assert!(excused * 20 < compared, "{excused} of {compared} differ near changes of the clocks");
+}
