@@ -28,6 +28,14 @@ impl Interval {
         self.earliest <= other.latest && other.earliest <= self.latest
     }
 
+    /// What the two have in common.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        self.overlaps(other).then(|| Self {
+            earliest: self.earliest.max(other.earliest),
+            latest: self.latest.min(other.latest),
+        })
+    }
+
     /// Half the length, rounded up.
     pub fn half_width(&self) -> Span {
         let length = self.latest - self.earliest;

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use timeball_timebase::{ClockState, Frequency, MonoTime, Now, Span};
+use timeball_timebase::{ClockState, Frequency, MonoTime, Now, Span, SyncState};
 
 use super::config::{Due, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
@@ -141,7 +141,8 @@ impl Discipline {
             Some(half_width) => {
                 let offset = (reading.estimate - now.system).abs();
                 KernelStatus {
-                    synchronized: true,
+                    // In holdover the bound is still told, but nobody vouches for it any more.
+                    synchronized: state.state == SyncState::Synchronized,
                     max_error: half_width + offset,
                     estimated_error: offset_sd.unwrap_or(half_width).min(half_width) + offset,
                     leap: state.leap,
@@ -295,7 +296,7 @@ mod tests {
         let told = servo.tell_kernel(now(8), &unknown, None);
         assert!(matches!(told, Some(Action::SetKernelStatus(s)) if !s.synchronized), "{told:?}");
         let known = ClockState {
-            state: timeball_timebase::SyncState::Synchronized,
+            state: SyncState::Synchronized,
             offset: Some(Span::from_millis(-3)),
             bound: Some(timeball_timebase::Bound {
                 as_of: now(9).raw,
@@ -310,6 +311,10 @@ mod tests {
         assert!(status.synchronized);
         assert_eq!(status.max_error, Span::from_millis(4));
         assert_eq!(servo.tell_kernel(now(10), &known, None), None);
+        let alone = ClockState { state: SyncState::Holdover, ..known };
+        let told = servo.tell_kernel(now(10), &alone, None);
+        let Some(Action::SetKernelStatus(status)) = told else { panic!("{told:?}") };
+        assert!(!status.synchronized && status.max_error < Span::from_millis(5), "{status:?}");
         assert!(servo.tell_kernel(now(11), &unknown, None).is_some());
     }
 

@@ -2,6 +2,11 @@
 
 use timeball_timebase::{Frequency, Interval, MonoTime, Span};
 
+/// How many standard deviations of what was learned a promise covers.
+pub(super) const SIGMAS: f64 = 5.0;
+/// What a bad oscillator does: no promise allows for more.
+pub(super) const GROWTH_UNMEASURED: Frequency = Frequency::from_ppm(500);
+
 /// The offsets (true time less raw clock) that true time can have, at one moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TimedInterval {
@@ -56,6 +61,37 @@ impl TimedInterval {
     }
 }
 
+/// What a majority promised last, and how that ages while no majority renews it.
+///
+/// It ages by what was known of the oscillator then: those few who speak later, of whom most may be
+/// false, neither move it nor make it narrower.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Hull {
+    /// The majority's interval.
+    pub(super) promise: TimedInterval,
+    /// How it ages for as long as the oscillator stays what it was.
+    pub(super) ageing: Ageing,
+    /// Power spectral density of the frequency's random walk, 1/s.
+    pub(super) wander: f64,
+    /// When this was learned of the oscillator.
+    pub(super) learned_at: MonoTime,
+}
+
+impl Hull {
+    /// The interval at a later moment.
+    pub(super) fn aged(&self, to: MonoTime) -> Interval {
+        self.promise.aged(to, Ageing { growth: self.growth(to), ..self.ageing })
+    }
+
+    /// How fast each end moves away from the middle up to `to`.
+    pub(super) fn growth(&self, to: MonoTime) -> Frequency {
+        let age_s = (to - self.learned_at).as_seconds_f64().max(0.0);
+        let walked = SIGMAS * (self.wander * age_s).sqrt();
+        let growth = self.ageing.growth.as_ratio_f64().hypot(walked);
+        Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED).min(GROWTH_UNMEASURED)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +125,19 @@ mod tests {
         assert_eq!(TimedInterval::joined(Some(timed(0, -50, 50)), new, AGEING), new);
         let sliver = timed(10, 155, 400);
         assert_eq!(TimedInterval::joined(Some(timed(0, -50, 50)), sliver, AGEING), sliver);
+    }
+
+    #[test]
+    fn a_promise_that_nobody_renews_ages_faster_the_older_it_is() {
+        let promise = timed(0, -100, 100);
+        let hull = Hull { promise, ageing: AGEING, wander: 1e-18, learned_at: promise.at };
+        assert_eq!(hull.aged(timed(0, 0, 0).at), timed(0, -100, 100).interval);
+        let day = timed(86_400, 0, 0).at;
+        assert_eq!(
+            hull.growth(day),
+            Frequency::from_ratio_f64(1e-6_f64.hypot(5e-9 * 86_400_f64.sqrt())).unwrap()
+        );
+        let wild = Hull { wander: 1.0, ..hull };
+        assert_eq!(wild.growth(day), GROWTH_UNMEASURED);
     }
 }

@@ -36,8 +36,8 @@ use crate::estimator::{Estimator, Taken};
 use crate::random::Random;
 use crate::sample::Sample;
 use discipline::{Aim, Discipline, Write};
-use interval::TimedInterval;
-use selection::{Verdict, Voter};
+use interval::{Hull, TimedInterval};
+use selection::{Outcome, Verdict, Voter};
 use source::Source;
 use system_clock::SystemClock;
 
@@ -62,9 +62,11 @@ pub struct Engine {
     system_clock: SystemClock,
     /// Only in discipline mode: without it nothing can be written.
     discipline: Option<Discipline>,
-    /// The last vote's interval, for holdover.
-    hull: Option<TimedInterval>,
+    /// What a majority promised last.
+    hull: Option<Hull>,
     verdict: Verdict,
+    /// When any source gave its last sample.
+    heard_at: Option<MonoTime>,
     /// The system clock jumped forward by this: set, or the raw clock stood still in suspend.
     unexplained: Option<Span>,
     published: ClockState,
@@ -92,7 +94,8 @@ impl Engine {
             system_clock: SystemClock::new(now, own_rate),
             discipline,
             hull: None,
-            verdict: selection::vote(&[], config.min_sources, None),
+            verdict: selection::vote(&[], config.min_sources, None, None),
+            heard_at: None,
             unexplained: None,
             published: ClockState::default(),
             counters: Counters::default(),
@@ -183,7 +186,9 @@ impl Engine {
                 let new = TimedInterval { at: sample.at, interval: sample.interval() };
                 source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
                 source.keep(sample);
+                let interval = source.polling.interval();
                 self.counters.received += 1;
+                self.note_heard(now.raw, index, interval);
                 self.explain_jump(&sample);
             }
             // Anyone can forge a datagram, so a bad one is counted and changes nothing; only what a
@@ -199,6 +204,15 @@ impl Engine {
             }
             actions.push(Action::Close { source: id });
             self.decide(now, actions);
+        }
+    }
+
+    /// Tells the other sources for how long they have not been heard while others were.
+    fn note_heard(&mut self, at: MonoTime, index: usize, interval: Span) {
+        let elapsed = self.heard_at.map_or(Span::ZERO, |heard_at| at - heard_at);
+        self.heard_at = Some(at);
+        for (_, other) in self.sources.iter_mut().enumerate().filter(|(i, _)| *i != index) {
+            other.other_was_heard(elapsed.min(interval * 2));
         }
     }
 
@@ -245,6 +259,9 @@ impl Engine {
     fn decide(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.vote(now);
         if self.feed_estimator() {
+            if let Outcome::Majority(interval) = self.verdict.outcome {
+                self.estimator.restrain(now.raw, interval);
+            }
             // The estimate's frequency decides how promises age, so the vote is held once more.
             self.vote(now);
             self.counters.updates += 1;
@@ -260,22 +277,27 @@ impl Engine {
         let ageing = self.ageing(now.raw);
         let voters: Vec<Voter> =
             self.sources.iter().map(|source| source.voter(now.raw, ageing)).collect();
-        self.verdict = selection::vote(&voters, self.config.min_sources, self.verdict.chief);
+        let promised = self.hull_at(now.raw);
+        let former_chief = self.verdict.chief;
+        self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);
         for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
             source.selection = *selection;
         }
-        if let Some(interval) = self.verdict.hull {
-            self.hull = Some(TimedInterval { at: now.raw, interval });
-        } else if self.verdict.fit > 0 {
-            // They speak, but no majority agrees: what was promised before may be what is wrong.
-            self.hull = None;
+        match self.verdict.outcome {
+            Outcome::Majority(interval) => self.hull = Some(self.new_hull(now.raw, interval)),
+            Outcome::Remnant(interval) => {
+                let promise = TimedInterval { at: now.raw, interval };
+                self.hull = self.hull.map(|hull| Hull { promise, ..hull });
+            }
+            Outcome::Witness | Outcome::Silence => {}
+            Outcome::Contradiction => self.hull = None,
         }
     }
 
     /// Hands samples of true sources to the estimator, oldest first. Returns whether there were
     /// any.
     fn feed_estimator(&mut self) -> bool {
-        if self.verdict.hull.is_none() {
+        if self.hull.is_none() {
             return false;
         }
         let mut samples: Vec<(usize, Sample)> = Vec::new();
@@ -383,7 +405,7 @@ impl Engine {
                 .filter_map(|s| s.promise.as_mut())
                 .for_each(|p| p.allow_lost(jump));
             if let Some(hull) = &mut self.hull {
-                hull.allow_lost(jump);
+                hull.promise.allow_lost(jump);
             }
         }
         self.sources.iter_mut().for_each(|source| source.polling.burst(now.raw));

@@ -5,8 +5,9 @@ use timeball_timebase::{
     Bound, ClockState, Frequency, Interval, Leap, MonoTime, Now, Span, SyncState,
 };
 
-use super::interval::Ageing;
+use super::interval::{Ageing, GROWTH_UNMEASURED, Hull, SIGMAS, TimedInterval};
 use super::report::{Report, Selection, SourceReport};
+use super::selection::Outcome;
 use super::source::Source;
 use super::{Action, Engine, OBSERVE_CHANGE, OBSERVE_INTERVAL, REFRESH_INTERVAL};
 use super::{clamp_into, system_less_raw};
@@ -24,10 +25,7 @@ const GROWTH_UNKNOWN: f64 = 15e-6;
 /// Of the drift allowed for in the future, the share that is allowed for in the past: what the
 /// oscillator did between measurements has been seen, if not exactly.
 const PAST_SHARE: f64 = 0.25;
-/// Before anything was measured: what a bad oscillator does.
-const GROWTH_UNMEASURED: Frequency = Frequency::from_ppm(500);
-/// How many standard deviations of what was learned a promise covers.
-const SIGMAS: f64 = 5.0;
+/// While there are few measurements, more standard deviations are covered: even they are guesses.
 const SIGMAS_EARLY: f64 = 20.0;
 /// Error of measuring a system clock's rate that somebody else sets.
 const FOREIGN_RATE_ERROR: Frequency = Frequency::from_ppb(500);
@@ -94,10 +92,20 @@ impl Engine {
         }
     }
 
-    /// The last vote's interval now, while it may still be used.
+    /// The last majority's interval now, while it may still be used.
     pub(super) fn hull_at(&self, at: MonoTime) -> Option<Interval> {
-        let hull = self.hull?.aged(at, self.ageing(at));
-        (hull.half_width() <= BOUND_MAX).then_some(hull)
+        let interval = self.hull?.aged(at);
+        (interval.half_width() <= BOUND_MAX).then_some(interval)
+    }
+
+    /// What a majority promises now, with all that is needed to let it age.
+    pub(super) fn new_hull(&self, at: MonoTime, interval: Interval) -> Hull {
+        Hull {
+            promise: TimedInterval { at, interval },
+            ageing: self.ageing(at),
+            wander: self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander),
+            learned_at: at,
+        }
     }
 
     fn growth(&self, estimate: &Estimate, share: f64) -> Frequency {
@@ -105,16 +113,16 @@ impl Engine {
         let allowance = self.config.drift_allowance.abs().as_ratio_f64();
         let floor = if learned { share * allowance } else { allowance.max(GROWTH_UNKNOWN) };
         let wander = (estimate.wander * REFRESH_INTERVAL.as_seconds_f64()).sqrt();
-        // While there are few measurements, even their standard deviation is a guess.
         let sigmas = SIGMAS + SIGMAS_EARLY / self.counters.updates.max(1) as f64;
         // What was learned and what is allowed for are independent of each other.
         let growth = floor.hypot(sigmas * (estimate.frequency_sd + wander));
-        Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED)
+        Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED).min(GROWTH_UNMEASURED)
     }
 
     fn state_at(&self, now: Now) -> ClockState {
         let estimate = self.estimator.estimate_at(now.raw);
-        let (Some(hull), Some(estimate)) = (self.hull_at(now.raw), estimate) else {
+        let hull = self.hull.zip(self.hull_at(now.raw));
+        let (Some((promised, hull)), Some(estimate)) = (hull, estimate) else {
             return ClockState {
                 as_of: now.raw,
                 system: now.system,
@@ -125,15 +133,17 @@ impl Engine {
         };
         let truth = clamp_into(estimate.offset, hull);
         let half_width = (truth - hull.earliest).max(hull.latest - truth).max(Span::NANOSECOND);
+        let drift = Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default();
         let foreign = if self.discipline.is_some() { Frequency::ZERO } else { FOREIGN_RATE_ERROR };
-        let bound =
-            Bound { as_of: now.raw, half_width, growth: self.growth(&estimate, 1.0) + foreign };
+        // The estimate moves on at its own rate, which may have become another than the promise's.
+        let apart = (drift - promised.ageing.drift).abs();
+        let growth = promised.growth(now.raw + REFRESH_INTERVAL) + apart + foreign;
+        let bound = Bound { as_of: now.raw, half_width, growth };
         let chief = self.verdict.chief.and_then(|chief| self.sources.get(chief));
         let told = chief.and_then(|chief| chief.told);
         // Beyond the bound the delay would only make the sum larger than the promise.
         let root_delay = told.map_or(self.published.root_delay, |t| t.root_delay + t.delay);
         let root_delay = root_delay.min(half_width * 2);
-        let drift = Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default();
         ClockState {
             state: self.sync_state(),
             as_of: now.raw,
@@ -157,11 +167,12 @@ impl Engine {
 
     fn sync_state(&self) -> SyncState {
         let acquired = self.counters.updates >= ACQUIRED_UPDATES;
-        match (self.verdict.hull, acquired) {
-            (Some(_), true) => SyncState::Synchronized,
-            (Some(_), false) => SyncState::Acquiring,
-            (None, true) => SyncState::Holdover,
-            (None, false) => SyncState::Acquiring,
+        match (self.verdict.outcome, acquired) {
+            (Outcome::Majority(_) | Outcome::Remnant(_) | Outcome::Witness, true) => {
+                SyncState::Synchronized
+            }
+            (Outcome::Silence | Outcome::Contradiction, true) => SyncState::Holdover,
+            (_, false) => SyncState::Acquiring,
         }
     }
 

@@ -13,68 +13,142 @@ pub(super) enum Voter {
         interval: Interval,
         /// Whether the configuration prefers it.
         prefer: bool,
+        /// Whether the last majority found it false: only another majority can find it true.
+        convicted: bool,
     },
     /// Was asked and may still answer for the first time: counts against a hasty majority.
     Pending,
+    /// Had a voice not long ago and has none now, and why: its silence makes nobody else a
+    /// majority.
+    Absent(Selection),
     /// Takes no part, and why.
     Out(Selection),
 }
 
-/// The outcome of a vote.
+/// What the voters say of the truth together.
+///
+/// Of n that have a voice, at most f = ⌊(n − 1) / 2⌋ are taken to be false, whether they speak now
+/// or not. Of m that speak at least m − f are then true, so the truth is a point that so many
+/// intervals share; and where more than f agree, one of them at least is true.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outcome {
+    /// So many agree that they cannot all be false: the smallest interval that certainly holds the
+    /// truth.
+    Majority(Interval),
+    /// Too few agree to tell by themselves who is true, but by what the last majority promised
+    /// they can be told: what is left of that promise.
+    Remnant(Interval),
+    /// No more speak than may be false, and some agree with the promise, which only ages.
+    Witness,
+    /// Nobody speaks, or nobody whom the promise confirms, or too few of those.
+    Silence,
+    /// Those who speak contradict each other or the promise: nobody can tell who is false.
+    Contradiction,
+}
+
+/// The result of a vote.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Verdict {
-    /// The smallest interval that certainly holds the truth if a majority is honest; `None`: no
-    /// majority.
-    pub(super) hull: Option<Interval>,
-    /// How many could be chosen.
-    pub(super) fit: usize,
+    /// What is agreed on.
+    pub(super) outcome: Outcome,
     /// Each source's part, in order.
     pub(super) selections: Vec<Selection>,
     /// The source with the narrowest interval of those combined.
     pub(super) chief: Option<usize>,
 }
 
-/// Holds the vote; `min_sources` must agree, and in any case more than half of those who may speak.
-/// The former chief stays unless another is clearly better.
-pub(super) fn vote(voters: &[Voter], min_sources: usize, former_chief: Option<usize>) -> Verdict {
-    let intervals: Vec<Interval> = voters.iter().filter_map(Voter::interval).collect();
-    let pending = voters.iter().filter(|voter| **voter == Voter::Pending).count();
-    let quorum = ((intervals.len() + pending) / 2 + 1).max(min_sources);
-    let hull = coverage_hull(&intervals, quorum);
-    // A majority's common ground; whoever does not touch it contradicts somebody of the majority.
-    let ground = hull.and_then(|_| deepest_overlap(&intervals)).map(|(_, ground)| ground);
-    let any_preferred = voters.iter().any(|voter| voter.preferred_within(ground));
+/// Holds the vote; `min_sources` must agree in any case.
+///
+/// `promised` is what the last majority promised, as of now. The former chief stays unless another
+/// is clearly better.
+pub(super) fn vote(
+    voters: &[Voter],
+    min_sources: usize,
+    promised: Option<Interval>,
+    former_chief: Option<usize>,
+) -> Verdict {
+    let (outcome, ground) = judge(voters, min_sources, promised);
+    let acquits = matches!(outcome, Outcome::Majority(_));
+    let any_preferred =
+        voters.iter().any(|voter| voter.is_preferred() && voter.is_within(ground, acquits));
     let selections: Vec<Selection> =
-        voters.iter().map(|voter| voter.selection(ground, any_preferred)).collect();
+        voters.iter().map(|voter| voter.selection(ground, acquits, any_preferred)).collect();
     let chief = chief_of(voters, &selections, former_chief);
-    let mut verdict = Verdict { hull, fit: intervals.len(), selections, chief };
+    let mut verdict = Verdict { outcome, selections, chief };
     if let Some(chief) = chief {
         verdict.selections[chief] = Selection::Chief;
     }
     verdict
 }
 
+/// The outcome, and the ground that an interval must touch to be true.
+fn judge(
+    voters: &[Voter],
+    min_sources: usize,
+    promised: Option<Interval>,
+) -> (Outcome, Option<Interval>) {
+    let intervals: Vec<Interval> = voters.iter().filter_map(Voter::interval).collect();
+    let entitled = voters.iter().filter(|voter| !matches!(voter, Voter::Out(_))).count();
+    let false_max = entitled.saturating_sub(1) / 2;
+    // Those who may answer in a moment are waited for, lest the first to answer be believed.
+    let hasty = voters.contains(&Voter::Pending);
+    let decisive = if hasty { entitled / 2 + 1 } else { false_max + 1 }.max(min_sources);
+    let hull = intervals
+        .len()
+        .checked_sub(false_max)
+        .filter(|true_min| *true_min > 0)
+        .and_then(|true_min| coverage_hull(&intervals, true_min));
+    let deepest = deepest_overlap(&intervals);
+    if let (Some(hull), Some((depth, ground))) = (hull, deepest)
+        && depth >= decisive
+    {
+        return (Outcome::Majority(hull), Some(ground));
+    }
+    let Some(promised) = promised else {
+        let enough = intervals.len() >= decisive;
+        return (if enough { Outcome::Contradiction } else { Outcome::Silence }, None);
+    };
+    let agreeing = voters.iter().filter(|voter| voter.is_within(Some(promised), false)).count();
+    let confirmed = agreeing >= min_sources.max(1);
+    if intervals.len() <= false_max {
+        let outcome = if confirmed { Outcome::Witness } else { Outcome::Silence };
+        return (outcome, Some(promised));
+    }
+    match hull.and_then(|hull| hull.intersection(&promised)) {
+        Some(left) if confirmed => (Outcome::Remnant(left), Some(left)),
+        Some(_) => (Outcome::Silence, Some(promised)),
+        None => (Outcome::Contradiction, None),
+    }
+}
+
 impl Voter {
     fn interval(&self) -> Option<Interval> {
         match self {
             Self::Fit { interval, .. } => Some(*interval),
-            Self::Pending | Self::Out(_) => None,
+            Self::Pending | Self::Absent(_) | Self::Out(_) => None,
         }
     }
 
-    fn preferred_within(&self, ground: Option<Interval>) -> bool {
-        matches!((self, ground),
-            (Self::Fit { interval, prefer: true }, Some(ground)) if interval.overlaps(&ground))
+    fn is_preferred(&self) -> bool {
+        matches!(self, Self::Fit { prefer: true, .. })
     }
 
-    fn selection(&self, ground: Option<Interval>, any_preferred: bool) -> Selection {
+    /// Whether it touches the ground; `acquits`: even if it was found false before.
+    fn is_within(&self, ground: Option<Interval>, acquits: bool) -> bool {
         match (self, ground) {
-            (Self::Out(reason), _) => *reason,
+            (Self::Fit { interval, convicted, .. }, Some(ground)) => {
+                interval.overlaps(&ground) && (acquits || !convicted)
+            }
+            _ => false,
+        }
+    }
+
+    fn selection(&self, ground: Option<Interval>, acquits: bool, any_preferred: bool) -> Selection {
+        match (self, ground) {
+            (Self::Absent(reason) | Self::Out(reason), _) => *reason,
             (Self::Pending, _) => Selection::Unreachable,
             (Self::Fit { .. }, None) => Selection::NoMajority,
-            (Self::Fit { interval, .. }, Some(ground)) if !interval.overlaps(&ground) => {
-                Selection::Falseticker
-            }
+            (Self::Fit { .. }, _) if !self.is_within(ground, acquits) => Selection::Falseticker,
             (Self::Fit { prefer: false, .. }, _) if any_preferred => Selection::Candidate,
             (Self::Fit { .. }, _) => Selection::Combined,
         }
@@ -101,46 +175,108 @@ mod tests {
             earliest: Span::from_millis(earliest_ms),
             latest: Span::from_millis(latest_ms),
         };
-        Voter::Fit { interval, prefer: false }
+        Voter::Fit { interval, prefer: false, convicted: false }
+    }
+
+    fn promise(earliest_ms: i64, latest_ms: i64) -> Option<Interval> {
+        fit(earliest_ms, latest_ms).interval()
+    }
+
+    fn majority(verdict: &Verdict) -> Option<Interval> {
+        match verdict.outcome {
+            Outcome::Majority(hull) => Some(hull),
+            _ => None,
+        }
     }
 
     #[test]
     fn a_minority_is_named_false_and_moves_nothing() {
         let honest = [fit(-5, 5), fit(-3, 9), fit(-8, 4)];
-        let alone = vote(&honest, 1, None);
-        let verdict = vote(&[honest[0], fit(100, 101), honest[1], honest[2]], 1, None);
+        let alone = vote(&honest, 1, None, None);
+        let verdict = vote(&[honest[0], fit(100, 101), honest[1], honest[2]], 1, None, None);
         assert_eq!(verdict.selections[1], Selection::Falseticker);
         assert_eq!(verdict.chief, Some(0));
-        let hull = verdict.hull.unwrap();
-        assert!(hull.contains(Span::ZERO) && hull.latest <= alone.hull.unwrap().latest);
+        let hull = majority(&verdict).unwrap();
+        assert!(hull.contains(Span::ZERO) && hull.latest <= majority(&alone).unwrap().latest);
     }
 
     #[test]
     fn no_majority_is_no_promise() {
         let split = [fit(0, 1), fit(10, 11)];
-        let verdict = vote(&split, 1, None);
-        assert_eq!((verdict.hull, verdict.fit, verdict.chief), (None, 2, None));
+        let verdict = vote(&split, 1, None, None);
+        assert_eq!((verdict.outcome, verdict.chief), (Outcome::Contradiction, None));
         assert_eq!(verdict.selections, [Selection::NoMajority; 2]);
-        assert_eq!(vote(&[fit(0, 1)], 2, None).hull, None);
-        assert_eq!(vote(&[], 1, None).hull, None);
+        assert_eq!(vote(&split, 1, promise(0, 1), None).outcome, Outcome::Contradiction);
+        let halves = [fit(0, 1), fit(10, 11), fit(0, 2), fit(10, 12)];
+        assert_eq!(vote(&halves, 1, promise(0, 1), None).outcome, Outcome::Contradiction);
+        assert_eq!(vote(&[fit(0, 1)], 2, None, None).outcome, Outcome::Silence);
+        assert_eq!(vote(&[], 1, None, None).outcome, Outcome::Silence);
     }
 
     #[test]
     fn those_who_may_still_answer_count_against_a_hasty_majority() {
-        assert_eq!(vote(&[fit(0, 1), Voter::Pending, Voter::Pending], 1, None).hull, None);
-        assert!(vote(&[fit(0, 1), fit(0, 2), Voter::Pending], 1, None).hull.is_some());
+        for hasty in [
+            [fit(0, 1), Voter::Pending].as_slice(),
+            &[fit(0, 1), Voter::Pending, Voter::Pending],
+            &[fit(0, 1), fit(0, 1), Voter::Pending, Voter::Pending],
+        ] {
+            assert_eq!(vote(hasty, 1, None, None).outcome, Outcome::Silence);
+        }
+        assert!(majority(&vote(&[fit(0, 1), fit(0, 2), Voter::Pending], 1, None, None)).is_some());
         let out = Voter::Out(Selection::Unreachable);
-        assert!(vote(&[fit(0, 1), out, out], 1, None).hull.is_some());
+        assert!(majority(&vote(&[fit(0, 1), out, out], 1, None, None)).is_some());
+    }
+
+    #[test]
+    fn the_silence_of_others_makes_nobody_a_majority() {
+        let gone = Voter::Absent(Selection::Unreachable);
+        let liar = vote(&[gone, gone, fit(100, 101), gone], 1, promise(-5, 5), None);
+        assert_eq!(liar.outcome, Outcome::Silence);
+        assert_eq!(liar.selections[2], Selection::Falseticker);
+        assert_eq!(liar.selections[0], Selection::Unreachable);
+        let honest = vote(&[gone, gone, fit(-1, 1), gone], 1, promise(-5, 5), None);
+        assert_eq!((honest.outcome, honest.chief), (Outcome::Witness, Some(2)));
+        let few = vote(&[gone, fit(-1, 1), gone], 2, promise(-5, 5), None);
+        assert_eq!(few.outcome, Outcome::Silence);
+        let unknown = vote(&[gone, fit(-1, 1), gone], 1, None, None);
+        assert_eq!(unknown.selections[1], Selection::NoMajority);
+    }
+
+    #[test]
+    fn only_a_majority_acquits_who_was_found_false() {
+        let gone = Voter::Absent(Selection::Unreachable);
+        let interval = fit(-1, 1).interval().unwrap();
+        let convict = Voter::Fit { interval, prefer: false, convicted: true };
+        let verdict = vote(&[gone, gone, convict], 1, promise(-5, 5), None);
+        assert_eq!(verdict.outcome, Outcome::Silence);
+        assert_eq!(verdict.selections[2], Selection::Falseticker);
+        let verdict = vote(&[gone, fit(0, 1), convict], 1, promise(-5, 5), None);
+        assert!(majority(&verdict).is_some());
+        assert_eq!(verdict.selections[2], Selection::Combined);
+    }
+
+    #[test]
+    fn two_of_four_are_told_from_a_liar_when_one_is_silent() {
+        let gone = Voter::Absent(Selection::Unfit);
+        let verdict = vote(&[gone, fit(-1, 2), fit(100, 101), fit(-2, 1)], 1, None, None);
+        assert_eq!(majority(&verdict), promise(-1, 1));
+        assert_eq!(verdict.selections[2], Selection::Falseticker);
+        // Only one true one speaks: which it is, is told by the promise, and it may be either.
+        let verdict = vote(&[gone, gone, fit(-1, 2), fit(100, 101)], 1, promise(-5, 5), None);
+        let left = fit(-1, 5).interval().unwrap();
+        assert_eq!((verdict.outcome, verdict.chief), (Outcome::Remnant(left), Some(2)));
+        assert_eq!(verdict.selections[3], Selection::Falseticker);
     }
 
     #[test]
     fn preferred_sources_are_used_alone_while_they_are_true() {
         let Voter::Fit { interval, .. } = fit(-50, 50) else { unreachable!() };
-        let preferred = Voter::Fit { interval, prefer: true };
-        let verdict = vote(&[fit(-1, 1), preferred], 1, None);
+        let preferred = Voter::Fit { interval, prefer: true, convicted: false };
+        let verdict = vote(&[fit(-1, 1), preferred], 1, None, None);
         assert_eq!(verdict.selections, [Selection::Candidate, Selection::Chief]);
-        let lying = Voter::Fit { interval: fit(90, 91).interval().unwrap(), prefer: true };
-        let verdict = vote(&[fit(-1, 1), fit(-2, 2), lying], 1, Some(1));
+        let interval = fit(90, 91).interval().unwrap();
+        let lying = Voter::Fit { interval, prefer: true, convicted: false };
+        let verdict = vote(&[fit(-1, 1), fit(-2, 2), lying], 1, None, Some(1));
         use Selection::{Chief, Combined, Falseticker};
         assert_eq!(verdict.selections, [Combined, Chief, Falseticker]);
     }

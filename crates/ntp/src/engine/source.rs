@@ -25,6 +25,11 @@ const FINDABLE: Span = Span::from_secs(15);
 /// How long a server that refused us for good is left alone before its name is asked for again.
 const DENIED_PAUSE: Span = Span::from_minutes(60);
 
+/// A silent source still counts in the vote until others were heard for this long without it: if
+/// they could be a majority sooner, whoever cuts off the honest ones would make the liar left over
+/// the majority. Time in which nobody was heard does not count, or the first to return would.
+const WITNESS_MEMORY: Span = Span::from_minutes(8 * 60);
+
 /// One source.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -49,6 +54,9 @@ pub(super) struct Source {
     denied: Vec<SocketAddr>,
     /// Whether its last answer said that it is synchronized and made sense.
     fit: bool,
+    /// For how long others were heard since it last gave a sample, from whatever address; `None`
+    /// before its first.
+    missed: Option<Span>,
     /// Whether another source has the same address, so that this one is no second witness.
     duplicate: bool,
     outstanding: Option<Outstanding>,
@@ -103,6 +111,7 @@ impl Source {
             candidates: Vec::new(),
             denied: Vec::new(),
             fit: false,
+            missed: None,
             duplicate: false,
             outstanding: None,
             serial: 0,
@@ -239,6 +248,7 @@ impl Source {
         };
         let sample = sample?;
         self.received += 1;
+        self.missed = Some(Span::ZERO);
         self.remember(now, &response, &sample);
         Ok(sample)
     }
@@ -268,15 +278,31 @@ impl Source {
             };
         }
         match self.promise {
-            _ if self.polling.reach() == 0 => Voter::Out(Selection::Unreachable),
-            _ if !self.fit => Voter::Out(Selection::Unfit),
-            None => Voter::Out(Selection::Unfit),
+            _ if self.polling.reach() == 0 => self.silent(Selection::Unreachable),
+            _ if !self.fit => self.silent(Selection::Unfit),
+            None => self.silent(Selection::Unfit),
             Some(_) if self.config.options.noselect => Voter::Out(Selection::NotSelectable),
             Some(promise) => Voter::Fit {
                 interval: promise.aged(at, ageing),
                 prefer: self.config.options.prefer,
+                convicted: self.selection == Selection::Falseticker,
             },
         }
+    }
+
+    /// The source's part while it says nothing that could be used.
+    fn silent(&self, reason: Selection) -> Voter {
+        match self.missed {
+            Some(missed) if missed < WITNESS_MEMORY && !self.config.options.noselect => {
+                Voter::Absent(reason)
+            }
+            _ => Voter::Out(reason),
+        }
+    }
+
+    /// Notes that another source was heard after this much time in which some source was heard.
+    pub(super) fn other_was_heard(&mut self, after: Span) {
+        self.missed = self.missed.map(|missed| missed + after);
     }
 
     /// Keeps a sample for the estimator.
@@ -351,6 +377,7 @@ impl Source {
             self.backlog.clear();
             self.told = None;
             self.fit = false;
+            self.selection = Selection::Unreachable;
             self.polling.restart(now.raw);
         }
         if chosen.is_none() && self.resolve_due.is_none() {

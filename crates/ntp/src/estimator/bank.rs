@@ -14,6 +14,12 @@ const WANDER_EXPONENT_MIN: f64 = -21.5;
 const FADING: f64 = 0.98;
 /// An innovation's square counts at most this many variances, so that one outlier decides nothing.
 const LIKELIHOOD_CAP: f64 = 25.0;
+/// How likely it is, by the filters' weights, that the wander told is not exceeded.
+const WANDER_QUANTILE: f64 = 0.95;
+/// Oscillators of computers wander less than this, 1/s, and the more, the rarer: this much less
+/// likely, as a logarithm, with every decade.
+const WANDER_TAME: f64 = 1e-17;
+const WILDNESS: f64 = 3.0;
 /// Position of phase and frequency in the state; biases follow.
 const PHASE: usize = 0;
 const FREQUENCY: usize = 1;
@@ -141,11 +147,12 @@ impl Bank {
         }
     }
 
-    /// Makes a source's bias more uncertain by this variance.
-    pub(super) fn widen_bias(&mut self, source: usize, variance: f64) {
+    /// Makes a source's bias more uncertain by this variance, but no more than `limit` altogether.
+    pub(super) fn widen_bias(&mut self, source: usize, variance: f64, limit: f64) {
         let (n, at) = (self.dimension, BIASES + source);
         for member in &mut self.members {
-            member.covariance[at * n + at] += variance;
+            let known = &mut member.covariance[at * n + at];
+            *known = (*known + variance).min(limit.max(*known));
         }
     }
 
@@ -193,14 +200,26 @@ impl Bank {
             phase_variance: spread(PHASE, PHASE, centre),
             covariance: spread(PHASE, FREQUENCY, centre),
             frequency_variance: spread(FREQUENCY, FREQUENCY, centre),
-            wander: mean(&|m| m.wander),
+            wander: self.wander(&weights),
         }
     }
 
+    /// A wander that the true one hardly exceeds. The mean would be that of the fastest filter, as
+    /// members are decades apart, however unlikely it is.
+    fn wander(&self, weights: &[f64; MEMBERS]) -> f64 {
+        let mut sum = 0.0;
+        let members = self.members.iter().zip(weights);
+        let enough = members.map(|(member, weight)| (member.wander, weight)).find(|(_, weight)| {
+            sum += *weight;
+            sum >= WANDER_QUANTILE
+        });
+        enough.map_or(0.0, |(wander, _)| wander)
+    }
+
     fn weights(&self) -> [f64; MEMBERS] {
-        let best = self.likeliest().score;
+        let best = self.likeliest().belief();
         let weights: [f64; MEMBERS] =
-            array::from_fn(|i| self.members.get(i).map_or(0.0, |m| (m.score - best).exp()));
+            array::from_fn(|i| self.members.get(i).map_or(0.0, |m| (m.belief() - best).exp()));
         let sum: f64 = weights.iter().sum();
         weights.map(|weight| weight / sum)
     }
@@ -208,12 +227,17 @@ impl Bank {
     fn likeliest(&self) -> &Member {
         self.members
             .iter()
-            .max_by(|a, b| a.score.total_cmp(&b.score))
+            .max_by(|a, b| a.belief().total_cmp(&b.belief()))
             .expect("a bank is made with members")
     }
 }
 
 impl Member {
+    /// Logarithm of how likely the member is: by its record, and by what oscillators are like.
+    fn belief(&self) -> f64 {
+        self.score - WILDNESS * (self.wander / WANDER_TAME).log10().max(0.0)
+    }
+
     fn expected(&self, source: usize) -> f64 {
         self.state[PHASE] + self.state[BIASES + source]
     }

@@ -15,7 +15,7 @@
 mod bank;
 mod delays;
 
-use timeball_timebase::{MonoTime, Span};
+use timeball_timebase::{Interval, MonoTime, Span};
 
 use crate::sample::Sample;
 use bank::{Bank, BankEstimate};
@@ -94,6 +94,8 @@ struct SourceMemory {
     last: Option<(MonoTime, f64)>,
     /// Variance of its bias at first; zero until enrolled.
     bias_variance: f64,
+    /// The square of the largest bias it can have by its own word and round trip, s².
+    bias_variance_max: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +137,7 @@ impl Estimator {
         let measured =
             (sample.offset - anchor).as_seconds_f64() + late * self.bank.estimate().frequency;
         self.enrol(source, sample, first.then_some(measured));
+        self.sources[source].bias_variance_max = sample.error_margin().as_seconds_f64().powi(2);
         let (expected, variance) = self.bank.predict(source);
         let noise = self.sources[source].delays.measure(
             sample.delay.as_seconds_f64(),
@@ -185,6 +188,28 @@ impl Estimator {
         self.bank.shift(by.as_seconds_f64());
     }
 
+    /// Brings the estimate back into an interval that certainly holds the truth, if it has left it.
+    ///
+    /// What made it leave (a liar that was believed for a while, an error of several paths at once)
+    /// is in the biases, so they are learned anew, too; the frequency is kept.
+    pub(crate) fn restrain(&mut self, at: MonoTime, truth: Interval) {
+        let (Some(estimate), Some((anchor, bank_at))) = (self.estimate_at(at), self.anchor) else {
+            return;
+        };
+        if truth.contains(estimate.offset) {
+            return;
+        }
+        let half = truth.half_width().as_seconds_f64();
+        let moved = (at - bank_at).as_seconds_f64() * estimate.frequency;
+        let phase = (truth.centre() - anchor).as_seconds_f64() - moved;
+        self.bank.set_phase(phase, half * half / 3.0);
+        for (source, memory) in self.sources.iter().enumerate() {
+            self.bank.set_bias(source, memory.bias_variance);
+        }
+        self.held = None;
+        self.latest.clear();
+    }
+
     /// Forgets what belongs to a source's path and server: it has another address now.
     pub(crate) fn forget_source(&mut self, source: usize) {
         if let Some(memory) = self.sources.get_mut(source) {
@@ -232,11 +257,11 @@ impl Estimator {
             if held.source == source || agrees {
                 self.blame_the_clock(innovation, elapsed);
                 if held.source == source {
-                    self.bank.widen_bias(source, innovation * innovation);
+                    self.blame_the_path(source, innovation);
                 }
                 return true;
             }
-            self.bank.widen_bias(held.source, held.innovation * held.innovation);
+            self.blame_the_path(held.source, held.innovation);
         }
         if surprised && !alone {
             self.held = Some(Held { source, innovation });
@@ -247,7 +272,7 @@ impl Estimator {
         } else if settled && self.three_in_a_row() {
             let of_one_source = self.latest.iter().all(|(of, _)| *of == source);
             if of_one_source && !alone {
-                self.bank.widen_bias(source, innovation * innovation);
+                self.blame_the_path(source, innovation);
                 self.latest.clear();
             } else {
                 self.blame_the_clock(innovation, elapsed);
@@ -264,6 +289,11 @@ impl Estimator {
         self.bank.widen(innovation * innovation, change * change);
         self.latest.clear();
         self.surprised_before = true;
+    }
+
+    fn blame_the_path(&mut self, source: usize, innovation: f64) {
+        let limit = self.sources[source].bias_variance_max;
+        self.bank.widen_bias(source, innovation * innovation, limit);
     }
 
     fn three_in_a_row(&self) -> bool {
