@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -12,6 +13,11 @@ use thiserror::Error;
 const LOCK: &str = "lock";
 /// The file that tells the format of all others.
 const FORMAT: &str = "format";
+/// A process that was killed while it started a program leaves the lock to that program until it
+/// begins: a moment, longer on a busy machine. So long is waited for the lock of a dead process.
+const ORPHAN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often the lock of a dead process is tried meanwhile.
+const ORPHAN_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Copies of one broken file that are kept apart by number.
 const SET_ASIDE_MAX: u32 = 1_000;
 
@@ -196,21 +202,36 @@ fn take_lock(directory: &Path) -> Result<File, StateError> {
         .mode(0o600)
         .open(&path)
         .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let pid = file.take(32).read_to_string(&mut text).ok();
-            let pid = pid.and_then(|_| text.trim().parse().ok());
-            return Err(StateError::InUse { path: directory.to_owned(), pid });
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = file
+                    .seek(SeekFrom::Start(0))
+                    .and_then(|_| Read::by_ref(&mut file).take(32).read_to_string(&mut text));
+                let pid: Option<u32> = read.ok().and_then(|_| text.trim().parse().ok());
+                if pid.is_none_or(is_alive) || start.elapsed() > ORPHAN_WAIT_MAX {
+                    return Err(StateError::InUse { path: directory.to_owned(), pid });
+                }
+                std::thread::sleep(ORPHAN_LOOK_EVERY);
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     file.set_len(0)
         .and_then(|()| file.seek(SeekFrom::Start(0)))
         .and_then(|_| writeln!(file, "{}", std::process::id()))
         .map_err(failed)?;
     Ok(file)
+}
+
+/// Whether a process runs; one that has died and is yet to be waited for does not.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before the state is in brackets, and may have any character in it.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
 #[cfg(test)]
@@ -229,6 +250,23 @@ mod tests {
         assert!(matches!(error, StateError::InUse { pid: Some(pid), .. } if pid == own));
         drop(first);
         StateDirectory::open(&path, 1).unwrap();
+    }
+
+    #[test]
+    fn the_lock_that_a_dead_process_left_to_its_child_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let first = StateDirectory::open(root.path(), 1).unwrap();
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        let pid = dead.id();
+        dead.wait().unwrap();
+        fs::write(root.path().join(LOCK), format!("{pid}\n")).unwrap();
+        let child = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(first);
+        });
+        StateDirectory::open(root.path(), 1).unwrap();
+        child.join().unwrap();
+        assert!(is_alive(std::process::id()) && !is_alive(pid));
     }
 
     #[test]
