@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -179,11 +180,17 @@ fn killed_in_mid_fire_fifty_times_no_instant_is_lost_and_none_repeated() {
         let up = Up::start(&state, &["--source", &source.address()]);
         up.next_event("second");
         // Another phase of the fire each time: 40 ms is the schedule's period.
-        std::thread::sleep(Duration::from_micros(round * 1_700 % 80_000));
+        std::thread::sleep(Duration::from_micros(100_000 + round * 41_700 % 300_000));
         up.kill();
     }
     let up = Up::start(&state, &["--source", &source.address()]);
     up.wait_for(|line| line["fired"].as_u64() > Some(3));
+    assert!(up.interrupt().success());
+    // Suspended, so that nothing is under way while the books are compared.
+    let suspended = logging_schedule(&log).replace("spec:", "spec:\n  suspend: true");
+    std::fs::write(schedules.join("log.yaml"), suspended).unwrap();
+    let up = Up::start(&state, &["--source", &source.address()]);
+    up.next_event("second");
     let history = up.ask(&["schedule", "history", "log", "-n", "10000"]);
     assert!(up.interrupt().success());
     check_history(&history, &std::fs::read_to_string(&log).unwrap());
@@ -198,21 +205,24 @@ metadata: {{ name: log }}
 spec:
   schedule: "@every 40ms"
   catchUp: {{ policy: None }}
-  successfulJobsHistoryLimit: 10000
-  failedJobsHistoryLimit: 10000
   target:
     exec: {{ command: ["/bin/sh", "-c", "echo $TIMEBALL_FIRE_ID >> {log}"] }}
 "#
     )
 }
 
-/// Outcomes follow each other without gap or overlap, and what was recorded as fired ran once.
+/// Outcomes follow each other without gap or overlap; what is recorded as fired ran once, what is
+/// recorded as missed did not, and little is unknown.
 fn check_history(history: &serde_json::Value, log: &str) {
     const PERIOD_NS: i64 = 40_000_000;
-    let outcomes = history["outcomes"].as_array().unwrap();
-    assert!(outcomes.len() > 500, "{} records", outcomes.len());
+    let mut runs: HashMap<i64, usize> = HashMap::new();
+    for key in log.lines() {
+        let micros = key.rsplit('.').next().unwrap().parse::<i64>().unwrap();
+        *runs.entry(micros * 1_000).or_default() += 1;
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut expected = None;
-    for outcome in outcomes.iter().rev() {
+    for outcome in history["outcomes"].as_array().unwrap().iter().rev() {
         let from = outcome["scheduled_ns"].as_i64().unwrap();
         let until = outcome["until_ns"].as_i64().unwrap();
         if let Some(expected) = expected {
@@ -220,16 +230,23 @@ fn check_history(history: &serde_json::Value, log: &str) {
         }
         assert_eq!((until - from) / PERIOD_NS + 1, outcome["count"].as_i64().unwrap());
         expected = Some(until + PERIOD_NS);
+        let result = outcome["result"].as_str().unwrap();
         for at_ns in (from..=until).step_by(PERIOD_NS as usize) {
-            let key = format!(".{}", at_ns / 1_000);
-            let runs = log.lines().filter(|line| line.ends_with(&key)).count();
-            match outcome["result"].as_str().unwrap() {
+            *counts.entry(result).or_default() += 1;
+            let runs = runs.remove(&at_ns).unwrap_or(0);
+            match result {
                 "fired" => assert_eq!(runs, 1, "{outcome}"),
                 "unknown" | "failed" => assert!(runs <= 1, "{outcome}: {runs} runs"),
                 _ => assert_eq!(runs, 0, "{outcome}"),
             }
         }
     }
+    assert!(runs.is_empty(), "these ran and have no outcome: {runs:?}");
+    let count = |result| counts.get(result).copied().unwrap_or(0);
+    let (fired, unknown) = (count("fired"), count("unknown"));
+    eprintln!("outcomes of 50 kills: {counts:?}");
+    // Unknown is only what was under way at a kill: about one run in each, more on a busy machine.
+    assert!(fired > 100 && fired > 2 * unknown, "{counts:?}");
 }
 
 /// Runs `up` as nobody, without a network but loopback, on a file system that is read-only but for

@@ -330,9 +330,8 @@ impl Dispatcher {
         self.parts.board.set_store(ledger.counters(), problem);
     }
 
-    /// Ends everything in order: nothing more is released, what runs is stopped, what was claimed
-    /// and
-    /// not released is given back, and the books are closed.
+    /// Ends everything in order: nothing more is released, what runs is stopped, and the books are
+    /// closed. Claims that were not released stay open; the next start decides about them.
     fn stop(mut self) {
         self.stopping = true;
         // Joins the firing thread, so that all its releases are in the inbox by now.
@@ -353,8 +352,7 @@ impl Dispatcher {
             let fires = self.running.len();
             tracing::warn!(fires, "targets did not end in time; their outcomes are unknown");
         }
-        self.parts.ledger.give_back_unreleased();
-        if !self.parts.ledger.commit() {
+        if !self.parts.ledger.close() {
             tracing::error!("the last outcomes could not be stored");
         }
     }

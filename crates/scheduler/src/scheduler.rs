@@ -3,8 +3,8 @@
 use crate::board::Board;
 use crate::dispatcher::{Dispatcher, Message, Parts};
 use crate::files::{LoadedSet, Seen, Watcher};
-use crate::store::{DiskStore, Ledger, StoreError};
-use crate::targets::{TargetLimits, Targets};
+use crate::store::{DiskStore, Journal, JournalError, Ledger, StoreError, boot_id};
+use crate::targets::{Ended, Report, TargetLimits, Targets};
 use crate::timer::{Timer, TimerOptions};
 use std::fs::DirBuilder;
 use std::io;
@@ -17,10 +17,13 @@ use std::time::Duration;
 use thiserror::Error;
 use timeball_api::schedules::{History, Schedules};
 use timeball_runtime::{ClockCell, read_clocks};
+use timeball_schedule::FireId;
 use timeball_timebase::Span;
 
 /// The store's file in the state directory.
 const STORE_FILE: &str = "schedules.redb";
+/// The journal beside it.
+const JOURNAL_FILE: &str = "schedules.journal";
 /// The most outcomes of one answer.
 const HISTORY_WAIT: Duration = Duration::from_secs(5);
 
@@ -102,15 +105,16 @@ impl Scheduler {
             .map_err(|source| StartError::StateDirectory { path: state_dir.clone(), source })?;
         let store_path = state_dir.join(STORE_FILE);
         let (store, store_aside) = DiskStore::open(&store_path)?;
-        let ledger = Ledger::open(Box::new(store))?;
+        let journal_path = state_dir.join(JOURNAL_FILE);
+        let boot = boot_id();
+        let ledger =
+            Ledger::open(Box::new(store), boot.map(|boot| (journal_path.as_path(), boot)))?;
         // Unbounded, but what is sent is bounded: two messages for each fire that the planner arms,
         // and one for each change of the files.
         let (inbox, received) = mpsc::channel();
         let limits = TargetLimits { term_grace, ..TargetLimits::default() };
-        let ended = inbox.clone();
-        // Nobody hears the last ends of a scheduler that was stopped.
-        let on_end = Arc::new(move |end| drop(ended.send(Message::Ended(end))));
-        let targets = Targets::start(limits, on_end)?;
+        let witness = Witness { journal: ledger.journal(), inbox: inbox.clone() };
+        let targets = Targets::start(limits, Arc::new(witness))?;
         let told = inbox.clone();
         let timer = Timer::start(TimerOptions {
             clock,
@@ -190,6 +194,23 @@ impl Scheduler {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Threads>> {
         self.0.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hears what targets have to report.
+struct Witness {
+    journal: Arc<Journal>,
+    inbox: Sender<Message>,
+}
+
+impl Report for Witness {
+    fn begin(&self, fire: FireId) -> Result<(), JournalError> {
+        self.journal.begin(fire)
+    }
+
+    fn end(&self, ended: Ended) {
+        // Nobody hears the last ends of a scheduler that was stopped.
+        let _ = self.inbox.send(Message::Ended(ended));
     }
 }
 

@@ -122,7 +122,7 @@ impl Entry {
     }
 
     /// Chooses again among fires that passed unreleased: because the store failed (then only those
-    /// that are unclaimed), or because the clock was set forward over them.
+    /// that are unclaimed), the clock was set forward over them, or nobody was there.
     pub(super) fn choose_late(
         &mut self,
         cause: Reason,
@@ -142,7 +142,8 @@ impl Entry {
                     Stage::Pending => !only_unclaimed && self.buffered != Some(**at),
                     _ => false,
                 };
-                open && fire.release_at < passed
+                // One that may have been released is repeated for its receiver's sake, not ours.
+                open && !fire.repeated && fire.release_at < passed
             })
             .map(|(at, _)| *at)
             .collect();

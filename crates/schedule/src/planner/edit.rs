@@ -1,7 +1,7 @@
 //! Schedules that come, change and go, and what a store remembers of them.
 
 use super::entry::{Afterwards, Context, Entry, Fire, Stage};
-use super::{Action, Resume, ScheduleSpec};
+use super::{Action, OpenClaim, Resume, ScheduleSpec};
 use crate::{Outcome, Reason};
 use timeball_timebase::{Span, Timestamp};
 
@@ -14,59 +14,64 @@ impl Entry {
     ) -> Self {
         let now = context.now;
         let mut entry = Self::new(spec, resume.accounted_until.unwrap_or(now));
+        entry.settled_before.clone_from(&resume.settled);
         if resume.accounted_until.is_none() {
             context.actions.push(Action::Account { schedule: entry.spec.uid, until: now });
         }
         let mut claims = resume.open_claims.clone();
-        claims.sort_unstable();
-        claims.dedup();
+        claims.sort_unstable_by_key(|claim| claim.scheduled_at);
+        claims.dedup_by_key(|claim| claim.scheduled_at);
         let limit = context.options.limits.in_flight_per_schedule;
         let excess = claims.len().saturating_sub(limit);
-        for (index, at) in claims.into_iter().enumerate() {
-            match entry.fate_of_open_claim(at, resume.repeatable && index >= excess, context) {
-                Some(outcome) => entry.note(at, at, 1, outcome, context),
-                None => entry.reopen(at, now),
+        for (index, claim) in claims.into_iter().enumerate() {
+            let fate = entry.fate_of_open_claim(claim, resume.repeatable, context);
+            match fate.or((index < excess).then(|| unopened(claim))) {
+                Some(outcome) => {
+                    entry.settle_ahead(claim.scheduled_at, context);
+                    entry.note(claim.scheduled_at, claim.scheduled_at, 1, outcome, context);
+                }
+                None => entry.reopen(claim, now),
             }
         }
         entry.close_run(context);
         entry.catch_up(Reason::NotRunning, context);
+        entry.choose_late(Reason::NotRunning, false, context);
         entry.settle(context);
         entry
     }
 
-    /// How a claim ends that a dead process left open; `None` if it is to be released (again).
+    /// How a claim ends that was left open; `None` if it is to be released (again).
     fn fate_of_open_claim(
         &self,
-        at: Timestamp,
+        claim: OpenClaim,
         repeatable: bool,
         context: &Context<'_>,
     ) -> Option<Outcome> {
-        let now = context.now;
-        let release_at = self.release_at(at);
-        // A claim is made within the horizon, so one that is further ahead was made before the
-        // clock was set back: it may have been released.
-        let untouched = release_at > now && at - now <= context.options.horizon;
-        if untouched {
-            return if self.spec.suspended {
-                Some(Outcome::Skipped(Reason::Suspended))
-            } else if self.spec.schedule.contains(at) {
-                None
-            } else {
-                Some(Outcome::Skipped(Reason::Revoked))
-            };
+        let (now, at) = (context.now, claim.scheduled_at);
+        let named = self.spec.schedule.contains(at);
+        if claim.released {
+            let in_time = self.not_after(self.release_at(at)).is_none_or(|last| last >= now);
+            let again = repeatable && in_time && named && !self.spec.suspended;
+            return if again { None } else { Some(Outcome::Unknown) };
         }
-        let in_time = self.not_after(release_at).is_none_or(|last| last >= now);
-        let again =
-            repeatable && in_time && !self.spec.suspended && self.spec.schedule.contains(at);
-        if again { None } else { Some(Outcome::Unknown) }
+        if self.spec.suspended {
+            Some(Outcome::Skipped(Reason::Suspended))
+        } else if named {
+            None
+        } else if at > now {
+            Some(Outcome::Skipped(Reason::Revoked))
+        } else {
+            Some(unopened(claim))
+        }
     }
 
     /// Lets an open claim wait for its place.
-    fn reopen(&mut self, at: Timestamp, now: Timestamp) {
+    fn reopen(&mut self, claim: OpenClaim, now: Timestamp) {
+        let at = claim.scheduled_at;
         let release_at = self.release_at(at);
-        let late = release_at <= now;
+        let late = claim.released && release_at <= now;
         let fire = Fire::new(release_at, Stage::Pending, late);
-        self.fires.insert(at, Fire { repeated: late, ..fire });
+        self.fires.insert(at, Fire { repeated: claim.released, ..fire });
         self.pending.insert((release_at, at));
         self.account_until(at);
     }
@@ -149,8 +154,15 @@ impl Entry {
         let limit = context.options.limits.in_flight_per_schedule;
         // Where the clock was set back, what it has passed once is accounted for.
         let mut at = context.latest;
+        self.settled_before.retain(|(_, last)| *last > context.latest);
         while let Some(next) = self.spec.schedule.next_after(at).filter(|at| *at <= self.frontier) {
             at = next;
+            let settled =
+                self.settled_before.iter().find(|(from, last)| (from..=last).contains(&&at));
+            if let Some((_, last)) = settled {
+                at = *last;
+                continue;
+            }
             if self.fires.contains_key(&at) || self.settled_ahead.contains(&at) {
                 continue;
             }
@@ -181,4 +193,9 @@ impl Entry {
         self.removed = true;
         self.close_run(context);
     }
+}
+
+/// The outcome of a claim that is not taken up again.
+fn unopened(claim: OpenClaim) -> Outcome {
+    if claim.released { Outcome::Unknown } else { Outcome::Missed(Reason::NotRunning) }
 }

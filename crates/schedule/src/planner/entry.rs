@@ -40,6 +40,8 @@ pub(super) struct Entry {
     /// Instants ahead of the clock that have an outcome already, because they were revoked: an edit
     /// must not bring them back.
     pub(super) settled_ahead: BTreeSet<Timestamp>,
+    /// The same, as first and last instants, where a process before this one has recorded them.
+    pub(super) settled_before: Vec<(Timestamp, Timestamp)>,
     pub(super) run: Option<Run>,
     /// The schedule is gone, and the entry stays until its last fire has ended.
     pub(super) removed: bool,
@@ -128,6 +130,7 @@ impl Entry {
             buffered: None,
             active: 0,
             settled_ahead: BTreeSet::new(),
+            settled_before: Vec::new(),
             run: None,
             removed: false,
             keys: Keys::default(),

@@ -69,14 +69,26 @@ pub struct Resume {
     /// seen: nothing before `now` is owed. Where the expression changed while nobody was there,
     /// at least `now`, so that new instants do not start in the past.
     pub accounted_until: Option<Timestamp>,
-    /// Claims without an outcome, oldest first: left by a process that died. Those that still lie
-    /// ahead are armed again; those that have passed end as [`Outcome::Unknown`]. (Where the clock
-    /// was set back by less than the horizon and the process died before it caught up, a fire that
-    /// was released looks as if it lay ahead; the shell leaves it out if it knows better.)
-    pub open_claims: Vec<Timestamp>,
-    /// Whether a fire may be repeated safely under its key (`http`): then an open claim that has
-    /// passed is released again instead of ending unknown, deadline permitting.
+    /// What has an outcome although it lies ahead: first and last instant of each record that
+    /// reaches beyond now. An edit must not plan it anew. (Instants ahead end early where a fire is
+    /// revoked, and lie ahead again where the clock is set back.)
+    pub settled: Vec<(Timestamp, Timestamp)>,
+    /// Claims without an outcome, oldest first: left by a process that died or was stopped.
+    pub open_claims: Vec<OpenClaim>,
+    /// Whether a fire may be repeated safely under its key (`http`): then one that may have been
+    /// released is released again instead of ending unknown, deadline permitting.
     pub repeatable: bool,
+}
+
+/// A claim that a process left without an outcome.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OpenClaim {
+    /// The nominal instant.
+    pub scheduled_at: Timestamp,
+    /// Whether the fire was released, or may have been: it then ends as [`Outcome::Unknown`].
+    /// `false` only where that is certain: such a fire is released in time if it still lies ahead,
+    /// and else late or never, as the catch-up policy says.
+    pub released: bool,
 }
 
 /// A fire to be claimed: written durably before anything is done about it.

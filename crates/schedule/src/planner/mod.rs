@@ -15,7 +15,7 @@ mod jitter;
 mod options;
 mod spec;
 
-pub use io::{Action, ArmedFire, Claim, ClaimResult, Input, OutcomeRecord, Resume};
+pub use io::{Action, ArmedFire, Claim, ClaimResult, Input, OpenClaim, OutcomeRecord, Resume};
 pub use options::{Limits, PlannerOptions};
 pub use spec::{
     CatchUp, CatchUpPolicy, ClockPolicy, Concurrency, FireMode, Follow, OnExceeded, ScheduleSpec,

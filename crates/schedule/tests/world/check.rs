@@ -1,5 +1,6 @@
 //! What must hold, checked apart from what is checked.
 
+use super::store::Crash;
 use super::{LIMITS, World};
 use std::collections::BTreeMap;
 use timeball_schedule::planner::{ArmedFire, CatchUpPolicy, Concurrency, OutcomeRecord};
@@ -11,7 +12,7 @@ impl World {
     pub fn check_release(&self, fire: &ArmedFire) {
         let id = fire.fire;
         let spec = &self.specs[&id.schedule];
-        assert!(self.store.open.contains(&id), "{id} is released without a durable claim");
+        assert!(self.store.open.contains_key(&id), "{id} is released without a durable claim");
         assert!(!self.store.recorded.contains(&id), "{id} is released after its outcome");
         assert!(fire.release_at >= id.scheduled_at && self.now() >= fire.release_at);
         if !self.repeatable.contains(&id.schedule) {
@@ -24,7 +25,7 @@ impl World {
                 assert!(running < LIMITS.active_per_schedule);
             }
         }
-        let open = self.store.open.iter().filter(|fire| fire.schedule == id.schedule).count();
+        let open = self.store.open.keys().filter(|fire| fire.schedule == id.schedule).count();
         assert!(open <= 2 * LIMITS.in_flight_per_schedule, "{open} claims are open");
     }
 
@@ -98,7 +99,12 @@ impl World {
                 assert_eq!((effects, record.count), (1, 1), "{record:?}");
                 assert!(record.detail.lateness.is_some());
             }
-            Outcome::Unknown => assert!(self.crashed, "{record:?} without a crash"),
+            Outcome::Unknown => match self.crashed {
+                None => panic!("{record:?} without a crash"),
+                // The journal tells which fires began.
+                Some(Crash::Process) => assert_eq!(effects as u64, record.count, "{record:?}"),
+                Some(Crash::Machine) => {}
+            },
         }
         if record.outcome == Outcome::Missed(Reason::CatchUpLimit) {
             assert_eq!(self.specs[&record.schedule].catch_up.policy, CatchUpPolicy::All);

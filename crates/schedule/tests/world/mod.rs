@@ -6,7 +6,7 @@ mod store;
 
 use crate::common::instant;
 use std::collections::{BTreeMap, BTreeSet};
-use store::Store;
+use store::{Crash, Store};
 use timeball_schedule::language::{Dialect, Schedule, Zone};
 use timeball_schedule::planner::{
     Action, ArmedFire, CatchUp, CatchUpPolicy, ClaimResult, ClockPolicy, Concurrency, Input,
@@ -84,7 +84,8 @@ pub struct World {
     pub removed_at: Timestamp,
     /// Nothing was to go wrong.
     pub calm: bool,
-    pub crashed: bool,
+    /// The worst that has died.
+    pub crashed: Option<Crash>,
 }
 
 const EXPRESSIONS: [&str; 9] = [
@@ -126,7 +127,7 @@ impl World {
             claim_commits: 0,
             started: instant("2026-11-21T11:59:00Z"),
             calm: !(chaos.crashes || chaos.steps || chaos.store || chaos.hangs || chaos.suspends),
-            crashed: false,
+            crashed: None,
             removed_at: Timestamp::MAX,
         };
         for number in 0..1 + world.random.below(3) {
@@ -183,7 +184,7 @@ impl World {
         let specs: Vec<ScheduleSpec> = self.specs.values().cloned().collect();
         for spec in specs {
             let uid = spec.uid;
-            let resume = self.store.resume(uid, self.repeatable.contains(&uid));
+            let resume = self.store.resume(uid, self.repeatable.contains(&uid), self.now());
             if resume.accounted_until.is_none() {
                 self.since.insert(uid, self.now());
             }
@@ -192,12 +193,15 @@ impl World {
     }
 
     fn crash(&mut self) {
-        self.crashed = true;
+        let crash = if self.random.one_in(3) { Crash::Machine } else { Crash::Process };
+        if self.crashed != Some(Crash::Machine) {
+            self.crashed = Some(crash);
+        }
         self.planner = None;
         self.wake_at = None;
         self.armed.clear();
         self.running.clear();
-        self.store.crash(&mut self.random);
+        self.store.crash(crash, &mut self.random);
         let longest = self.random.pick(&[10, 1_000, 60_000]);
         self.restart_at = Some(self.real + self.random.millis(1, longest));
     }
@@ -267,14 +271,11 @@ impl World {
 
     fn mishap(&mut self) {
         match self.random.below(4) {
-            0 if self.chaos.crashes && self.planner.is_some() && self.clock_is_told() => {
-                self.crash()
-            }
+            0 if self.chaos.crashes && self.planner.is_some() => self.crash(),
             1 if self.chaos.steps => {
                 let size = self.random.pick(&[20, 500, 5_000, 600_000]);
                 let step = self.random.millis(1, size);
-                let forward = self.planner.is_none() || self.random.one_in(2);
-                self.offset += if forward { step } else { -step };
+                self.offset += if self.random.one_in(2) { step } else { -step };
                 self.feed(Input::ClockStepped);
             }
             2 if self.chaos.suspends && self.planner.is_some() => {
@@ -287,14 +288,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// Whether a process that dies now leaves no doubt about its claims. Where the clock was set
-    /// back by less than the horizon, and the process died before the clock caught up, an instant
-    /// that was released looks as if it lay ahead: nobody can tell from the store.
-    fn clock_is_told(&self) -> bool {
-        let back = self.latest - self.now();
-        back <= Span::ZERO || back > Span::from_secs(60)
     }
 
     /// Everything that is due at this moment.
@@ -341,6 +334,7 @@ impl World {
             }
             self.check_release(&fire);
             *self.effects.entry(fire.fire).or_default() += 1;
+            self.store.begin(fire.fire);
             let hangs = self.chaos.hangs && self.random.one_in(20);
             let duration =
                 if hangs { self.random.millis(1_000, 30_000) } else { self.random.millis(0, 8) };

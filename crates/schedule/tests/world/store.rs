@@ -2,20 +2,36 @@
 
 use super::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use timeball_schedule::planner::{Claim, ClaimResult, OutcomeRecord, Resume};
+use timeball_schedule::planner::{Claim, ClaimResult, OpenClaim, OutcomeRecord, Resume};
 use timeball_schedule::{FireId, ScheduleUid};
 use timeball_timebase::Timestamp;
 
 #[derive(Default)]
 pub struct Store {
     pub records: Vec<OutcomeRecord>,
-    pub open: BTreeSet<FireId>,
+    /// Claims without an outcome, and whether the fire may have been released.
+    pub open: BTreeMap<FireId, bool>,
     pub accounted: BTreeMap<ScheduleUid, Timestamp>,
     /// Fires with a record of their own or within a run, to find double effects.
     pub recorded: BTreeSet<FireId>,
     /// Calls that are not durable yet, oldest first.
     calls: Vec<Vec<Entry>>,
     asked: Option<(Vec<Claim>, Timestamp)>,
+    /// What was noted at once since the last commit: a process that dies leaves it behind, a
+    /// machine does not.
+    journal: Vec<Noted>,
+}
+
+enum Noted {
+    Begun(FireId),
+    Ended(OutcomeRecord),
+}
+
+/// What dies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Crash {
+    Process,
+    Machine,
 }
 
 enum Entry {
@@ -34,7 +50,20 @@ impl Store {
     }
 
     pub fn record(&mut self, record: OutcomeRecord) {
+        if self.claims_within(&record).count() as u64 == record.count {
+            self.journal.push(Noted::Ended(record));
+        }
         self.push(Entry::Record(record));
+    }
+
+    /// A fire is about to have its effect.
+    pub fn begin(&mut self, fire: FireId) {
+        self.journal.push(Noted::Begun(fire));
+    }
+
+    fn claims_within(&self, record: &OutcomeRecord) -> impl Iterator<Item = FireId> {
+        let fire = |scheduled_at| FireId { schedule: record.schedule, scheduled_at };
+        self.open.range(fire(record.from)..=fire(record.until)).map(|(fire, _)| *fire)
     }
 
     pub fn account(&mut self, uid: ScheduleUid, until: Timestamp) {
@@ -89,31 +118,52 @@ impl Store {
         for call in std::mem::take(&mut self.calls) {
             self.apply(call);
         }
+        self.replay();
+    }
+
+    /// Takes over what was noted, unless it is known already.
+    fn replay(&mut self) {
+        for noted in std::mem::take(&mut self.journal) {
+            match noted {
+                Noted::Begun(fire) => {
+                    if let Some(released) = self.open.get_mut(&fire) {
+                        *released = true;
+                    }
+                }
+                Noted::Ended(record) => {
+                    if self.claims_within(&record).next().is_some() {
+                        self.enter(record);
+                    }
+                }
+            }
+        }
     }
 
     fn apply(&mut self, call: Vec<Entry>) {
         for entry in call {
             match entry {
-                Entry::Record(record) => {
-                    self.raise(record.schedule, record.until);
-                    self.records.push(record);
-                    if record.count == 1 {
-                        let fire = FireId { schedule: record.schedule, scheduled_at: record.from };
-                        self.recorded.insert(fire);
-                    }
-                    self.open.retain(|fire| {
-                        let within = record.from..=record.until;
-                        fire.schedule != record.schedule || !within.contains(&fire.scheduled_at)
-                    });
-                }
+                Entry::Record(record) => self.enter(record),
                 Entry::Account(uid, until) => self.raise(uid, until),
                 Entry::Claims(claims) => {
                     for claim in claims {
                         self.raise(claim.fire.schedule, claim.fire.scheduled_at);
-                        self.open.insert(claim.fire);
+                        self.open.entry(claim.fire).or_insert(false);
                     }
                 }
             }
+        }
+    }
+
+    fn enter(&mut self, record: OutcomeRecord) {
+        self.raise(record.schedule, record.until);
+        self.records.push(record);
+        if record.count == 1 {
+            let fire = FireId { schedule: record.schedule, scheduled_at: record.from };
+            self.recorded.insert(fire);
+        }
+        let closed: Vec<FireId> = self.claims_within(&record).collect();
+        for fire in closed {
+            self.open.remove(&fire);
         }
     }
 
@@ -122,21 +172,39 @@ impl Store {
         *accounted = (*accounted).max(until);
     }
 
-    /// The process dies: some of the tail may have become durable, in order.
-    pub fn crash(&mut self, random: &mut Random) {
+    /// Something dies: some of the tail may have become durable, in order.
+    pub fn crash(&mut self, crash: Crash, random: &mut Random) {
         let kept = random.below(self.calls.len() as u64 + 1) as usize;
         let calls = std::mem::take(&mut self.calls);
         for call in calls.into_iter().take(kept) {
             self.apply(call);
         }
         self.asked = None;
+        match crash {
+            Crash::Process => self.replay(),
+            Crash::Machine => {
+                self.journal.clear();
+                self.open.values_mut().for_each(|released| *released = true);
+            }
+        }
     }
 
-    pub fn resume(&self, uid: ScheduleUid, repeatable: bool) -> Resume {
-        let open = self.open.iter().filter(|fire| fire.schedule == uid);
+    pub fn resume(&self, uid: ScheduleUid, repeatable: bool, now: Timestamp) -> Resume {
+        let open = self.open.iter().filter(|(fire, _)| fire.schedule == uid);
         Resume {
             accounted_until: self.accounted.get(&uid).copied(),
-            open_claims: open.map(|fire| fire.scheduled_at).collect(),
+            settled: self
+                .records
+                .iter()
+                .filter(|r| r.schedule == uid && r.until > now)
+                .map(|r| (r.from, r.until))
+                .collect(),
+            open_claims: open
+                .map(|(fire, released)| OpenClaim {
+                    scheduled_at: fire.scheduled_at,
+                    released: *released,
+                })
+                .collect(),
             repeatable,
         }
     }

@@ -1,6 +1,6 @@
 //! The store on disk: one redb file, one writer.
 
-use super::{Batch, HistoryEntry, Kept, Row, Store, StoreError};
+use super::{Batch, Closing, HistoryEntry, Kept, Loaded, Row, Store, StoreError};
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
 };
@@ -8,19 +8,31 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use timeball_schedule::ScheduleUid;
 use timeball_timebase::Timestamp;
 
-/// The newest format that this program reads and writes.
-pub(crate) const FORMAT: u64 = 1;
+/// The newest format that this program reads, and the one that it writes. Format 1 knew of no
+/// journal: whoever writes it must not come after whoever writes one.
+pub(crate) const FORMAT: u64 = 2;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Keys of the table `meta`.
+const META_FORMAT: &str = "format";
+const META_JOURNAL: &str = "journal";
+const META_CLEAN: &str = "clean";
 const SCHEDULES: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("schedules");
 const CLAIMS: TableDefinition<([u8; 16], i64), bool> = TableDefinition::new("claims");
 const HISTORY: TableDefinition<([u8; 16], i64), &[u8]> = TableDefinition::new("history");
 
 /// Pages kept in memory, octets: the tables are small, and a scheduler should be, too.
 const CACHE_OCTETS: usize = 4 * 1024 * 1024;
+
+/// A process that was killed while it started a program leaves its locks to that program until it
+/// begins, so a file in use is tried for this long.
+const IN_USE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often it is tried meanwhile.
+const IN_USE_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A store in a file of its own.
 pub(crate) struct DiskStore {
@@ -72,7 +84,15 @@ impl DiskStore {
     fn open_database(&self) -> Result<Database, StoreError> {
         // An empty file is what a crash leaves between making the file and writing to it.
         let is_new = fs::metadata(&self.path).map_or(true, |file| file.len() == 0);
-        let opened = Database::builder().set_cache_size(CACHE_OCTETS).create(&self.path);
+        let start = Instant::now();
+        let opened = loop {
+            let opened = Database::builder().set_cache_size(CACHE_OCTETS).create(&self.path);
+            let taken = matches!(opened, Err(DatabaseError::DatabaseAlreadyOpen));
+            if !taken || start.elapsed() > IN_USE_WAIT_MAX {
+                break opened;
+            }
+            std::thread::sleep(IN_USE_LOOK_EVERY);
+        };
         let database = opened.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: self.path.clone() },
             DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => {
@@ -91,7 +111,8 @@ impl DiskStore {
             Some(found) if found > FORMAT => {
                 Err(StoreError::Newer { path: self.path.clone(), found, known: FORMAT })
             }
-            Some(_) => Ok(()),
+            Some(FORMAT) => Ok(()),
+            Some(_) => self.write_format(database).map_err(|error| self.failed(error)),
             // A crash in the middle of the first commit leaves a file without tables.
             None if is_new || self.is_empty(database) => {
                 self.write_format(database).map_err(|error| self.failed(error))
@@ -103,7 +124,7 @@ impl DiskStore {
     fn read_format(&self, database: &Database) -> Result<Option<u64>, redb::Error> {
         let transaction = database.begin_read()?;
         match transaction.open_table(META) {
-            Ok(meta) => Ok(meta.get("format")?.map(|format| format.value())),
+            Ok(meta) => Ok(meta.get(META_FORMAT)?.map(|format| format.value())),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -116,7 +137,7 @@ impl DiskStore {
 
     fn write_format(&self, database: &Database) -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
-        transaction.open_table(META)?.insert("format", FORMAT)?;
+        transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
         transaction.open_table(SCHEDULES)?;
         transaction.open_table(CLAIMS)?;
         transaction.open_table(HISTORY)?;
@@ -149,7 +170,7 @@ impl DiskStore {
 }
 
 impl Store for DiskStore {
-    fn load(&mut self) -> Result<Vec<Kept>, StoreError> {
+    fn load(&mut self) -> Result<Loaded, StoreError> {
         let Some(database) = &self.database else {
             self.database = Some(self.open_database()?);
             return self.load();
@@ -176,6 +197,15 @@ fn corrupt(path: &Path, message: &str) -> StoreError {
 fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
+        let mut meta = transaction.open_table(META)?;
+        match batch.closing.journal {
+            Some(number) => meta.insert(META_JOURNAL, number)?,
+            None => meta.remove(META_JOURNAL)?,
+        };
+        match batch.closing.clean {
+            true => meta.insert(META_CLEAN, 1)?,
+            false => meta.remove(META_CLEAN)?,
+        };
         let mut schedules = transaction.open_table(SCHEDULES)?;
         for (uid, row) in &batch.rows {
             match row {
@@ -211,6 +241,7 @@ fn encode(row: &Row) -> Vec<u8> {
 /// The tables as they are.
 #[derive(Default)]
 struct Raw {
+    closing: Closing,
     schedules: Vec<([u8; 16], Vec<u8>)>,
     claims: Vec<([u8; 16], i64, bool)>,
     history: Vec<([u8; 16], i64, Vec<u8>)>,
@@ -219,6 +250,9 @@ struct Raw {
 fn read_all(database: &Database) -> Result<Raw, redb::Error> {
     let transaction = database.begin_read()?;
     let mut raw = Raw::default();
+    let meta = transaction.open_table(META)?;
+    raw.closing.journal = meta.get(META_JOURNAL)?.map(|number| number.value());
+    raw.closing.clean = meta.get(META_CLEAN)?.is_some();
     for row in transaction.open_table(SCHEDULES)?.iter()? {
         let (uid, octets) = row?;
         raw.schedules.push((uid.value(), octets.value().to_vec()));
@@ -237,7 +271,7 @@ fn read_all(database: &Database) -> Result<Raw, redb::Error> {
 }
 
 impl Raw {
-    fn understand(self) -> Option<Vec<Kept>> {
+    fn understand(self) -> Option<Loaded> {
         let mut all: BTreeMap<[u8; 16], Kept> = BTreeMap::new();
         for (uid, octets) in self.schedules {
             let row: Row = serde_json::from_slice(&octets).ok()?;
@@ -252,6 +286,6 @@ impl Raw {
             let entry = HistoryEntry::decode(from, &octets)?;
             all.get_mut(&uid)?.history.insert(from, entry);
         }
-        Some(all.into_values().collect())
+        Some(Loaded { schedules: all.into_values().collect(), closing: self.closing })
     }
 }

@@ -94,17 +94,9 @@ impl History {
         self.entries.keys().copied()
     }
 
-    /// The last instant with an outcome.
-    pub(super) fn until(&self) -> Option<Timestamp> {
-        self.entries.last_key_value().map(|(_, entry)| entry.until)
-    }
-
-    /// Whether `at` has the outcome of a release.
-    pub(super) fn was_released(&self, at: Timestamp) -> bool {
-        self.entries.range(..=at).next_back().is_some_and(|(_, entry)| {
-            entry.until >= at
-                && matches!(entry.outcome, Outcome::Fired | Outcome::Failed(_) | Outcome::Unknown)
-        })
+    /// Whether an outcome of `at` is kept.
+    pub(super) fn has_outcome(&self, at: Timestamp) -> bool {
+        self.entries.range(..=at).next_back().is_some_and(|(_, entry)| entry.until >= at)
     }
 
     /// Joins the entry at `key`, which has no details, with equal ones beside it.
@@ -203,7 +195,7 @@ mod tests {
         assert_eq!(shape(&history), expected);
         assert_eq!(history.entry(at(98)).unwrap().detail.lateness, Some(Span::from_nanos(98)));
         assert_eq!(history.entry(at(1)).unwrap().detail, FireDetail::default());
-        assert!(history.was_released(at(50)) && !history.was_released(at(101)));
+        assert!(history.has_outcome(at(50)) && !history.has_outcome(at(101)));
     }
 
     #[test]
@@ -243,6 +235,6 @@ mod tests {
             history.add(entry(second, Outcome::Missed(reason)), LIMITS, &OpenClaims::new());
         }
         assert_eq!(history.entries.len(), ENTRIES_MAX);
-        assert_eq!(history.until(), Some(at(1_999)));
+        assert_eq!(history.newest_first().next().unwrap().until, at(1_999));
     }
 }

@@ -1,10 +1,16 @@
 //! The books: which instants are claimed, how they ended, and what of that is durable yet.
 
 use super::history::{DetailLimits, History};
-use super::{Batch, HistoryEntry, Kept, OpenClaims, Row, Store, StoreError, Tally};
+use super::journal::Entry;
+use super::slot::BootId;
+use super::{
+    Batch, Closing, HistoryEntry, Journal, Kept, OpenClaims, Row, Store, StoreError, Tally,
+};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timeball_schedule::planner::{Claim, ClaimResult, OutcomeRecord, Resume};
+use timeball_schedule::planner::{Claim, ClaimResult, OpenClaim, OutcomeRecord, Resume};
 use timeball_schedule::{FireDetail, FireId, Outcome, Reason, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
@@ -18,7 +24,10 @@ const REMEMBER_REMOVED: Span = Span::from_secs(30 * 86_400);
 /// The books of all schedules, over a store.
 pub(crate) struct Ledger {
     store: Box<dyn Store>,
+    journal: Arc<Journal>,
     accounts: BTreeMap<ScheduleUid, Account>,
+    /// Fires that were noted as begun, and of whose release nobody has told yet.
+    begun: BTreeSet<FireId>,
     /// Keys whose values changed since the last commit.
     dirty: Dirty,
     dirty_since: Option<Instant>,
@@ -71,25 +80,72 @@ struct Dirty {
 const DEFAULT_LIMITS: DetailLimits = DetailLimits { successful: 3, failed: 1 };
 
 impl Ledger {
-    /// Opens the books over a store.
+    /// Opens the books over a store, with a journal beside it that is good for this boot; without
+    /// the two, no journal is kept.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub(crate) fn open(mut store: Box<dyn Store>) -> Result<Self, StoreError> {
-        let accounts = store.load()?.into_iter().map(|kept| {
+    pub(crate) fn open(
+        mut store: Box<dyn Store>,
+        journal: Option<(&Path, BootId)>,
+    ) -> Result<Self, StoreError> {
+        let loaded = store.load()?;
+        let accounts = loaded.schedules.into_iter().map(|kept| {
             let Kept { uid, row, claims: open, history } = kept;
             let history = History::new(history);
             (uid, Account { row, limits: DEFAULT_LIMITS, open, history, inherited: true })
         });
-        Ok(Self {
-            accounts: accounts.collect(),
+        let accounts = accounts.collect();
+        let (journal, entries) = open_journal(journal, loaded.closing.journal);
+        let mut ledger = Self {
+            accounts,
             store,
+            journal: Arc::new(journal),
+            begun: BTreeSet::new(),
             dirty: Dirty::default(),
             dirty_since: None,
             retry_at: None,
             problem: None,
             counters: LedgerCounters::default(),
-        })
+        };
+        let told_by_journal = entries.is_some();
+        ledger.replay(entries.unwrap_or_default());
+        if !told_by_journal && !loaded.closing.clean {
+            ledger.doubt_open_claims();
+        }
+        // Before anything is released, the store must say that this process is at work: what was
+        // certain of the process before is not, once this one has died without a trace.
+        if !ledger.commit_as(false) && !told_by_journal {
+            ledger.doubt_open_claims();
+        }
+        Ok(ledger)
+    }
+
+    /// Where fires are noted before their effect.
+    pub(crate) fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.journal)
+    }
+
+    /// Takes over what a process that died had noted and not committed.
+    fn replay(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            match entry {
+                Entry::Begun(fire) => self.mark(fire, true),
+                Entry::Ended(schedule, entry) => self.enter(schedule, entry),
+            }
+        }
+    }
+
+    /// Takes every open claim for one that may have been released.
+    fn doubt_open_claims(&mut self) {
+        for (uid, account) in &mut self.accounts {
+            for (at, released) in &mut account.open {
+                if !std::mem::replace(released, true) {
+                    self.dirty.claims.insert((*uid, *at));
+                    self.dirty_since.get_or_insert_with(Instant::now);
+                }
+            }
+        }
     }
 
     /// Takes up a schedule, new or changed, and says what is known of it.
@@ -118,11 +174,15 @@ impl Ledger {
             removed_at_ns: None,
             tally,
         };
-        let open = account.open.keys().copied().filter(|_| inherited);
-        let open_claims = open.collect();
-        self.touch_row(uid);
+        let open = account.open.iter().filter(|_| inherited);
+        let open_claims = open
+            .map(|(at, released)| OpenClaim { scheduled_at: *at, released: *released })
+            .collect();
         let accounted_until = until.map(Timestamp::from_unix_nanos);
-        Resume { accounted_until, open_claims, repeatable }
+        let settled = account.history.newest_first().filter(|entry| entry.until > now);
+        let settled = settled.map(|entry| (entry.from, entry.until)).collect();
+        self.touch_row(uid);
+        Resume { accounted_until, settled, open_claims, repeatable }
     }
 
     /// Keeps that a schedule's file went away. What of it runs may still end.
@@ -159,7 +219,7 @@ impl Ledger {
         for Claim { fire } in claims {
             let FireId { schedule, scheduled_at } = *fire;
             let account = self.accounts.entry(schedule).or_insert_with(Account::new);
-            let lost = account.history.was_released(scheduled_at);
+            let lost = account.history.has_outcome(scheduled_at);
             if !lost {
                 account.open.entry(scheduled_at).or_insert(false);
                 account.account(scheduled_at);
@@ -183,9 +243,15 @@ impl Ledger {
 
     /// Keeps that a fire was released; durable with the next commit.
     pub(crate) fn released(&mut self, fire: FireId) {
+        self.begun.remove(&fire);
+        self.mark(fire, true);
+    }
+
+    /// Keeps whether a fire was released, or may have been.
+    fn mark(&mut self, fire: FireId, is_released: bool) {
         let account = self.accounts.get_mut(&fire.schedule);
         if let Some(released) = account.and_then(|a| a.open.get_mut(&fire.scheduled_at)) {
-            *released = true;
+            *released = is_released;
             self.dirty.claims.insert((fire.schedule, fire.scheduled_at));
             self.touch();
         }
@@ -202,58 +268,81 @@ impl Ledger {
     /// Keeps an outcome; durable with the next commit.
     pub(crate) fn record(&mut self, record: &OutcomeRecord, message: String) {
         let OutcomeRecord { schedule, from, until, count, outcome, detail } = *record;
+        let entry = HistoryEntry { from, until, count, outcome, detail, message };
+        // Claims of the past are durable, so their outcomes leave no hole whatever else is lost.
+        let account = self.accounts.get(&schedule);
+        let claimed = account.map_or(0, |account| account.open.range(from..=until).count() as u64);
+        if claimed == count {
+            self.journal.end(schedule, &entry);
+        }
+        self.enter(schedule, entry);
+    }
+
+    /// Enters an outcome, which closes its claims.
+    fn enter(&mut self, schedule: ScheduleUid, entry: HistoryEntry) {
+        let HistoryEntry { from, until, count, outcome, .. } = entry;
         let account = self.accounts.entry(schedule).or_insert_with(Account::new);
         let closed: Vec<Timestamp> = account.open.range(from..=until).map(|(at, _)| *at).collect();
         for at in closed {
             account.open.remove(&at);
+            self.begun.remove(&FireId { schedule, scheduled_at: at });
             self.dirty.claims.insert((schedule, at));
         }
         account.account(until);
         account.row.tally.add(outcome, count);
-        let entry = HistoryEntry { from, until, count, outcome, detail, message };
         let changed = account.history.add(entry, account.limits, &account.open);
         self.dirty.history.extend(changed.into_iter().map(|from| (schedule, from)));
         self.touch_row(schedule);
     }
 
-    /// Gives back claims of fires that were certainly not released, so that their instants are
-    /// planned anew: fired, caught up or missed as the policy says, instead of unknown.
-    ///
-    /// Only claims after the last instant with a release or an outcome are given back, for a
-    /// schedule's books have no holes.
-    pub(crate) fn give_back_unreleased(&mut self) {
-        for (uid, account) in &mut self.accounts {
-            let released = account.open.iter().rev().find(|(_, released)| **released);
-            let last = released.map(|(at, _)| *at).max(account.history.until());
-            let after = last.map_or(Timestamp::MIN, |last| last + Span::NANOSECOND);
-            let unreleased = account.open.split_off(&after);
-            let Some((first, _)) = unreleased.first_key_value() else { continue };
-            let until = (*first - Span::NANOSECOND).as_unix_nanos();
-            account.row.accounted_until_ns = account.row.accounted_until_ns.map(|_| until);
-            self.dirty.rows.insert(*uid);
-            self.dirty.claims.extend(unreleased.keys().map(|at| (*uid, *at)));
-            self.dirty_since.get_or_insert_with(Instant::now);
-        }
-    }
-
     /// Commits what has waited for long enough; returns when to ask again, if anything waits.
     pub(crate) fn flush_due(&mut self) -> Option<Instant> {
-        let due = self.dirty_since? + OUTCOMES_WAIT_MAX;
+        let full = self.journal.wants_commit();
+        let since = self.dirty_since.or_else(|| full.then(Instant::now))?;
+        let due = if full { since } else { since + OUTCOMES_WAIT_MAX };
         let due = self.retry_at.map_or(due, |retry| retry.max(due));
         if Instant::now() < due {
             return Some(due);
         }
-        if self.commit() { None } else { self.retry_at }
+        if self.commit_as(false) { None } else { self.retry_at }
     }
 
     /// Commits everything that waits; `false` where that failed, and it waits on.
     pub(crate) fn commit(&mut self) -> bool {
-        let batch = self.batch();
-        if batch.is_empty() {
-            return true;
+        self.dirty_since.is_none() || self.commit_as(false)
+    }
+
+    /// The last commit: nothing is released any more, and of all that was somebody has told.
+    /// `false` where it failed.
+    pub(crate) fn close(&mut self) -> bool {
+        self.note_begun();
+        for fire in std::mem::take(&mut self.begun) {
+            self.mark(fire, false);
         }
+        self.commit_as(true)
+    }
+
+    /// Takes over what began until now, so that the journal need not keep it; returns up to where
+    /// the journal is contained in the books.
+    fn note_begun(&mut self) -> Option<u64> {
+        let (begun, mark) = self.journal.absorb();
+        for fire in begun {
+            let account = self.accounts.get(&fire.schedule);
+            // One of which somebody has told already is no news.
+            if account.and_then(|a| a.open.get(&fire.scheduled_at)) == Some(&false) {
+                self.mark(fire, true);
+                self.begun.insert(fire);
+            }
+        }
+        mark
+    }
+
+    fn commit_as(&mut self, clean: bool) -> bool {
+        let journal = self.note_begun();
+        let batch = self.batch(Closing { journal, clean });
         match self.store.commit(&batch) {
             Ok(()) => {
+                self.journal.settle(journal);
                 if self.problem.take().is_some() {
                     tracing::info!("the store can be written again");
                 }
@@ -301,8 +390,11 @@ impl Ledger {
     fn settle(&mut self, uid: ScheduleUid, now: Timestamp) {
         let Some(account) = self.accounts.get(&uid) else { return };
         for (at, released) in account.open.clone() {
-            let ahead = at > now && !released;
-            let outcome = if ahead { Outcome::Skipped(Reason::Revoked) } else { Outcome::Unknown };
+            let outcome = match (released, at > now) {
+                (true, _) => Outcome::Unknown,
+                (false, true) => Outcome::Skipped(Reason::Revoked),
+                (false, false) => Outcome::Missed(Reason::NotRunning),
+            };
             let detail = FireDetail::default();
             let record =
                 OutcomeRecord { schedule: uid, from: at, until: at, count: 1, outcome, detail };
@@ -327,7 +419,7 @@ impl Ledger {
         self.dirty_since.get_or_insert_with(Instant::now);
     }
 
-    fn batch(&self) -> Batch {
+    fn batch(&self, closing: Closing) -> Batch {
         let account = |uid: &ScheduleUid| self.accounts.get(uid);
         let rows = self.dirty.rows.iter();
         let claims = self.dirty.claims.iter();
@@ -340,8 +432,26 @@ impl Ledger {
             history: history
                 .map(|key| (*key, account(&key.0).and_then(|a| a.history.entry(key.1).cloned())))
                 .collect(),
+            closing,
         }
     }
+}
+
+/// Opens the journal, with what it holds where it proves anything. One that cannot be used is done
+/// without.
+fn open_journal(
+    journal: Option<(&Path, BootId)>,
+    settled: Option<u64>,
+) -> (Journal, Option<Vec<Entry>>) {
+    let Some((path, boot)) = journal else { return (Journal::off(), None) };
+    Journal::open(path, boot, settled).unwrap_or_else(|error| {
+        tracing::warn!(
+            path = %path.display(),
+            %error,
+            "the journal cannot be used; fires under way in a crash will be unknown"
+        );
+        (Journal::off(), None)
+    })
 }
 
 impl Account {

@@ -1,16 +1,19 @@
 //! What must survive a restart: claims, outcomes, and until when instants are accounted for.
 //!
 //! A [`Store`] writes batches; the [`Ledger`] decides what is in them. A claim is durable before
-//! its
-//! fire may have an effect; an outcome may wait for the next batch of claims.
+//! its fire may have an effect; an outcome may wait for the next batch of claims, and until then
+//! the [`Journal`] tells of it should the process die.
 
 mod disk;
 mod history;
+mod journal;
 mod ledger;
 mod record;
+mod slot;
 
 pub(crate) use disk::DiskStore;
 pub(crate) use history::DetailLimits;
+pub(crate) use journal::{Journal, JournalError, boot_id};
 pub(crate) use ledger::{Enrolment, Ledger, LedgerCounters};
 pub(crate) use record::{HistoryEntry, Row, Tally};
 
@@ -24,10 +27,26 @@ use timeball_timebase::Timestamp;
 /// A place for claims and outcomes.
 pub(crate) trait Store: Send {
     /// Everything that is kept.
-    fn load(&mut self) -> Result<Vec<Kept>, StoreError>;
+    fn load(&mut self) -> Result<Loaded, StoreError>;
 
     /// Makes a batch durable as a whole, or not at all. After an error it may be either.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
+}
+
+/// Everything that is kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Loaded {
+    pub(crate) schedules: Vec<Kept>,
+    pub(crate) closing: Closing,
+}
+
+/// What a commit says of the process that made it, for the next one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Closing {
+    /// The last record of the journal that the store contains; `None` where there is no journal.
+    pub(crate) journal: Option<u64>,
+    /// Whether it was the last commit of a scheduler that was stopped in order.
+    pub(crate) clean: bool,
 }
 
 /// What is kept of one schedule.
@@ -35,13 +54,13 @@ pub(crate) trait Store: Send {
 pub(crate) struct Kept {
     pub(crate) uid: ScheduleUid,
     pub(crate) row: Row,
-    /// Claims without an outcome, and whether the fire is known to have been released.
+    /// Claims without an outcome.
     pub(crate) claims: OpenClaims,
     /// Outcomes by their first instant.
     pub(crate) history: BTreeMap<Timestamp, HistoryEntry>,
 }
 
-/// Whether a claimed fire is known to have been released.
+/// Whether a claimed fire was released, or may have been.
 pub(crate) type Released = bool;
 
 /// Instants that have a claim and no outcome yet.
@@ -53,12 +72,7 @@ pub(crate) struct Batch {
     pub(crate) rows: BTreeMap<ScheduleUid, Option<Row>>,
     pub(crate) claims: BTreeMap<(ScheduleUid, Timestamp), Option<Released>>,
     pub(crate) history: BTreeMap<(ScheduleUid, Timestamp), Option<HistoryEntry>>,
-}
-
-impl Batch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.claims.is_empty() && self.history.is_empty()
-    }
+    pub(crate) closing: Closing,
 }
 
 /// Why the store cannot be opened, read or written.

@@ -2,10 +2,10 @@ use super::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use timeball_schedule::planner::{Claim, ClaimResult, OutcomeRecord};
+use timeball_schedule::planner::{Claim, ClaimResult, OpenClaim, OutcomeRecord};
 use timeball_schedule::{FireDetail, FireId, Outcome, Reason};
-use timeball_timebase::Span;
 
+const BOOT: [u8; 16] = [9; 16];
 const UID: ScheduleUid = ScheduleUid([7; 16]);
 
 fn at(second: i64) -> Timestamp {
@@ -34,7 +34,13 @@ fn record(ledger: &mut Ledger, second: i64, outcome: Outcome) {
 }
 
 fn open(path: &Path) -> Ledger {
-    Ledger::open(Box::new(DiskStore::open(path).unwrap().0)).unwrap()
+    let journal = path.with_extension("journal");
+    let store = Box::new(DiskStore::open(path).unwrap().0);
+    Ledger::open(store, Some((&journal, BOOT))).unwrap()
+}
+
+fn open_claim(second: i64, released: bool) -> OpenClaim {
+    OpenClaim { scheduled_at: at(second), released }
 }
 
 #[test]
@@ -52,7 +58,7 @@ fn claims_and_outcomes_survive_and_what_was_open_is_told() {
     let mut ledger = open(&path);
     let resume = ledger.enroll(enrolment("x"), at(10));
     assert_eq!(resume.accounted_until, Some(at(3)));
-    assert_eq!(resume.open_claims, [at(2), at(3)]);
+    assert_eq!(resume.open_claims, [open_claim(2, false), open_claim(3, false)]);
     assert_eq!(ledger.tally(UID).fired, 1);
     assert_eq!(ledger.claim(&[claim(1)])[0].1, ClaimResult::Lost, "it was done before");
 }
@@ -63,29 +69,80 @@ fn an_expression_that_changed_meanwhile_owes_nothing_of_the_past() {
     let path = directory.path().join("store");
     let mut ledger = open(&path);
     ledger.enroll(enrolment("x"), at(0));
-    ledger.claim(&[claim(1), claim(20)]);
+    ledger.claim(&[claim(1), claim(2), claim(20)]);
+    ledger.journal().begin(claim(1).fire).unwrap();
     drop(ledger);
     let mut ledger = open(&path);
     let resume = ledger.enroll(enrolment("y"), at(10));
     assert_eq!((resume.accounted_until, resume.open_claims), (Some(at(20)), vec![]));
     let outcomes: Vec<Outcome> = ledger.history(UID).map(|entry| entry.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Skipped(Reason::Revoked), Outcome::Unknown]);
+    let missed = Outcome::Missed(Reason::NotRunning);
+    assert_eq!(outcomes, [Outcome::Skipped(Reason::Revoked), missed, Outcome::Unknown]);
 }
 
 #[test]
-fn claims_that_were_not_released_are_given_back() {
+fn after_a_process_crash_it_is_certain_what_was_released_and_how_it_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.claim(&[claim(1), claim(2), claim(3)]);
+    let journal = ledger.journal();
+    journal.begin(claim(1).fire).unwrap();
+    journal.begin(claim(2).fire).unwrap();
+    record(&mut ledger, 1, Outcome::Fired);
+    // Nothing is committed after this: the process dies.
+    drop(ledger);
+    let mut ledger = open(&path);
+    let resume = ledger.enroll(enrolment("x"), at(2));
+    assert_eq!(resume.open_claims, [open_claim(2, true), open_claim(3, false)]);
+    assert_eq!((ledger.tally(UID).fired, resume.accounted_until), (1, Some(at(3))));
+    // And it is no less certain after the next crash.
+    drop(ledger);
+    let resume = open(&path).enroll(enrolment("x"), at(2));
+    assert_eq!(resume.open_claims, [open_claim(2, true), open_claim(3, false)]);
+}
+
+#[test]
+fn after_a_machine_crash_every_open_claim_may_have_been_released() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.claim(&[claim(1)]);
+    drop(ledger);
+    let doubtful = |boot: [u8; 16]| {
+        let store = Box::new(DiskStore::open(&path).unwrap().0);
+        let journal = path.with_extension("journal");
+        let mut ledger = Ledger::open(store, Some((&journal, boot))).unwrap();
+        ledger.enroll(enrolment("x"), at(0)).open_claims == [open_claim(1, true)]
+    };
+    assert!(doubtful([1; 16]));
+    assert!(doubtful([1; 16]), "what is doubtful stays so");
+}
+
+#[test]
+fn after_an_orderly_stop_it_is_certain_on_any_boot_what_was_released() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut ledger = open(&path);
     ledger.enroll(enrolment("x"), at(0));
     ledger.claim(&[claim(1), claim(2), claim(3)]);
     ledger.released(claim(1).fire);
-    ledger.give_back_unreleased();
-    assert!(ledger.commit());
+    // Prepared to leave at any moment, and then not released.
+    ledger.journal().begin(claim(2).fire).unwrap();
+    assert!(ledger.close());
     drop(ledger);
-    let resume = open(&path).enroll(enrolment("x"), at(10));
-    assert_eq!(resume.open_claims, [at(1)]);
-    assert_eq!(resume.accounted_until, Some(at(2) - Span::NANOSECOND));
+    let journal = path.with_extension("journal");
+    let open_on = |boot: [u8; 16]| {
+        let store = Box::new(DiskStore::open(&path).unwrap().0);
+        let mut ledger = Ledger::open(store, Some((&journal, boot))).unwrap();
+        ledger.enroll(enrolment("x"), at(10)).open_claims
+    };
+    let certain = [open_claim(1, true), open_claim(2, false), open_claim(3, false)];
+    assert_eq!(open_on([1; 16]), certain);
+    // The second process was not stopped in order, and its journal went with the boot.
+    assert_eq!(open_on([2; 16]), [1, 2, 3].map(|second| open_claim(second, true)));
 }
 
 #[test]
@@ -111,8 +168,8 @@ struct Faulty {
 }
 
 impl Store for Faulty {
-    fn load(&mut self) -> Result<Vec<Kept>, StoreError> {
-        Ok(Vec::new())
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        Ok(Loaded::default())
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -129,7 +186,7 @@ impl Store for Faulty {
 fn a_full_disk_grants_no_claim_and_what_waited_is_stored_once_there_is_room() {
     let (full, batches) = (Arc::new(AtomicBool::new(false)), Arc::default());
     let faulty = Faulty { full: Arc::clone(&full), batches: Arc::clone(&batches) };
-    let mut ledger = Ledger::open(Box::new(faulty)).unwrap();
+    let mut ledger = Ledger::open(Box::new(faulty), None).unwrap();
     ledger.enroll(enrolment("x"), at(0));
     ledger.claim(&[claim(1)]);
     full.store(true, Ordering::Relaxed);
@@ -145,5 +202,5 @@ fn a_full_disk_grants_no_claim_and_what_waited_is_stored_once_there_is_room() {
     assert_eq!(last.claims.get(&(UID, at(2))), Some(&Some(false)));
     assert!(last.history.contains_key(&(UID, at(1))));
     let counters = ledger.counters();
-    assert_eq!((counters.commits, counters.commits_failed, counters.claims), (2, 1, 2));
+    assert_eq!((counters.commits, counters.commits_failed, counters.claims), (3, 1, 2));
 }

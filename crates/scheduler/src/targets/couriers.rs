@@ -1,10 +1,12 @@
 //! The thread that sends messages: each fire has a flight of its own, prepared ahead of T.
 
-use super::{Ended, OnEnd, TargetLimits, shorten};
+use super::{Ended, Report, TargetLimits, shorten};
+use crate::store::JournalError;
 use crate::timer::Release;
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,7 +39,7 @@ pub(crate) struct Couriers {
 }
 
 struct Shared {
-    on_end: OnEnd,
+    report: Arc<dyn Report>,
     messages_max: usize,
     under_way: Semaphore,
     /// Where a released flight is told to stop.
@@ -50,12 +52,33 @@ struct Released {
     stopped: oneshot::Receiver<Reason>,
 }
 
+/// The beginning of a fire: noted once, by whoever is the first to let its message leave.
+pub(super) struct Beginning {
+    fire: FireId,
+    report: Arc<dyn Report>,
+    is_noted: AtomicBool,
+}
+
+impl Beginning {
+    /// Notes it, if that has not been done. Only the flight's own task may call this.
+    ///
+    /// # Errors
+    /// Where it cannot be noted: the message must not leave.
+    pub(super) fn note(&self) -> Result<(), JournalError> {
+        if !self.is_noted.load(Ordering::Relaxed) {
+            self.report.begin(self.fire)?;
+            self.is_noted.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
 impl Couriers {
     /// Starts the thread.
     ///
     /// # Errors
     /// Where the process has no thread or descriptor left.
-    pub(crate) fn start(limits: TargetLimits, on_end: OnEnd) -> io::Result<Self> {
+    pub(crate) fn start(limits: TargetLimits, report: Arc<dyn Report>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let handle = runtime.handle().clone();
@@ -66,7 +89,7 @@ impl Couriers {
         })?;
         let messages_max = limits.messages_max;
         let shared = Arc::new(Shared {
-            on_end,
+            report,
             messages_max,
             under_way: Semaphore::new(messages_max),
             released: Mutex::default(),
@@ -74,11 +97,17 @@ impl Couriers {
         Ok(Self { shared, runtime: handle, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// The beginning of a fire, to be noted before its message can leave.
+    pub(super) fn beginning(&self, fire: FireId) -> Arc<Beginning> {
+        let report = Arc::clone(&self.shared.report);
+        Arc::new(Beginning { fire, report, is_noted: AtomicBool::new(false) })
+    }
+
     /// Has a flight made ready shortly before it is due; the release calls `at_release` on the
     /// firing thread, then sends it. A fire whose release is dropped ends without a word.
     pub(super) fn prepare(
         &self,
-        fire: FireId,
+        beginning: Arc<Beginning>,
         due_in: Span,
         flight: impl Flight,
         at_release: impl FnOnce() + Send + 'static,
@@ -86,7 +115,8 @@ impl Couriers {
         let (release, released) = oneshot::channel();
         let wait = duration(due_in).saturating_sub(READY_AHEAD);
         let shared = Arc::clone(&self.shared);
-        self.runtime.spawn(Arc::clone(&shared).fly(fire, flight, wait, released));
+        let fire = beginning.fire;
+        self.runtime.spawn(Arc::clone(&shared).fly(beginning, flight, wait, released));
         Box::new(move || {
             let at = Instant::now();
             at_release();
@@ -127,7 +157,7 @@ impl Drop for Couriers {
 impl Shared {
     async fn fly(
         self: Arc<Self>,
-        fire: FireId,
+        beginning: Arc<Beginning>,
         mut flight: impl Flight,
         wait: Duration,
         released: oneshot::Receiver<Released>,
@@ -135,12 +165,16 @@ impl Shared {
         let Some((at, stop)) = stand_by(&mut flight, wait, released).await else { return };
         let (outcome, message) = match stop {
             Stop::Asked(reason) => (Outcome::Failed(reason), "stopped before it was sent".into()),
-            Stop::Open(stopped) => self.send(flight, stopped).await,
+            Stop::Open(stopped) => match beginning.note() {
+                Ok(()) => self.send(flight, stopped).await,
+                Err(error) => (Outcome::Failed(Reason::StoreFailed), error.to_string()),
+            },
         };
+        let fire = beginning.fire;
         self.lock().remove(&fire);
         let nanos = i64::try_from(at.elapsed().as_nanos()).unwrap_or(i64::MAX);
         let message = shorten(message);
-        (self.on_end)(Ended { fire, outcome, duration: Span::from_nanos(nanos), message });
+        self.report.end(Ended { fire, outcome, duration: Span::from_nanos(nanos), message });
     }
 
     async fn send(

@@ -13,7 +13,7 @@ mod run;
 mod tail;
 
 use super::pool::Pool;
-use super::{Ended, OnEnd, ScheduleName, TargetLimits};
+use super::{Ended, Report, ScheduleName, TargetLimits};
 use crate::sys::{Account, Poked, SpawnPlan, poll_readable};
 use crate::timer::Release;
 use std::collections::HashMap;
@@ -57,7 +57,7 @@ pub(crate) struct Runner(Arc<Shared>);
 struct Shared {
     pool: Pool,
     limits: TargetLimits,
-    on_end: OnEnd,
+    report: Arc<dyn Report>,
     running: Mutex<HashMap<FireId, Arc<StopSign>>>,
 }
 
@@ -73,9 +73,9 @@ struct StopSign {
 const READY_MAX: usize = 8;
 
 impl Runner {
-    pub(crate) fn new(limits: TargetLimits, on_end: OnEnd) -> Self {
+    pub(crate) fn new(limits: TargetLimits, report: Arc<dyn Report>) -> Self {
         let pool = Pool::new(limits.programs_max);
-        Self(Arc::new(Shared { pool, limits, on_end, running: Mutex::new(HashMap::new()) }))
+        Self(Arc::new(Shared { pool, limits, report, running: Mutex::new(HashMap::new()) }))
     }
 
     /// Encodes what the program gets; the release wakes a thread that starts it.
@@ -96,7 +96,7 @@ impl Runner {
             shared.lock().insert(fire, Arc::clone(&sign));
             let inner = Arc::clone(&shared);
             let job = Box::new(move || {
-                let (outcome, message) = inner.run(&plan, &program, &sign);
+                let (outcome, message) = inner.run(fire, &plan, &program, &sign);
                 inner.end(fire, released, outcome, message);
             });
             if shared.pool.run(job).is_err() {
@@ -119,13 +119,22 @@ impl Runner {
 }
 
 impl Shared {
-    fn run(&self, plan: &SpawnPlan, program: &Program, sign: &StopSign) -> (Outcome, String) {
+    fn run(
+        &self,
+        fire: FireId,
+        plan: &SpawnPlan,
+        program: &Program,
+        sign: &StopSign,
+    ) -> (Outcome, String) {
         let poked = match Poked::new() {
             Ok(poked) => sign.poked.get_or_init(|| poked),
             Err(error) => return (Outcome::Failed(Reason::Unreachable), error.to_string()),
         };
         if let Some(reason) = sign.reason() {
             return (Outcome::Failed(reason), "stopped before it was started".to_owned());
+        }
+        if let Err(error) = self.report.begin(fire) {
+            return (Outcome::Failed(Reason::StoreFailed), error.to_string());
         }
         let once = || run::once(plan, program.timeout, self.limits.term_grace, sign, poked);
         let mut last = once();
@@ -143,7 +152,7 @@ impl Shared {
         let nanos = i64::try_from(released.elapsed().as_nanos()).unwrap_or(i64::MAX);
         let message = super::shorten(message);
         self.lock().remove(&fire);
-        (self.on_end)(Ended { fire, outcome, duration: Span::from_nanos(nanos), message });
+        self.report.end(Ended { fire, outcome, duration: Span::from_nanos(nanos), message });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<FireId, Arc<StopSign>>> {

@@ -115,9 +115,11 @@ impl Client {
         let due = Instant::now() + super::couriers::duration(due_in);
         let event = Event::new(fire, name);
         let connections = Arc::clone(&self.connections);
-        let flight = exchange::Flight::new(Arc::clone(request), event, connections, due);
+        let beginning = couriers.beginning(fire);
+        let began = Arc::clone(&beginning);
+        let flight = exchange::Flight::new(Arc::clone(request), event, connections, began, due);
         let trigger = flight.trigger();
-        couriers.prepare(fire, due_in, flight, move || trigger.pull())
+        couriers.prepare(beginning, due_in, flight, move || trigger.pull())
     }
 }
 

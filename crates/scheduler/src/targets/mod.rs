@@ -13,6 +13,7 @@ mod pool;
 mod secret;
 mod tls;
 
+use crate::store::JournalError;
 use crate::timer::Release;
 use std::fmt;
 use std::sync::Arc;
@@ -82,8 +83,36 @@ pub(crate) struct Ended {
 /// How long a message about one outcome may be.
 pub(crate) const MESSAGE_OCTETS_MAX: usize = 1_024;
 
-/// Takes the end of a target; callable from any thread, does not block.
-pub(crate) type OnEnd = Arc<dyn Fn(Ended) + Send + Sync>;
+/// Hears from targets what becomes of fires; may be called from any thread but the firing one.
+pub(crate) trait Report: Send + Sync {
+    /// A fire is about to have its first effect outside of this process, or may have it from now
+    /// on; its repeats need no word. It is noted for the case that the process dies: without this,
+    /// the fire would count as never released then, and might be released again. So every target
+    /// says it, as late as it can, and always before the effect; where the effect is the firing
+    /// thread's, shortly before T. A fire that is revoked after this is still revoked.
+    ///
+    /// Takes microseconds as a rule, and may wait for the file system.
+    ///
+    /// # Errors
+    /// Where it cannot be noted: the effect must not happen, and the fire ends as
+    /// `Failed(StoreFailed)`.
+    fn begin(&self, fire: FireId) -> Result<(), JournalError>;
+
+    /// A released fire has ended.
+    fn end(&self, ended: Ended);
+}
+
+/// Tests that keep no journal hear only of the end.
+#[cfg(test)]
+impl<F: Fn(Ended) + Send + Sync> Report for F {
+    fn begin(&self, _fire: FireId) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn end(&self, ended: Ended) {
+        self(ended);
+    }
+}
 
 /// All targets that run or are prepared.
 pub(crate) struct Targets {
@@ -97,10 +126,10 @@ impl Targets {
     ///
     /// # Errors
     /// Where the process has no thread or descriptor left.
-    pub(crate) fn start(limits: TargetLimits, on_end: OnEnd) -> std::io::Result<Self> {
+    pub(crate) fn start(limits: TargetLimits, report: Arc<dyn Report>) -> std::io::Result<Self> {
         Ok(Self {
-            exec: exec::Runner::new(limits, Arc::clone(&on_end)),
-            couriers: couriers::Couriers::start(limits, on_end)?,
+            exec: exec::Runner::new(limits, Arc::clone(&report)),
+            couriers: couriers::Couriers::start(limits, report)?,
             http: http::Client::default(),
         })
     }

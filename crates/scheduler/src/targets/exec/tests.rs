@@ -7,7 +7,7 @@ fn runner(programs_max: usize) -> (Runner, Receiver<Ended>) {
     let (sender, receiver) = mpsc::channel();
     let term_grace = Span::from_millis(200);
     let limits = TargetLimits { programs_max, term_grace, ..TargetLimits::default() };
-    (Runner::new(limits, Arc::new(move |ended| sender.send(ended).unwrap())), receiver)
+    (Runner::new(limits, Arc::new(move |ended: Ended| sender.send(ended).unwrap())), receiver)
 }
 
 fn shell(script: &str) -> Program {

@@ -29,6 +29,7 @@ pub(super) struct Flight {
     request: Arc<Request>,
     event: Event,
     connections: Arc<Connections>,
+    beginning: Arc<couriers::Beginning>,
     due: Instant,
     trigger: Arc<Trigger>,
     message: Option<Message>,
@@ -79,10 +80,11 @@ impl Flight {
         request: Arc<Request>,
         event: Event,
         connections: Arc<Connections>,
+        beginning: Arc<couriers::Beginning>,
         due: Instant,
     ) -> Self {
         let (trigger, message, held, loaded) = (Arc::default(), None, None, None);
-        Self { request, event, connections, due, trigger, message, held, loaded }
+        Self { request, event, connections, beginning, due, trigger, message, held, loaded }
     }
 
     pub(super) fn trigger(&self) -> Arc<Trigger> {
@@ -106,6 +108,10 @@ impl Flight {
             // The connection was closed at this very moment.
             _ = &mut answer => return false,
             () = latch.complete() => {}
+        }
+        // From here on the firing thread can let it leave.
+        if self.beginning.note().is_err() {
+            return false;
         }
         self.trigger.aim(&latch);
         let connection = Connection { sender, latch };

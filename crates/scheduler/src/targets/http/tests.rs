@@ -1,5 +1,5 @@
 use super::*;
-use crate::targets::{Ended, OnEnd, TargetLimits};
+use crate::targets::{Ended, TargetLimits};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -19,8 +19,8 @@ struct House {
 impl House {
     fn new() -> Self {
         let (sender, ended) = mpsc::channel();
-        let on_end: OnEnd = Arc::new(move |ended| sender.send(ended).unwrap());
-        let couriers = Couriers::start(TargetLimits::default(), on_end).unwrap();
+        let report = Arc::new(move |ended: Ended| sender.send(ended).unwrap());
+        let couriers = Couriers::start(TargetLimits::default(), report).unwrap();
         Self { couriers, client: Client::default(), ended }
     }
 

@@ -1,0 +1,102 @@
+//! One record of the journal as octets.
+
+use super::HistoryEntry;
+use timeball_schedule::{FireId, ScheduleUid};
+use timeball_timebase::Timestamp;
+
+/// Identifies the boot of the machine, for only since then is the page cache what it was.
+pub(crate) type BootId = [u8; 16];
+
+/// The size of a slot; a divisor of a page, so that none straddles two.
+pub(super) const SLOT_OCTETS: usize = 512;
+const HEADER_OCTETS: usize = 48;
+const PAYLOAD_OCTETS_MAX: usize = SLOT_OCTETS - HEADER_OCTETS;
+
+/// A record with its number.
+pub(super) struct Slot {
+    /// Counts up by one from record to record; at least one.
+    pub(super) number: u64,
+    pub(super) body: Body,
+}
+
+pub(super) enum Body {
+    /// The journal was begun.
+    Opened,
+    Begun(FireId),
+    Ended(ScheduleUid, HistoryEntry),
+}
+
+impl Slot {
+    /// The octets to write: checksum (8 octets), number (8), kind (1), nothing (1), length of the
+    /// payload (2), nothing (4), schedule (16), instant (8), payload; numbers are little-endian.
+    pub(super) fn encode(&self, boot: BootId) -> Vec<u8> {
+        let (kind, uid, at, payload) = match &self.body {
+            Body::Opened => (0, [0; 16], 0, Vec::new()),
+            Body::Begun(fire) => (1, fire.schedule.0, nanos(fire.scheduled_at), Vec::new()),
+            Body::Ended(uid, entry) => (2, uid.0, nanos(entry.from), fitting(entry)),
+        };
+        let length = u16::try_from(payload.len()).expect("a payload is cut to fit its slot");
+        let mut octets = Vec::with_capacity(HEADER_OCTETS + payload.len());
+        octets.extend([0; 8]);
+        octets.extend(self.number.to_le_bytes());
+        octets.extend([kind, 0]);
+        octets.extend(length.to_le_bytes());
+        octets.extend([0; 4]);
+        octets.extend(uid);
+        octets.extend(at.to_le_bytes());
+        octets.extend(payload);
+        let sum = checksum(boot, &octets[8..]);
+        octets[..8].copy_from_slice(&sum.to_le_bytes());
+        octets
+    }
+
+    /// The record in a slot; `None` for one that is torn, empty, or of another boot.
+    pub(super) fn decode(octets: &[u8], boot: BootId) -> Option<Self> {
+        let length = usize::from(u16::from_le_bytes(array(octets, 18)?));
+        let used = octets.get(..HEADER_OCTETS + length)?;
+        if u64::from_le_bytes(array(used, 0)?) != checksum(boot, &used[8..]) {
+            return None;
+        }
+        let schedule = ScheduleUid(array(used, 24)?);
+        let at = Timestamp::from_unix_nanos(i64::from_le_bytes(array(used, 40)?));
+        let body = match used[16] {
+            0 => Body::Opened,
+            1 => Body::Begun(FireId { schedule, scheduled_at: at }),
+            2 => Body::Ended(schedule, HistoryEntry::decode(at, &used[HEADER_OCTETS..])?),
+            _ => return None,
+        };
+        Some(Self { number: u64::from_le_bytes(array(used, 8)?), body })
+    }
+}
+
+fn nanos(at: Timestamp) -> i64 {
+    at.as_unix_nanos()
+}
+
+fn array<const N: usize>(octets: &[u8], at: usize) -> Option<[u8; N]> {
+    octets.get(at..at + N)?.try_into().ok()
+}
+
+/// The entry as it is kept in the store, its message cut where it is too long for a slot.
+fn fitting(entry: &HistoryEntry) -> Vec<u8> {
+    let mut entry = entry.clone();
+    loop {
+        let octets = entry.encode();
+        if octets.len() <= PAYLOAD_OCTETS_MAX {
+            return octets;
+        }
+        // Halved, for a character may take several octets in its form.
+        let mut end = entry.message.len() / 2;
+        while !entry.message.is_char_boundary(end) {
+            end -= 1;
+        }
+        entry.message.truncate(end);
+    }
+}
+
+/// FNV-1a of 64 bits: it finds torn and old octets; nobody who could forge them is kept out.
+fn checksum(boot: BootId, octets: &[u8]) -> u64 {
+    boot.iter().chain(octets).fold(0xcbf2_9ce4_8422_2325, |sum, octet| {
+        (sum ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
