@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use thiserror::Error;
 use timeball_api::status::Status;
 use timeball_ntp::engine::{ClockMode, Engine, EngineConfig, KernelClock};
+use timeball_ntp::mac::KeyRing;
 use timeball_ntp::server::ServerConfig;
 use timeball_runtime::health::{self, Heartbeat};
 use timeball_runtime::metrics::Metrics;
@@ -21,7 +22,7 @@ use timeball_runtime::state::StateError;
 use timeball_runtime::{ClockCell, StatusCell, read_clocks, signals};
 use timeball_timebase::{Frequency, Now, Span};
 
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, KeyFileError};
 use crate::drift::DriftFile;
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::metrics;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The file of keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// The trace cannot be written.
     #[error("trace {}: {source}", path.display())]
     Trace {
@@ -112,14 +116,15 @@ impl Agent {
             tally.clone(),
             prepared.now.raw,
         );
-        let precision = prepared.precision;
+        let (precision, keys) = (prepared.precision, prepared.engine.keys.clone());
         let outlets = prepared.outlets(&clock, &heartbeat, Some(publisher));
         let time = TimeThread::start(outlets)?;
         let server = match tally {
             None => None,
             Some(tally) => {
                 let seed = sys::random_seed()?;
-                let server_config = ServerConfig { precision, seed, ..ServerConfig::default() };
+                let server_config =
+                    ServerConfig { precision, keys, seed, ..ServerConfig::default() };
                 let clock = Arc::clone(&clock);
                 let server = NtpServer::start(sockets, server_config, clock, tally.clone())?;
                 Some((server, tally))
@@ -208,10 +213,11 @@ impl Prepared {
                     .map_err(|source| StartError::Trace { path: path.to_owned(), source })
             })
             .transpose()?;
+        let keys = config.read_keys()?;
         let seed = sys::random_seed()?;
         let (writer, kernel) = take_clock(config.mode);
         let precision = kernel_clock::precision();
-        let engine = engine_config(config, precision, kernel, learned.flatten());
+        let engine = engine_config(config, keys, precision, kernel, learned.flatten());
         Ok(Self { now: read_clocks(), precision, engine, seed, writer, drift, trace })
     }
 
@@ -321,6 +327,7 @@ fn take_clock(mode: ClockMode) -> (Option<KernelClockWriter>, Option<KernelClock
 
 fn engine_config(
     config: &AgentConfig,
+    keys: KeyRing,
     precision: Span,
     kernel: Option<KernelClock>,
     drift: Option<Frequency>,
@@ -329,6 +336,7 @@ fn engine_config(
         mode: config.mode,
         step: config.step,
         sources: config.sources.clone(),
+        keys,
         min_sources: config.min_sources,
         precision,
         kernel,

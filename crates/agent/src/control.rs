@@ -13,6 +13,8 @@ const HEADER: usize = size_of::<libc::cmsghdr>();
 pub(crate) struct Told {
     /// The kernel's software stamp, by the system clock.
     pub(crate) stamp: Option<Timestamp>,
+    /// In the error queue: which of the stamped departures it is, counted from 0 on each socket.
+    pub(crate) departure: Option<u32>,
     /// The local address that the datagram was sent to, with the interface's index.
     pub(crate) local: Option<(IpAddr, u32)>,
 }
@@ -32,6 +34,13 @@ pub(crate) fn parse(mut octets: &[u8]) -> Told {
                 if data.len() >= size_of::<libc::timespec>() =>
             {
                 told.stamp = stamp(data);
+            }
+            (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+                if data.len() >= size_of::<libc::sock_extended_err>() =>
+            {
+                // The origin follows the error number; the count comes last.
+                let is_stamp = data[4] == libc::SO_EE_ORIGIN_TIMESTAMPING;
+                told.departure = is_stamp.then(|| u32::from_ne_bytes(field(data, 12)));
             }
             (libc::IPPROTO_IP, libc::IP_PKTINFO) if data.len() >= size_of::<libc::in_pktinfo>() => {
                 // The index comes first, then the address to answer from.
@@ -69,6 +78,16 @@ pub(crate) fn from_local(local: (IpAddr, u32)) -> Vec<u8> {
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, data)
         }
     };
+    message(level, kind, &data)
+}
+
+/// Writes the control data that makes the kernel stamp one datagram's departure.
+pub(crate) fn stamp_departure() -> Vec<u8> {
+    let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes();
+    message(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags)
+}
+
+fn message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
     let mut octets = (HEADER + data.len()).to_ne_bytes().to_vec();
     octets.extend(level.to_ne_bytes());
     octets.extend(kind.to_ne_bytes());
@@ -96,15 +115,6 @@ fn aligned(length: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
-        let mut octets = (HEADER + data.len()).to_ne_bytes().to_vec();
-        octets.extend(level.to_ne_bytes());
-        octets.extend(kind.to_ne_bytes());
-        octets.extend(data);
-        octets.resize(aligned(octets.len()), 0);
-        octets
-    }
-
     #[test]
     fn a_stamp_is_found_among_other_messages() {
         let mut stamps = 1_795_000_000_i64.to_ne_bytes().to_vec();
@@ -117,6 +127,23 @@ mod tests {
         assert_eq!(parse(&octets).stamp, Some(expected));
         let none = message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPING, &[0; 48]);
         assert_eq!(parse(&none).stamp, None);
+    }
+
+    #[test]
+    fn a_departure_is_told_with_its_count() {
+        // Error number, origin (timestamping), type, code, padding, kind of stamp, count.
+        let mut data = libc::ENOMSG.to_ne_bytes().to_vec();
+        data.extend([4, 0, 0, 0, 0, 0, 0, 0]);
+        data.extend(7_u32.to_ne_bytes());
+        for (level, kind) in
+            [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)]
+        {
+            assert_eq!(parse(&message(level, kind, &data)).departure, Some(7));
+            // An error of the network is none.
+            let mut other = data.clone();
+            other[4] = 2;
+            assert_eq!(parse(&message(level, kind, &other)).departure, None);
+        }
     }
 
     #[test]

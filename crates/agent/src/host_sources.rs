@@ -94,7 +94,7 @@ fn sources(lines: Vec<Line>) -> Vec<SourceConfig> {
         seen.push(key);
         let Line { is_pool, poll, options, .. } = line;
         let count = if is_pool { POOL_SOURCES } else { 1 };
-        let source = SourceConfig { host, port, poll, options };
+        let source = SourceConfig { poll, options, ..SourceConfig::new(host, port) };
         sources.extend(std::iter::repeat_n(source, count));
     }
     sources.truncate(SOURCES_MAX);

@@ -28,7 +28,10 @@ mod udp;
 
 pub use address::{AddressError, HostPort, NTP_PORT};
 pub use agent::{Agent, AgentOptions, StartError, run_bare};
-pub use config::{AgentConfig, ConfigError, LISTEN_MAX, Problem, SOURCES_MAX, source};
+pub use config::{
+    AgentConfig, ConfigError, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, Problem,
+    SOURCES_MAX, parse_keys, source,
+};
 pub use host_sources::{HostSources, host_sources};
 pub use query::{QueryError, QueryResult, TARGETS_MAX, query};
 pub use timeball_ntp::association::ResponseError;

@@ -205,6 +205,7 @@ fn server_part(registry: &mut Registry, server: &ServerTally) {
         ("not_a_request", "Packets that are no request", counters.not_a_request),
         ("denied", "Requests from networks that are not allowed", counters.denied),
         ("rate_limited", "Requests over the rate limit", counters.rate_limited),
+        ("unauthenticated", "Requests with a wrong MAC", counters.unauthenticated),
     ] {
         registry.register(format!("timeball_server_{name}"), help, ConstCounter::new(value));
     }

@@ -1,13 +1,14 @@
 //! The NTP server's thread: takes requests with the kernel's stamps, has the core answer them,
 //! sends.
 
+use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use timeball_ntp::server::{Server, ServerConfig, ServerCounters};
+use timeball_ntp::server::{Departure, Server, ServerConfig, ServerCounters};
 use timeball_runtime::{ClockCell, read_clocks};
 
 use crate::sys;
@@ -15,6 +16,9 @@ use crate::udp::{Buffer, Datagram, ServerSocket};
 
 /// Datagrams taken from one socket before the next gets its turn.
 const BATCH: u32 = 32;
+
+/// Departures whose stamp is waited for; the oldest must do with the reading taken after sending.
+const AWAITED_MAX: usize = 64;
 
 /// The counts of a server, for those who report them; clones share them.
 #[derive(Clone, Debug)]
@@ -56,7 +60,8 @@ impl NtpServer {
         let (woken, wake) = io::pipe()?;
         let server = Server::new(config);
         let run = move || {
-            if let Err(error) = serve(&sockets, server, &clock, &tally, &woken) {
+            let ports = sockets.into_iter().map(Port::new).collect();
+            if let Err(error) = serve(ports, server, &clock, &tally, &woken) {
                 tracing::error!(%error, "the NTP server has ended");
             }
         };
@@ -75,14 +80,15 @@ impl NtpServer {
 }
 
 fn serve(
-    sockets: &[ServerSocket],
+    mut ports: Vec<Port>,
     mut server: Server,
     clock: &ClockCell,
     tally: &ServerTally,
     woken: &PipeReader,
 ) -> io::Result<()> {
     let mut buffer = Buffer::new();
-    let mut fds: Vec<_> = sockets.iter().map(|s| sys::interest(s.fd(), libc::POLLIN)).collect();
+    let mut fds: Vec<_> =
+        ports.iter().map(|port| sys::interest(port.socket.fd(), libc::POLLIN)).collect();
     fds.push(sys::interest(woken.as_raw_fd(), libc::POLLIN));
     loop {
         if !sys::poll(&mut fds, -1)? {
@@ -91,9 +97,11 @@ fn serve(
         if fds.last().is_some_and(|fd| fd.revents != 0) {
             return Ok(());
         }
-        for (socket, _) in sockets.iter().zip(&fds).filter(|(_, fd)| fd.revents != 0) {
+        for (port, _) in ports.iter_mut().zip(&fds).filter(|(_, fd)| fd.revents != 0) {
+            // Stamps that come late, which `poll` reports until they are taken.
+            port.take_departures(&mut server, &mut buffer);
             for _ in 0..BATCH {
-                if !answer_one(socket, &mut server, clock, &mut buffer) {
+                if !port.answer_one(&mut server, clock, &mut buffer) {
                     break;
                 }
             }
@@ -102,37 +110,146 @@ fn serve(
     }
 }
 
-/// Handles one datagram; returns whether there was one.
-fn answer_one(
-    socket: &ServerSocket,
-    server: &mut Server,
-    clock: &ClockCell,
-    buffer: &mut Buffer,
-) -> bool {
-    let Datagram { from, octets, stamp, local } = match socket.receive(buffer) {
-        Ok(Some(datagram)) => datagram,
-        Ok(None) => return false,
-        Err(error) => {
-            // Refusals of earlier answers show here; they concern nobody.
-            tracing::debug!(%error, "no request received");
-            return false;
-        }
-    };
-    let now = read_clocks();
-    let received_at = stamp.unwrap_or(now.system);
-    if let Some(mut response) = server.handle(now, &clock.read(), octets, from, received_at) {
+/// A socket with the departures from it that clients of the interleaved mode will ask for.
+struct Port {
+    socket: ServerSocket,
+    /// How many departures the kernel was asked to stamp, as it counts them.
+    asked: u32,
+    awaited: VecDeque<(u32, Departure)>,
+}
+
+impl Port {
+    fn new(socket: ServerSocket) -> Self {
+        Self { socket, asked: 0, awaited: VecDeque::new() }
+    }
+
+    /// Handles one datagram; returns whether there was one.
+    fn answer_one(&mut self, server: &mut Server, clock: &ClockCell, buffer: &mut Buffer) -> bool {
+        let Datagram { from, octets, stamp, local } = match self.socket.receive(buffer) {
+            Ok(Some(datagram)) => datagram,
+            Ok(None) => return false,
+            Err(error) => {
+                // Refusals of earlier answers show here; they concern nobody.
+                tracing::debug!(%error, "no request received");
+                return false;
+            }
+        };
+        let now = read_clocks();
+        let received_at = stamp.unwrap_or(now.system);
+        let Some(mut response) = server.handle(now, &clock.read(), octets, from, received_at)
+        else {
+            return true;
+        };
+        let departure = response.departure();
         response.stamp(read_clocks().system);
-        if let Err(error) = socket.answer(response.octets(), &from, local) {
+        let sent = self.socket.answer(response.octets(), &from, local, departure.is_some());
+        if let Err(error) = &sent {
             tracing::debug!(%error, %from, "an answer could not be sent");
         }
+        match (departure, sent) {
+            (None, _) => {}
+            (Some(departure), Ok(())) => {
+                // Until the stamp comes, if it comes.
+                server.departed(departure, read_clocks().system);
+                self.await_stamp(departure);
+                self.take_departures(server, buffer);
+            }
+            (Some(_), Err(_)) => {
+                // Whether the kernel counted it is not known.
+                self.socket.restart_count();
+                self.asked = 0;
+                self.awaited.clear();
+            }
+        }
+        true
     }
-    true
+
+    fn await_stamp(&mut self, departure: Departure) {
+        if self.awaited.len() == AWAITED_MAX {
+            self.awaited.pop_front();
+        }
+        self.awaited.push_back((self.asked, departure));
+        self.asked = self.asked.wrapping_add(1);
+    }
+
+    fn take_departures(&mut self, server: &mut Server, buffer: &mut Buffer) {
+        while let Some((count, sent_at)) = self.socket.departure(buffer) {
+            let found = self.awaited.iter().position(|(awaited, _)| *awaited == count);
+            if let Some((_, departure)) = found.and_then(|at| self.awaited.remove(at)) {
+                server.departed(departure, sent_at);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::{Duration, Instant};
+    use timeball_timebase::{Bound, ClockState, Frequency, Span, SyncState};
+
+    /// Sends a request and waits for its answer.
+    fn ask(client: &crate::udp::RequestSocket, request: &[u8]) -> Vec<u8> {
+        client.send(request).unwrap();
+        let mut buffer = Buffer::new();
+        let mut fds = [client.interest()];
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < Duration::from_secs(5), "no answer");
+            sys::poll(&mut fds, 100).unwrap();
+            if let Ok(Some(answer)) = client.receive(&mut buffer) {
+                return answer.octets.to_vec();
+            }
+        }
+    }
+
+    #[test]
+    fn an_interleaved_answer_tells_when_the_former_really_left() {
+        let socket = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.address().unwrap();
+        let tally = ServerTally::new(vec![address]);
+        let clock = Arc::new(ClockCell::new());
+        clock.publish(ClockState {
+            state: SyncState::Synchronized,
+            as_of: read_clocks().raw,
+            system: read_clocks().system,
+            offset: Some(Span::ZERO),
+            bound: Some(Bound {
+                as_of: read_clocks().raw,
+                half_width: Span::from_millis(1),
+                growth: Frequency::ZERO,
+            }),
+            stratum: 1,
+            ..ClockState::default()
+        });
+        let config = ServerConfig::default();
+        let server = NtpServer::start(vec![socket], config, clock, tally).unwrap();
+        let client = crate::udp::RequestSocket::connect(&address).unwrap();
+        let mut request = [0_u8; 48];
+        request[0] = 4 << 3 | 3;
+        let (mut former, mut written) = ([0; 8], 0);
+        for round in 1..=4 {
+            // Origin: the former answer's receive timestamp. Receive and transmit: random.
+            request[24..32].copy_from_slice(&former);
+            request[32..40].copy_from_slice(&[if round == 1 { 0 } else { round }; 8]);
+            request[40..48].copy_from_slice(&[round + 100; 8]);
+            let answer = ask(&client, &request);
+            let time = |at: usize| u64::from_be_bytes(answer[at..at + 8].try_into().unwrap());
+            if round <= 2 {
+                assert_eq!(answer[24..32], request[40..48], "round {round} is basic");
+            } else {
+                assert_eq!(answer[24..32], request[32..40], "round {round} is interleaved");
+                assert!(time(40) < time(32), "it left before this request came");
+            }
+            if round == 3 {
+                // What the answer of round 2 said of its own departure was written before it left.
+                assert!(time(40) > written, "{} after {written}", time(40));
+            }
+            former.copy_from_slice(&answer[32..40]);
+            written = time(40);
+        }
+        server.stop();
+    }
 
     #[test]
     fn it_answers_counts_and_ends() {
@@ -146,18 +263,9 @@ mod tests {
         let mut request = [0_u8; 48];
         request[0] = 4 << 3 | 3;
         request[40..].copy_from_slice(&[9; 8]);
-        client.send(&request).unwrap();
-        client.send(&[0; 7]).unwrap();
-        let mut buffer = Buffer::new();
-        let mut fds = [client.interest()];
         let begun = Instant::now();
-        let answer = loop {
-            assert!(begun.elapsed() < Duration::from_secs(5), "no answer");
-            sys::poll(&mut fds, 100).unwrap();
-            if let Ok(Some(answer)) = client.receive(&mut buffer) {
-                break answer.octets.to_vec();
-            }
-        };
+        let answer = ask(&client, &request);
+        client.send(&[0; 7]).unwrap();
         assert_eq!(answer.len(), 48);
         // Leap 3 (unknown), version 4, mode 4, stratum 16, and our transmit time as origin.
         assert_eq!((answer[0], answer[1]), (3 << 6 | 4 << 3 | 4, 16));

@@ -259,13 +259,14 @@ fn server_status(tally: &ServerTally) -> api::Server {
         not_a_request,
         denied,
         rate_limited,
+        unauthenticated,
     } = tally.read();
     api::Server {
         address: addresses.join(", "),
         received,
         answered: answered + answered_unsynchronized,
         invalid: malformed + not_a_request,
-        denied: denied + rate_limited,
+        denied: denied + rate_limited + unauthenticated,
     }
 }
 

@@ -51,7 +51,7 @@ impl RequestSocket {
     /// Makes a socket that talks with `to`.
     pub(crate) fn connect(to: &SocketAddr) -> Result<Self, SendError> {
         let socket = sys::udp_socket(to).map_err(|e| SendError::NoSocket { errno: errno(&e) })?;
-        let awaits_stamp = enable_stamps(&socket, true);
+        let awaits_stamp = enable_stamps(&socket, Departures::All);
         sys::connect(socket.as_fd(), to).map_err(|e| SendError::NotSent { errno: errno(&e) })?;
         Ok(Self { socket, awaits_stamp })
     }
@@ -101,7 +101,7 @@ impl ServerSocket {
     pub(crate) fn bind(address: &SocketAddr) -> io::Result<Self> {
         let socket = sys::udp_socket(address)?;
         let fd = socket.as_fd();
-        enable_stamps(&socket, false);
+        enable_stamps(&socket, Departures::Asked);
         if address.is_ipv4() {
             sys::set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         } else {
@@ -122,15 +122,39 @@ impl ServerSocket {
         receive(&self.0, buffer)
     }
 
-    /// Sends an answer from the address that the request was sent to.
+    /// Sends an answer from the address that the request was sent to. Where `stamped`, the kernel
+    /// counts it and, if it can, tells later when it left: [`ServerSocket::departure`].
     pub(crate) fn answer(
         &self,
         octets: &[u8],
         to: &SocketAddr,
         local: Option<(std::net::IpAddr, u32)>,
+        stamped: bool,
     ) -> io::Result<()> {
-        let control = local.map(control::from_local).unwrap_or_default();
+        let mut control = local.map(control::from_local).unwrap_or_default();
+        if stamped {
+            control.extend(control::stamp_departure());
+        }
         sys::send(self.0.as_fd(), octets, Some(to), &control)
+    }
+
+    /// The kernel's stamp of a departure, with its count among those asked for, if one is there.
+    pub(crate) fn departure(&self, buffer: &mut Buffer) -> Option<(u32, Timestamp)> {
+        let Buffer { octets, control } = buffer;
+        loop {
+            let fd = self.0.as_fd();
+            let message = sys::receive(fd, &mut octets[..], control, libc::MSG_ERRQUEUE).ok()?;
+            let told = control::parse(&control.0[..message.control_length]);
+            if let Some(departure) = told.departure.zip(told.stamp) {
+                return Some(departure);
+            }
+        }
+    }
+
+    /// Begins to count departures from 0 again.
+    pub(crate) fn restart_count(&self) {
+        enable_stamps(&self.0, Departures::None);
+        enable_stamps(&self.0, Departures::Asked);
     }
 
     /// The descriptor, for `poll`.
@@ -145,24 +169,36 @@ impl ServerSocket {
 /// first answer to a fresh socket might come unstamped.
 pub(crate) fn keep_stamping() -> io::Result<OwnedFd> {
     let socket = sys::udp_socket(&SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    enable_stamps(&socket, false);
+    enable_stamps(&socket, Departures::None);
     Ok(socket)
+}
+
+/// Which departures the kernel is to stamp.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Departures {
+    None,
+    /// Those that are sent with [`control::stamp_departure`].
+    Asked,
+    All,
 }
 
 /// Asks for the best stamps that there are; where there are none, readings must do. Returns whether
 /// departures are stamped.
-fn enable_stamps(socket: &OwnedFd, transmit: bool) -> bool {
+fn enable_stamps(socket: &OwnedFd, departures: Departures) -> bool {
     let received = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
-    let sent = libc::SOF_TIMESTAMPING_TX_SOFTWARE
-        | libc::SOF_TIMESTAMPING_OPT_ID
-        | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+    let counted = libc::SOF_TIMESTAMPING_OPT_ID | libc::SOF_TIMESTAMPING_OPT_TSONLY;
     let fd = socket.as_fd();
-    let set = |name, value| sys::set_option(fd, libc::SOL_SOCKET, name, value).is_ok();
-    let both = (received | sent).cast_signed();
-    if transmit && set(libc::SO_TIMESTAMPING, both) {
+    let set =
+        |name, value: u32| sys::set_option(fd, libc::SOL_SOCKET, name, value.cast_signed()).is_ok();
+    let sent = match departures {
+        Departures::None => 0,
+        Departures::Asked => counted,
+        Departures::All => counted | libc::SOF_TIMESTAMPING_TX_SOFTWARE,
+    };
+    if sent != 0 && set(libc::SO_TIMESTAMPING, received | sent) {
         return true;
     }
-    if !set(libc::SO_TIMESTAMPING, received.cast_signed()) && !set(libc::SO_TIMESTAMPNS, 1) {
+    if !set(libc::SO_TIMESTAMPING, received) && !set(libc::SO_TIMESTAMPNS, 1) {
         tracing::debug!("the kernel stamps no datagrams; readings of the clock are used");
     }
     false
@@ -180,7 +216,7 @@ fn receive<'a>(socket: &OwnedFd, buffer: &'a mut Buffer) -> io::Result<Option<Da
         Err(error) => return Err(error),
     };
     let Some(from) = message.from else { return Ok(None) };
-    let Told { stamp, local } = control::parse(&control.0[..message.control_length]);
+    let Told { stamp, local, .. } = control::parse(&control.0[..message.control_length]);
     let octets = &octets[..message.length.min(DATAGRAM_OCTETS)];
     Ok(Some(Datagram { from, octets, stamp, local }))
 }
@@ -241,11 +277,37 @@ mod tests {
             assert!(request.stamp.is_some_and(|at| before <= at && at <= after));
             assert_eq!(request.local.map(|(ip, _)| ip), Some(to.ip()));
             let (from, local) = (request.from, request.local);
-            server.answer(&[2; 60], &from, local).unwrap();
+            server.answer(&[2; 60], &from, local, false).unwrap();
             wait(client.interest());
             let answer = client.receive(&mut buffer).unwrap().expect("an answer");
             assert_eq!((answer.from, answer.octets), (to, &[2; 60][..]));
             assert!(client.receive(&mut buffer).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn only_answers_that_ask_for_it_are_stamped_and_counted() {
+        let _stamping = keep_stamping().unwrap();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let server = ServerSocket::bind(&address.parse().unwrap()).unwrap();
+            let client = ServerSocket::bind(&address.parse().unwrap()).unwrap();
+            let to = client.address().unwrap();
+            let mut buffer = Buffer::new();
+            let before = read_clocks().system;
+            for stamped in [false, true, false, true] {
+                server.answer(&[1; 48], &to, None, stamped).unwrap();
+            }
+            for count in [0, 1] {
+                wait(sys::interest(server.fd(), 0));
+                let (counted, at) = server.departure(&mut buffer).expect("a stamp");
+                assert_eq!(counted, count);
+                assert!(before <= at && at <= read_clocks().system + Span::from_millis(50));
+            }
+            assert_eq!(server.departure(&mut buffer), None);
+            server.restart_count();
+            server.answer(&[1; 48], &to, None, true).unwrap();
+            wait(sys::interest(server.fd(), 0));
+            assert_eq!(server.departure(&mut buffer).map(|(count, _)| count), Some(0));
         }
     }
 
@@ -258,7 +320,7 @@ mod tests {
         wait(sys::interest(server.fd(), libc::POLLIN));
         let from = server.receive(&mut buffer).unwrap().unwrap().from;
         let stranger = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
-        stranger.answer(&[3; 48], &from, None).unwrap();
+        stranger.answer(&[3; 48], &from, None, false).unwrap();
         assert!(client.receive(&mut buffer).unwrap().is_none());
     }
 

@@ -2,10 +2,17 @@
 
 #[path = "../../../fuzz/properties/agent_config.rs"]
 mod agent_config;
+#[path = "../../../fuzz/properties/agent_keys.rs"]
+mod agent_keys;
 #[path = "../../../fuzz/properties/replay.rs"]
 mod replay;
 
 #[test]
 fn any_settings_are_refused_with_their_place_or_keep_their_limits() {
     replay::corpus("agent_config", agent_config::check);
+}
+
+#[test]
+fn any_keys_are_refused_with_their_line_or_make_macs() {
+    replay::corpus("agent_keys", agent_keys::check);
 }

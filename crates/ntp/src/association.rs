@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use thiserror::Error;
 use timeball_timebase::{NtpTime, Span, Timestamp};
 
+use crate::mac::Key;
 use crate::packet::{Header, LeapIndicator, Mode, Packet, PacketError};
 
 /// Stratum of a clock that is not synchronized; synchronized ones are below.
@@ -70,6 +71,12 @@ pub enum ResponseError {
     /// Not the answer to what we asked last.
     #[error("origin timestamp is not that of the outstanding request")]
     OriginMismatch,
+    /// A key was agreed on, but the answer carries no MAC made with it.
+    #[error("no MAC of our key; the key must be the same, under the same number, on both sides")]
+    Unauthenticated,
+    /// A crypto-NAK (RFC 5905 section 9.2): the server could not verify our request.
+    #[error("crypto-NAK: the server does not accept our key")]
+    CryptoNak,
     /// The server wants less of us, or nothing (RFC 5905 section 7.4).
     #[error("kiss of death {}", code.escape_ascii())]
     KissOfDeath {
@@ -119,20 +126,47 @@ impl From<PacketError> for ResponseError {
 }
 
 /// What has to be remembered of a request to know its answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request {
     /// Where it went.
     pub to: SocketAddr,
-    /// The random transmit timestamp, which its answer brings back as the origin timestamp.
+    /// The random transmit timestamp, which a basic answer brings back as the origin timestamp.
     pub nonce: NtpTime,
     /// The protocol version, 3 or 4.
     pub version: u8,
+    /// What asks for an interleaved answer; `None` in basic mode.
+    pub interleaved: Option<Interleaved>,
+    /// The key that request and answer are made with; `None` where none is agreed on.
+    pub key: Option<Key>,
+}
+
+/// What a request in interleaved mode says beside a basic one (RFC 9769 section 2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Interleaved {
+    /// The receive timestamp of the server's last answer, by which it knows what we ask about.
+    pub former: NtpTime,
+    /// Random, neither zero nor the nonce: an interleaved answer brings it back as the origin
+    /// timestamp.
+    pub nonce: NtpTime,
 }
 
 impl Request {
+    /// A version 4 request in basic mode without a key; `nonce` must be random and not zero.
+    pub fn new(to: SocketAddr, nonce: NtpTime) -> Self {
+        Self { to, nonce, version: 4, interleaved: None, key: None }
+    }
+
     /// The datagram to send.
     pub fn encode(&self) -> Vec<u8> {
-        Header::request(self.version, self.nonce).encode().to_vec()
+        let mut header = Header::request(self.version, self.nonce);
+        if let Some(Interleaved { former, nonce }) = self.interleaved {
+            (header.origin, header.receive) = (former, nonce);
+        }
+        let mut octets = header.encode().to_vec();
+        if let Some(key) = &self.key {
+            key.seal(self.version, &mut octets);
+        }
+        octets
     }
 
     /// Whether `octets` from `from` are the answer to this request.
@@ -148,19 +182,39 @@ impl Request {
         {
             return Err(ResponseError::AddressMismatch { from });
         }
-        let header = Packet::parse(octets)?.header;
+        let packet = Packet::parse(octets)?;
+        let header = packet.header;
         if header.mode != Mode::Server {
             return Err(ResponseError::Mode { mode: header.mode as u8 });
         }
-        if header.origin != self.nonce {
-            return Err(ResponseError::OriginMismatch);
-        }
+        let is_interleaved = match self.interleaved {
+            _ if header.origin == self.nonce => false,
+            Some(asked) if header.origin == asked.nonce => true,
+            _ => return Err(ResponseError::OriginMismatch),
+        };
         // A server that speaks only version 3 answers version 4 with its own (RFC 5905 section
         // 9.2).
         if header.version != self.version && header.version != 3 {
             return Err(ResponseError::Version { version: header.version });
         }
-        Ok(Response { header })
+        if let Some(key) = &self.key {
+            authenticate(key, &packet, octets)?;
+        }
+        Ok(Response { header, is_interleaved })
+    }
+}
+
+fn authenticate(key: &Key, packet: &Packet<'_>, octets: &[u8]) -> Result<(), ResponseError> {
+    /// A MAC that is only an identifier, of zero.
+    const CRYPTO_NAK: [u8; 4] = [0; 4];
+    if packet.mac == CRYPTO_NAK {
+        return Err(ResponseError::CryptoNak);
+    }
+    let message = &octets[..octets.len() - packet.mac.len()];
+    if key.verify(packet.header.version, message, packet.mac) {
+        Ok(())
+    } else {
+        Err(ResponseError::Unauthenticated)
     }
 }
 
@@ -169,6 +223,8 @@ impl Request {
 pub struct Response {
     /// All that it says.
     pub header: Header,
+    /// Whether its transmit timestamp is that of the answer before it (RFC 9769).
+    pub is_interleaved: bool,
 }
 
 impl Response {
@@ -199,11 +255,19 @@ impl Response {
         if distance >= ROOT_DISTANCE_MAX {
             return Err(ResponseError::RootDistance { distance });
         }
-        let (received, sent) = self.server_times(Timestamp::UNIX_EPOCH);
-        let turnaround = sent - received;
+        if self.is_interleaved { Ok(()) } else { self.check_turnaround(header.receive) }
+    }
+
+    /// Whether the server can have answered when it says, a request that it received at `received`.
+    ///
+    /// # Errors
+    /// [`ResponseError::Turnaround`] where it cannot.
+    pub fn check_turnaround(&self, received: NtpTime) -> Result<(), ResponseError> {
+        let received = received.nearest_to(Timestamp::UNIX_EPOCH);
+        let turnaround = self.header.transmit.nearest_to(received) - received;
         // Servers fill the bits below their precision at random, so that a prompt answer can seem
         // to leave before it came.
-        let blur = header.precision_span().min(BLUR_MAX) + BLUR_MIN;
+        let blur = self.header.precision_span().min(BLUR_MAX) + BLUR_MIN;
         if turnaround < -blur || turnaround > TURNAROUND_MAX {
             return Err(ResponseError::Turnaround { turnaround });
         }
@@ -225,7 +289,7 @@ mod tests {
 
     fn request() -> Request {
         let to = "192.0.2.1:123".parse().unwrap();
-        Request { to, nonce: NtpTime::from_bits(0x1234_5678_9abc_def0), version: 4 }
+        Request::new(to, NtpTime::from_bits(0x1234_5678_9abc_def0))
     }
 
     fn answer() -> Header {

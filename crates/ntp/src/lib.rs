@@ -4,7 +4,7 @@
 //! and datagrams come in as arguments, random numbers from a seed, and effects leave as values.
 //! Rooms: [`packet`] (the octets), [`association`] (which answers count), [`sample`] (one
 //! measurement), [`engine`] (the client's state machine with estimator, selection and discipline
-//! inside), [`server`] (the responder) and [`query`] (a one-shot measurement).
+//! inside), [`mac`] (shared keys), [`server`] (the responder) and [`query`] (a one-shot measurement).
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod association;
 pub mod engine;
 mod era;
 mod estimator;
+pub mod mac;
 pub mod packet;
 pub mod query;
 mod random;

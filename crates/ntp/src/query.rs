@@ -58,8 +58,7 @@ impl Query {
     /// one reading of the system clock takes.
     pub fn new(to: SocketAddr, seed: [u8; 32], precision: Span) -> Self {
         let nonce = NtpTime::from_bits(Random::new(seed).bits() | 1);
-        let request = Request { to, nonce, version: 4 };
-        Self { request, precision, sent_at: None, answered: false }
+        Self { request: Request::new(to, nonce), precision, sent_at: None, answered: false }
     }
 
     /// The datagram to send.

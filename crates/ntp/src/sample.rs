@@ -113,7 +113,7 @@ mod tests {
             root_delay: NtpShort::from_bits(1 << 16),
             ..Header::request(4, NtpTime::ZERO)
         };
-        Sample::new(&exchange, &Response { header }, Span::from_nanos(50))
+        Sample::new(&exchange, &Response { header, is_interleaved: false }, Span::from_nanos(50))
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Scenario {
     pub fn with_source(mut self, server: Server, poll: PollRange, options: SourceOptions) -> Self {
         let host = address(self.servers.len()).ip().to_string();
         self.servers.push(server);
-        self.config.sources.push(SourceConfig { host, port: 123, poll, options });
+        self.config.sources.push(SourceConfig { poll, options, ..SourceConfig::new(host, 123) });
         self
     }
 

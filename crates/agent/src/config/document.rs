@@ -6,7 +6,7 @@ use timeball_timebase::Span;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Problem};
+use super::error::{ConfigError, Problem};
 
 /// The text being read, for positions.
 #[derive(Clone, Copy)]

@@ -12,6 +12,11 @@
 //! iburst = true                               # begin with a few quick requests
 //! prefer = false
 //! noselect = false                            # measure only
+//! interleaved = false                         # RFC 9769: servers tell when answers really left
+//! key = 1                                     # a key of the key file; none where absent
+//!
+//! [keys]
+//! file = "/etc/timeball/keys"                 # keys shared with servers and clients
 //!
 //! [server]
 //! listen = ["127.0.0.1:11123", "[::1]:11123"] # where clients are answered
@@ -24,17 +29,22 @@
 //! ```
 
 mod document;
+mod error;
+mod keys;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use thiserror::Error;
 use timeball_ntp::engine::{ClockMode, PollRange, SourceConfig, SourceOptions, StepPolicy};
+use timeball_ntp::mac::KeyRing;
 use timeball_timebase::Span;
 use toml::de::DeTable;
 
 use crate::address::{AddressError, HostPort};
 use document::{Document, Table, Value, nearest};
+
+pub use error::{ConfigError, Problem};
+pub use keys::{KEYS_MAX, KeyFileError, LineProblem, parse_keys};
 
 /// Sources of one agent.
 pub const SOURCES_MAX: usize = 64;
@@ -52,6 +62,8 @@ pub struct AgentConfig {
     pub min_sources: usize,
     /// The sources, no two the same.
     pub sources: Vec<SourceConfig>,
+    /// The file of keys that sources name and clients may use.
+    pub key_file: Option<PathBuf>,
     /// Where clients are answered; nowhere where empty.
     pub server_listen: Vec<SocketAddr>,
     /// Where status, metrics and health are served.
@@ -67,144 +79,12 @@ impl Default for AgentConfig {
             step: StepPolicy::default(),
             min_sources: 1,
             sources: Vec::new(),
+            key_file: None,
             server_listen: Vec::new(),
             admin_listen: None,
             state_directory: None,
         }
     }
-}
-
-/// What is wrong in a configuration file, and where.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{file}:{line}:{column}: {}{problem}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
-pub struct ConfigError {
-    /// The file, as named by the caller.
-    pub file: String,
-    /// The line (1+).
-    pub line: usize,
-    /// The column in characters (1+).
-    pub column: usize,
-    /// The field, as `source[0].poll.min`; empty where the file is no TOML.
-    pub field: String,
-    /// What is wrong, and the fix.
-    pub problem: Box<Problem>,
-}
-
-/// What can be wrong with a setting.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub enum Problem {
-    /// Not TOML.
-    #[error("{message}")]
-    Syntax {
-        /// What the parser says.
-        message: String,
-    },
-    /// A key that means nothing there.
-    #[error("unknown key `{key}`; {}", suggestion(*nearest, known))]
-    UnknownKey {
-        /// The key.
-        key: String,
-        /// The key that was most likely meant.
-        nearest: Option<&'static str>,
-        /// All keys that mean something there.
-        known: &'static [&'static str],
-    },
-    /// A word that means nothing there.
-    #[error("`{value}` means nothing here; {}", suggestion(*nearest, known))]
-    UnknownWord {
-        /// The word.
-        value: String,
-        /// The word that was most likely meant.
-        nearest: Option<&'static str>,
-        /// All words that mean something there.
-        known: &'static [&'static str],
-    },
-    /// A value of another type.
-    #[error("`{value}` is of type {found}, but {expected} is needed")]
-    WrongType {
-        /// The value as written.
-        value: String,
-        /// Its type.
-        found: &'static str,
-        /// What is needed.
-        expected: &'static str,
-    },
-    /// A number outside its range.
-    #[error("{value} is out of range; write a number from {min} to {max}")]
-    OutOfRange {
-        /// The number as written.
-        value: String,
-        /// The least.
-        min: String,
-        /// The greatest.
-        max: String,
-    },
-    /// A shortest interval above the longest.
-    #[error("min = {min} is above max = {max}; write the smaller one as min")]
-    PollOrder {
-        /// The shortest, log2 s.
-        min: i64,
-        /// The longest, log2 s.
-        max: i64,
-    },
-    /// Not the name of a server.
-    #[error("`{value}`: {error}")]
-    Address {
-        /// As written.
-        value: String,
-        /// What is wrong with it.
-        error: AddressError,
-    },
-    /// Not an address to listen on.
-    #[error(
-        "`{value}` is not an address to listen on; write it as `127.0.0.1:{port}` or `[::1]:{port}`"
-    )]
-    Listen {
-        /// As written.
-        value: String,
-        /// The usual port, for the example.
-        port: u16,
-    },
-    /// The same twice.
-    #[error(
-        "`{value}` is given twice; a source that counts twice could outvote others, so remove one"
-    )]
-    Twice {
-        /// What is given twice.
-        value: String,
-    },
-    /// Too many entries.
-    #[error("{count} entries, but at most {max} are supported; remove some")]
-    TooMany {
-        /// How many.
-        count: usize,
-        /// How many there may be.
-        max: usize,
-    },
-    /// A key that must be there.
-    #[error("`{key}` is missing; add for example `{example}`")]
-    Missing {
-        /// The key.
-        key: &'static str,
-        /// How it might be written.
-        example: &'static str,
-    },
-    /// More sources must agree than there are.
-    #[error(
-        "{min_sources} sources must agree, but only {sources} can be selected; add sources or lower it"
-    )]
-    TooFewSources {
-        /// How many must agree.
-        min_sources: usize,
-        /// How many there are that are not `noselect`.
-        sources: usize,
-    },
-    /// A directory that depends on where the process was started.
-    #[error("`{value}` is not absolute; write the whole path, beginning with `/`")]
-    NotAbsolute {
-        /// As written.
-        value: String,
-    },
 }
 
 impl AgentConfig {
@@ -218,11 +98,16 @@ impl AgentConfig {
             let at = error.span().map_or(0, |span| span.start);
             document.error(at, "", Problem::Syntax { message: error.message().to_owned() })
         })?;
-        const KNOWN: &[&str] = &["clock", "source", "server", "admin", "state"];
+        const KNOWN: &[&str] = &["clock", "source", "keys", "server", "admin", "state"];
         let root = Table::new(document, String::new(), 0, root.get_ref(), KNOWN)?;
         let mut config = Self::default();
+        if let Some(keys) = root.value("keys") {
+            let keys = keys.table(&["file"])?;
+            let file = keys.required("file", "file = \"/etc/timeball/keys\"")?;
+            config.key_file = Some(read_path(&file)?);
+        }
         if let Some(sources) = root.value("source") {
-            config.sources = read_sources(&sources)?;
+            config.sources = read_sources(&sources, config.key_file.is_some())?;
         }
         if let Some(clock) = root.value("clock") {
             read_clock(&clock, &mut config)?;
@@ -242,14 +127,26 @@ impl AgentConfig {
         if let Some(state) = root.value("state") {
             let state = state.table(&["directory"])?;
             let value = state.required("directory", "directory = \"/var/lib/timeball\"")?;
-            let path = PathBuf::from(value.string()?);
-            if !path.is_absolute() {
-                let value_text = value.source().to_owned();
-                return Err(value.error(Problem::NotAbsolute { value: value_text }));
-            }
-            config.state_directory = Some(path);
+            config.state_directory = Some(read_path(&value)?);
         }
         Ok(config)
+    }
+
+    /// Reads the file of keys, where one is named, and sees that it has every key of the sources.
+    ///
+    /// # Errors
+    /// Where it cannot be read, has a line that is no key, or lacks a key.
+    pub(crate) fn read_keys(&self) -> Result<KeyRing, KeyFileError> {
+        let Some(path) = &self.key_file else { return Ok(KeyRing::default()) };
+        let ring = keys::read(path)?;
+        let named = |source: &SourceConfig| Some((source.key?, source.host.clone()));
+        match self.sources.iter().filter_map(named).find(|(id, _)| ring.key(*id).is_none()) {
+            None => Ok(ring),
+            Some((id, source_name)) => {
+                let file = path.display().to_string();
+                Err(KeyFileError::Missing { file, id, source_name })
+            }
+        }
     }
 }
 
@@ -259,7 +156,7 @@ impl AgentConfig {
 /// Where it names no server.
 pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
     let HostPort { host, port } = text.parse()?;
-    Ok(SourceConfig { host, port, poll: PollRange::default(), options: SourceOptions::default() })
+    Ok(SourceConfig::new(host, port))
 }
 
 fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigError> {
@@ -299,10 +196,20 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
     Ok(())
 }
 
-fn read_sources(value: &Value<'_>) -> Result<Vec<SourceConfig>, ConfigError> {
+fn read_path(value: &Value<'_>) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(value.string()?);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(value.error(Problem::NotAbsolute { value: value.source().to_owned() }))
+}
+
+fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, ConfigError> {
     let mut sources: Vec<SourceConfig> = Vec::new();
     for item in value.array(SOURCES_MAX)? {
-        let table = item.table(&["address", "poll", "iburst", "prefer", "noselect"])?;
+        const KNOWN: &[&str] =
+            &["address", "poll", "iburst", "prefer", "noselect", "interleaved", "key"];
+        let table = item.table(KNOWN)?;
         let address = table.required("address", "address = \"time.example.org\"")?;
         let text = address.string()?;
         let HostPort { host, port } = text
@@ -318,10 +225,18 @@ fn read_sources(value: &Value<'_>) -> Result<Vec<SourceConfig>, ConfigError> {
             iburst: flag("iburst", defaults.iburst)?,
             prefer: flag("prefer", defaults.prefer)?,
             noselect: flag("noselect", defaults.noselect)?,
+            interleaved: flag("interleaved", defaults.interleaved)?,
         };
-        sources.push(SourceConfig { host, port, poll, options });
+        let key = table.value("key").map(|key| read_key(&key, has_keys)).transpose()?;
+        sources.push(SourceConfig { host, port, poll, options, key });
     }
     Ok(sources)
+}
+
+fn read_key(value: &Value<'_>, has_keys: bool) -> Result<u32, ConfigError> {
+    let id = value.integer(1..=i64::from(u32::MAX))?;
+    let id = u32::try_from(id).expect("the range was checked");
+    if has_keys { Ok(id) } else { Err(value.error(Problem::NoKeyFile { id })) }
 }
 
 fn read_poll(value: &Value<'_>) -> Result<PollRange, ConfigError> {
@@ -347,13 +262,6 @@ fn read_listen(value: &Value<'_>, port: u16) -> Result<SocketAddr, ConfigError> 
     text.parse().map_err(|_| value.error(Problem::Listen { value: text.to_owned(), port }))
 }
 
-fn suggestion(nearest: Option<&str>, known: &[&str]) -> String {
-    match nearest {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("known here: `{}`", known.join("`, `")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,6 +285,10 @@ mod tests {
             address = "[2001:db8::1]:1123"
             iburst = false
             prefer = true
+            interleaved = true
+            key = 7
+            [keys]
+            file = "/etc/timeball/keys"
             [server]
             listen = ["127.0.0.1:11123", "[::1]:11123"]
             [admin]
@@ -396,6 +308,9 @@ mod tests {
             ("2001:db8::1", 1_123)
         );
         assert!(config.sources[1].options.prefer && !config.sources[1].options.iburst);
+        assert!(config.sources[1].options.interleaved && !config.sources[0].options.interleaved);
+        assert_eq!((config.sources[0].key, config.sources[1].key), (None, Some(7)));
+        assert_eq!(config.key_file, Some(PathBuf::from("/etc/timeball/keys")));
         assert_eq!(config.server_listen.len(), 2);
         assert_eq!(config.admin_listen, Some("127.0.0.1:9133".parse().unwrap()));
         assert_eq!(config.state_directory, Some(PathBuf::from("/var/lib/timeball")));
@@ -440,8 +355,14 @@ mod tests {
             ),
             ("[admin]\n", "admin: `listen` is missing"),
             ("[state]\ndirectory = \"state\"", "is not absolute"),
+            ("[keys]\nfile = \"keys\"", "keys.file: `\"keys\"` is not absolute"),
+            ("[[source]]\naddress = \"a\"\nkey = 0", "0 is out of range"),
+            (
+                "[[source]]\naddress = \"a\"\nkey = 1",
+                "source[0].key: key 1 is named, but no file of keys; add `[keys]`",
+            ),
             ("[clock\n", "timeball.toml:1:"),
-            ("[telemetry]", "known here: `clock`, `source`, `server`, `admin`, `state`"),
+            ("[telemetry]", "known here: `clock`, `source`, `keys`, `server`, `admin`, `state`"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");

@@ -3,6 +3,7 @@
 use timeball_timebase::{Frequency, MonoTime, Span};
 
 use super::io::KernelClock;
+use crate::mac::KeyRing;
 
 /// Octets of seed that make the engine's random choices (ports aside) unpredictable.
 pub const SEED_OCTETS: usize = 32;
@@ -16,6 +17,8 @@ pub struct EngineConfig {
     pub step: StepPolicy,
     /// The sources, at least one for anything to happen; [`super::SourceId`] is the index.
     pub sources: Vec<SourceConfig>,
+    /// The keys that sources may name.
+    pub keys: KeyRing,
     /// Sources that must agree before the clock counts as synchronized (1+).
     pub min_sources: usize,
     /// Precision of the system clock: the time of one reading; at least 1 ns.
@@ -66,6 +69,17 @@ pub struct SourceConfig {
     pub poll: PollRange,
     /// How the source takes part in selection.
     pub options: SourceOptions,
+    /// Identifier of the key that requests and answers are made with; `None` for none. A source
+    /// whose key is not in [`EngineConfig::keys`] is never asked.
+    pub key: Option<u32>,
+}
+
+impl SourceConfig {
+    /// A server with the default settings and no key.
+    pub fn new(host: String, port: u16) -> Self {
+        let (poll, options) = (PollRange::default(), SourceOptions::default());
+        Self { host, port, poll, options, key: None }
+    }
 }
 
 /// Limits of the polling interval as powers of two of a second, −4 to 17 (RFC 5905 section 7.3).
@@ -92,11 +106,14 @@ pub struct SourceOptions {
     pub prefer: bool,
     /// Measure and show, but never select.
     pub noselect: bool,
+    /// Ask in interleaved mode (RFC 9769), in which servers tell when their answers really left:
+    /// more exact on a fast network, one polling interval late.
+    pub interleaved: bool,
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { iburst: true, prefer: false, noselect: false }
+        Self { iburst: true, prefer: false, noselect: false, interleaved: false }
     }
 }
 
@@ -107,6 +124,7 @@ impl Default for EngineConfig {
             mode: ClockMode::Observe,
             step: StepPolicy::default(),
             sources: Vec::new(),
+            keys: KeyRing::default(),
             min_sources: 1,
             precision: Span::from_nanos(100),
             kernel: None,

@@ -11,6 +11,7 @@
 
 mod config;
 mod discipline;
+mod exchange;
 mod interval;
 mod io;
 mod polling;
@@ -86,8 +87,10 @@ impl Engine {
         // The oscillator gains, so true time is slower than the raw clock.
         let frequency = config.drift.map(|drift| -drift.as_ratio_f64());
         let ids = (0..=u16::MAX).map(SourceId);
-        let sources: Vec<Source> =
-            ids.zip(&config.sources).map(|(id, source)| Source::new(id, source.clone())).collect();
+        let sources: Vec<Source> = ids
+            .zip(&config.sources)
+            .map(|(id, source)| Source::new(id, source.clone(), &config.keys))
+            .collect();
         Self {
             random: Random::new(seed),
             estimator: Estimator::new(sources.len(), frequency),
@@ -183,13 +186,16 @@ impl Engine {
         let answered = was_waiting && !source.is_waiting();
         match accepted {
             Ok(sample) => {
-                let new = TimedInterval { at: sample.at, interval: sample.interval() };
-                source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
-                source.keep(sample);
                 let interval = source.polling.interval();
+                // An interleaved answer may tell nothing new yet.
+                if let Some(sample) = sample {
+                    let new = TimedInterval { at: sample.at, interval: sample.interval() };
+                    source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
+                    source.keep(sample);
+                }
                 self.counters.received += 1;
                 self.note_heard(now.raw, index, interval);
-                self.explain_jump(&sample);
+                sample.iter().for_each(|sample| self.explain_jump(sample));
             }
             // Anyone can forge a datagram, so a bad one is counted and changes nothing; only what a
             // server that was really asked says of itself changes its own part in the vote.
@@ -408,7 +414,7 @@ impl Engine {
                 hull.promise.allow_lost(jump);
             }
         }
-        self.sources.iter_mut().for_each(|source| source.polling.burst(now.raw));
+        self.sources.iter_mut().for_each(|source| source.measure_anew(now.raw));
     }
 
     /// Decides by a measurement what a jump of the system clock was.

@@ -1,18 +1,20 @@
 //! One configured source: its address, its polls, what it said and what that promises.
 
 use core::net::{IpAddr, SocketAddr};
-use timeball_timebase::{Leap, MonoTime, Now, NtpTime, Span};
+use timeball_timebase::{Leap, MonoTime, Now, Span};
 
 use super::config::{Due, SourceConfig};
+use super::exchange::Exchanges;
 use super::interval::{Ageing, TimedInterval};
 use super::io::{Action, ResolveError, SendError, SourceId, TransmitToken};
 use super::polling::Polling;
 use super::report::{SampleReport, Selection};
 use super::selection::Voter;
-use crate::association::{DELAY_MAX, Request, Response, ResponseError};
+use crate::association::{Response, ResponseError};
 use crate::era::era_pivot;
+use crate::mac::KeyRing;
 use crate::random::Random;
-use crate::sample::{Exchange, Sample};
+use crate::sample::Sample;
 
 /// Addresses of one name that are looked at.
 const ADDRESSES_MAX: usize = 16;
@@ -22,6 +24,8 @@ const RESOLVE_PAUSE_MIN: Span = Span::from_secs(4);
 const RESOLVE_PAUSE_MAX: Span = Span::from_secs(1_024);
 /// How long the first answer of the resolver is waited for before others may form a majority.
 const FINDABLE: Span = Span::from_secs(15);
+/// The kiss of death of a server that is asked too often (RFC 5905 figure 13).
+const RATE: [u8; 4] = *b"RATE";
 /// How long a server that refused us for good is left alone before its name is asked for again.
 const DENIED_PAUSE: Span = Span::from_minutes(60);
 
@@ -59,8 +63,9 @@ pub(super) struct Source {
     missed: Option<Span>,
     /// Whether another source has the same address, so that this one is no second witness.
     duplicate: bool,
-    outstanding: Option<Outstanding>,
-    serial: u64,
+    exchanges: Exchanges,
+    /// Whether its key is not in the ring: without it the server must not be asked.
+    lacks_key: bool,
     resolve_due: Due,
     resolve_pause: Span,
     /// Until when a source without an address is waited for.
@@ -78,18 +83,12 @@ pub(super) struct Told {
     pub(super) delay: Span,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Outstanding {
-    request: Request,
-    serial: u64,
-    /// When the engine asked for it to be sent: at or before it really left.
-    asked_at: MonoTime,
-    sent_at: Option<MonoTime>,
-}
-
 impl Source {
     /// A source that has not been looked for yet.
-    pub(super) fn new(id: SourceId, config: SourceConfig) -> Self {
+    pub(super) fn new(id: SourceId, config: SourceConfig, keys: &KeyRing) -> Self {
+        let key = config.key.and_then(|id| keys.key(id)).cloned();
+        let lacks_key = config.key.is_some() && key.is_none();
+        let exchanges = Exchanges::new(key, config.options.interleaved);
         let polling = Polling::new(config.poll, config.options.iburst);
         Self {
             id,
@@ -113,8 +112,8 @@ impl Source {
             fit: false,
             missed: None,
             duplicate: false,
-            outstanding: None,
-            serial: 0,
+            exchanges,
+            lacks_key,
             resolve_due: None,
             resolve_pause: RESOLVE_PAUSE_MIN,
             findable_until: MonoTime::ZERO,
@@ -123,6 +122,9 @@ impl Source {
 
     /// Asks for the address, or takes the literal one. `delay` keeps sources apart at the start.
     pub(super) fn start(&mut self, now: Now, delay: Span, taken: &[SocketAddr]) -> Vec<Action> {
+        if self.lacks_key {
+            return Vec::new();
+        }
         self.polling.start(now.raw + delay);
         self.findable_until = now.raw + FINDABLE;
         match self.config.host.parse::<IpAddr>() {
@@ -137,9 +139,8 @@ impl Source {
 
     /// When the source has something to do next.
     pub(super) fn due(&self) -> Due {
-        let answer = self.outstanding.map(|o| o.asked_at + DELAY_MAX);
-        let poll = self.address.and_then(|_| self.polling.due());
-        [answer, poll, self.resolve_due].into_iter().flatten().min()
+        let poll = self.address.and_then(|_| self.poll_due());
+        [self.exchanges.given_up(), poll, self.resolve_due].into_iter().flatten().min()
     }
 
     /// Does what is due; `taken` are the other sources' addresses.
@@ -150,15 +151,15 @@ impl Source {
         random: &mut Random,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.outstanding.is_some_and(|o| now.raw >= o.asked_at + DELAY_MAX) {
-            self.outstanding = None;
+        if self.exchanges.given_up().is_some_and(|at| now.raw >= at) {
+            self.exchanges.give_up();
             actions.push(Action::Close { source: self.id });
         }
         if self.resolve_due.is_some_and(|due| now.raw >= due) {
             actions.extend(self.resolve(now));
         }
         if let Some(to) = self.address
-            && self.polling.due().is_some_and(|due| now.raw >= due)
+            && self.poll_due().is_some_and(|due| now.raw >= due)
         {
             if self.polling.is_unreachable() {
                 self.become_unreachable();
@@ -201,23 +202,20 @@ impl Source {
 
     /// Notes when a request left.
     pub(super) fn transmitted(&mut self, token: &TransmitToken, sent_at: Option<MonoTime>) {
-        if let Some(outstanding) = self.outstanding.as_mut()
-            && outstanding.serial == token.serial
-        {
-            outstanding.sent_at = sent_at.map(|at| at.max(outstanding.asked_at));
+        if self.exchanges.transmitted(token, sent_at) {
             self.send_error = None;
         }
     }
 
     /// Notes that a request could not be sent.
     pub(super) fn send_failed(&mut self, token: &TransmitToken, error: SendError) {
-        if self.outstanding.is_some_and(|o| o.serial == token.serial) {
-            self.outstanding = None;
+        if self.exchanges.failed(token) {
             self.send_error = Some(error);
         }
     }
 
-    /// Judges a datagram that arrived at `received_at` on the raw clock, and measures by it.
+    /// Judges a datagram that arrived at `received_at` on the raw clock, and measures by it; `None`
+    /// where it is a good answer that tells nothing new.
     pub(super) fn accept(
         &mut self,
         now: Now,
@@ -225,31 +223,30 @@ impl Source {
         from: SocketAddr,
         received_at: MonoTime,
         precision: Span,
-    ) -> Result<Sample, ResponseError> {
-        let outstanding = self.outstanding.ok_or(ResponseError::NoRequest)?;
-        let response = outstanding.request.match_response(octets, from)?;
-        // From here on it is the one answer to the request; a repeat finds nothing outstanding.
-        self.outstanding = None;
+    ) -> Result<Option<Sample>, ResponseError> {
+        let answer = self.exchanges.take(octets, from)?;
+        let response = answer.response;
         self.polling.answered();
         if let Some(code) = response.kiss() {
             self.obey(now, code);
         }
         let sample = response.check_fitness().and_then(|()| {
-            let (server_received, server_sent) = response.server_times(era_pivot(now.system));
-            let sent = outstanding.sent_at.unwrap_or(outstanding.asked_at);
-            let exchange = Exchange { sent, server_received, server_sent, received: received_at };
-            Sample::new(&exchange, &response, precision)
+            self.exchanges.measure(&answer, received_at, era_pivot(now.system), precision)
         });
         self.fit = match sample {
             Ok(_) => true,
-            // A strange measurement says nothing of the server's clock: the last word counts.
+            // A strange measurement, or that we ask too often, says nothing of the server's clock:
+            // the last word counts.
             Err(ResponseError::Delay { .. } | ResponseError::Turnaround { .. }) => self.fit,
+            Err(ResponseError::KissOfDeath { code: RATE }) => self.fit,
             Err(_) => false,
         };
         let sample = sample?;
         self.received += 1;
         self.missed = Some(Span::ZERO);
-        self.remember(now, &response, &sample);
+        if let Some(sample) = &sample {
+            self.remember(now, &response, sample);
+        }
         Ok(sample)
     }
 
@@ -261,7 +258,7 @@ impl Source {
 
     /// Whether a request is still waiting for its answer.
     pub(super) fn is_waiting(&self) -> bool {
-        self.outstanding.is_some()
+        self.exchanges.is_waiting()
     }
 
     /// What the source has to say in a vote at `at`.
@@ -305,6 +302,12 @@ impl Source {
         self.missed = self.missed.map(|missed| missed + after);
     }
 
+    /// Our own clocks jumped: measures anew, a few times in a row.
+    pub(super) fn measure_anew(&mut self, now: MonoTime) {
+        self.exchanges.forget_former();
+        self.polling.burst(now);
+    }
+
     /// Keeps a sample for the estimator.
     pub(super) fn keep(&mut self, sample: Sample) {
         if self.backlog.len() == BACKLOG_MAX {
@@ -315,15 +318,16 @@ impl Source {
 
     fn poll(&mut self, now: Now, to: SocketAddr, random: &mut Random) -> Action {
         self.polling.sent(now.raw, random);
-        self.serial += 1;
         self.sent += 1;
-        // Never zero, which would mean "unknown".
-        let nonce = NtpTime::from_bits(random.bits() | 1);
-        let request = Request { to, nonce, version: 4 };
-        self.outstanding =
-            Some(Outstanding { request, serial: self.serial, asked_at: now.raw, sent_at: None });
-        let token = TransmitToken { source: self.id, serial: self.serial };
-        Action::Send { source: self.id, to, octets: request.encode(), token }
+        let (octets, serial) = self.exchanges.ask(now.raw, to, random);
+        let token = TransmitToken { source: self.id, serial };
+        Action::Send { source: self.id, to, octets, token }
+    }
+
+    /// When the next request is due, if there is somebody to ask.
+    fn poll_due(&self) -> Due {
+        let due = self.polling.due()?;
+        Some(self.exchanges.awaited().map_or(due, |until| due.max(until)))
     }
 
     fn resolve(&mut self, now: Now) -> Vec<Action> {
@@ -372,7 +376,7 @@ impl Source {
         let changed = chosen != self.address;
         self.address = chosen;
         if changed {
-            self.outstanding = None;
+            self.exchanges.restart();
             self.promise = None;
             self.backlog.clear();
             self.told = None;
@@ -394,7 +398,7 @@ impl Source {
     /// Does what a kiss of death asks for (RFC 5905 section 7.4).
     fn obey(&mut self, now: Now, code: [u8; 4]) {
         match &code {
-            b"RATE" => self.polling.slow_down(now.raw),
+            &RATE => self.polling.slow_down(now.raw),
             b"DENY" | b"RSTR" => {
                 if let Some(address) = self.address.take()
                     && self.denied.len() < ADDRESSES_MAX

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use timeball_agent::{Agent, AgentConfig, AgentOptions, HostPort, StartError, host_sources};
-use timeball_ntp::engine::{ClockMode, PollRange, SourceConfig, SourceOptions};
+use timeball_ntp::engine::{ClockMode, SourceConfig};
 
 const PAGE_PORT: u16 = 9133;
 const NTP_PORT: u16 = 11_123;
@@ -81,7 +81,7 @@ pub(crate) fn config(arguments: &UpArguments) -> Result<(AgentConfig, Sources), 
 fn source(text: &str) -> Result<SourceConfig, CliError> {
     let HostPort { host, port } =
         text.parse().map_err(|error| CliError::usage(format!("--source {text}: {error}")))?;
-    Ok(SourceConfig { host, port, poll: PollRange::default(), options: SourceOptions::default() })
+    Ok(SourceConfig::new(host, port))
 }
 
 /// The page's port: the one asked for, or the usual one, or any.

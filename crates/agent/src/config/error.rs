@@ -1,0 +1,153 @@
+//! What can be wrong in a configuration file.
+
+use thiserror::Error;
+
+use crate::address::AddressError;
+
+/// What is wrong in a configuration file, and where.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{file}:{line}:{column}: {}{problem}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
+pub struct ConfigError {
+    /// The file, as named by the caller.
+    pub file: String,
+    /// The line (1+).
+    pub line: usize,
+    /// The column in characters (1+).
+    pub column: usize,
+    /// The field, as `source[0].poll.min`; empty where the file is no TOML.
+    pub field: String,
+    /// What is wrong, and the fix.
+    pub problem: Box<Problem>,
+}
+
+/// What can be wrong with a setting.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum Problem {
+    /// Not TOML.
+    #[error("{message}")]
+    Syntax {
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that means nothing there.
+    #[error("unknown key `{key}`; {}", suggestion(*nearest, known))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The key that was most likely meant.
+        nearest: Option<&'static str>,
+        /// All keys that mean something there.
+        known: &'static [&'static str],
+    },
+    /// A word that means nothing there.
+    #[error("`{value}` means nothing here; {}", suggestion(*nearest, known))]
+    UnknownWord {
+        /// The word.
+        value: String,
+        /// The word that was most likely meant.
+        nearest: Option<&'static str>,
+        /// All words that mean something there.
+        known: &'static [&'static str],
+    },
+    /// A value of another type.
+    #[error("`{value}` is of type {found}, but {expected} is needed")]
+    WrongType {
+        /// The value as written.
+        value: String,
+        /// Its type.
+        found: &'static str,
+        /// What is needed.
+        expected: &'static str,
+    },
+    /// A number outside its range.
+    #[error("{value} is out of range; write a number from {min} to {max}")]
+    OutOfRange {
+        /// The number as written.
+        value: String,
+        /// The least.
+        min: String,
+        /// The greatest.
+        max: String,
+    },
+    /// A shortest interval above the longest.
+    #[error("min = {min} is above max = {max}; write the smaller one as min")]
+    PollOrder {
+        /// The shortest, log2 s.
+        min: i64,
+        /// The longest, log2 s.
+        max: i64,
+    },
+    /// Not the name of a server.
+    #[error("`{value}`: {error}")]
+    Address {
+        /// As written.
+        value: String,
+        /// What is wrong with it.
+        error: AddressError,
+    },
+    /// Not an address to listen on.
+    #[error(
+        "`{value}` is not an address to listen on; write it as `127.0.0.1:{port}` or `[::1]:{port}`"
+    )]
+    Listen {
+        /// As written.
+        value: String,
+        /// The usual port, for the example.
+        port: u16,
+    },
+    /// The same twice.
+    #[error(
+        "`{value}` is given twice; a source that counts twice could outvote others, so remove one"
+    )]
+    Twice {
+        /// What is given twice.
+        value: String,
+    },
+    /// Too many entries.
+    #[error("{count} entries, but at most {max} are supported; remove some")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A key that must be there.
+    #[error("`{key}` is missing; add for example `{example}`")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// How it might be written.
+        example: &'static str,
+    },
+    /// More sources must agree than there are.
+    #[error(
+        "{min_sources} sources must agree, but only {sources} can be selected; add sources or lower it"
+    )]
+    TooFewSources {
+        /// How many must agree.
+        min_sources: usize,
+        /// How many there are that are not `noselect`.
+        sources: usize,
+    },
+    /// A key without a file of keys.
+    #[error(
+        "key {id} is named, but no file of keys; add `[keys]` with `file = \"/etc/timeball/keys\"`"
+    )]
+    NoKeyFile {
+        /// The key's identifier.
+        id: u32,
+    },
+    /// A directory that depends on where the process was started.
+    #[error("`{value}` is not absolute; write the whole path, beginning with `/`")]
+    NotAbsolute {
+        /// As written.
+        value: String,
+    },
+}
+
+fn suggestion(nearest: Option<&str>, known: &[&str]) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("known here: `{}`", known.join("`, `")),
+    }
+}
