@@ -4,7 +4,8 @@
 //! and datagrams come in as arguments, random numbers from a seed, and effects leave as values.
 //! Rooms: [`packet`] (the octets), [`association`] (which answers count), [`sample`] (one
 //! measurement), [`engine`] (the client's state machine with estimator, selection and discipline
-//! inside), [`mac`] (shared keys), [`server`] (the responder) and [`query`] (a one-shot measurement).
+//! inside), [`mac`] (shared keys), [`server`] (the responder) and [`query`] (a one-shot
+//! measurement).
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 

@@ -144,8 +144,8 @@ impl Server {
         Some(self.respond(&request, header, key, received_at, offset))
     }
 
-    /// Notes when an answer really left, by the system clock: a reading taken just after it was sent,
-    /// and the kernel's stamp where one comes later.
+    /// Notes when an answer really left, by the system clock: a reading taken just after it was
+    /// sent, and the kernel's stamp where one comes later.
     pub fn departed(&mut self, departure: Departure, sent_at: Timestamp) {
         let Departure { receive, offset } = departure;
         self.departures.remember(receive, NtpTime::from_timestamp(sent_at + offset));
