@@ -1,35 +1,52 @@
 //! `bench`: benchmarks by the name of what they measure.
 
+mod chrony;
+mod footprint;
+mod nobody;
+
 use crate::project::Project;
 use crate::steps::{self, Steps};
 use anyhow::{Result, bail};
 
 struct Bench {
     name: &'static str,
-    package: &'static str,
-    /// Name of the cargo bench target.
-    target: &'static str,
     what: &'static str,
+    how: How,
 }
 
-const BENCHES: [Bench; 3] = [
+/// How a benchmark is run.
+enum How {
+    /// A bench target of a package.
+    Cargo { package: &'static str, target: &'static str },
+    /// Here; programs from outside take part.
+    Here(fn(&Project, &[&str]) -> Result<bool>),
+}
+
+const BENCHES: [Bench; 5] = [
     Bench {
         name: "fire",
-        package: "timeball-scheduler",
-        target: "fire",
         what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
+        how: How::Cargo { package: "timeball-scheduler", target: "fire" },
     },
     Bench {
         name: "bound",
-        package: "timeball-sim",
-        target: "bound",
         what: "violations and width of the published bound in simulated worlds with a liar",
+        how: How::Cargo { package: "timeball-sim", target: "bound" },
     },
     Bench {
         name: "accuracy",
-        package: "timeball-sim",
-        target: "accuracy",
         what: "the simulated clock's error beside a filter that knows the physics, and chrony's",
+        how: How::Cargo { package: "timeball-sim", target: "accuracy" },
+    },
+    Bench {
+        name: "chrony",
+        what: "error, bound and settling beside chronyd in chrony's simulator (needs CLKNETSIM)",
+        how: How::Here(chrony::run),
+    },
+    Bench {
+        name: "footprint",
+        what: "processor time an exchange and memory beside chronyd",
+        how: How::Here(footprint::run),
     },
 ];
 
@@ -47,10 +64,14 @@ pub(crate) fn run(project: &Project, name: &str, rest: &[&str]) -> Result<bool> 
         let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
         bail!("there is no benchmark `{name}`; there are: {}", names.join(", "));
     };
+    let (package, target) = match bench.how {
+        How::Cargo { package, target } => (package, target),
+        How::Here(run) => return run(project, rest),
+    };
     let mut steps = Steps::new("bench");
     steps.step(&format!("{}: {}", bench.name, bench.what), |tally| {
         let mut cargo = project.cargo();
-        cargo.args(["bench", "--package", bench.package, "--bench", bench.target, "--"]).args(rest);
+        cargo.args(["bench", "--package", package, "--bench", target, "--"]).args(rest);
         steps::stream(&mut cargo, tally)
     });
     Ok(steps.finish())

@@ -10,7 +10,8 @@ use timeball_timebase::{ClockState, Span};
 use crate::status::state_word;
 
 /// One line: when the raw monotonic clock read `mono_ns`, the system clock read `system_ns`, and
-/// true time was within `system_ns + offset_ns ± bound_ns`, the bound growing from then on.
+/// true time was within `system_ns + offset_ns ± bound_ns`, the offset changing by `drift_ppb` and
+/// the bound growing from then on.
 #[derive(Debug, Serialize)]
 struct Line {
     /// Raw monotonic clock, ns.
@@ -19,6 +20,8 @@ struct Line {
     system_ns: i64,
     /// True time less system time, ns; null while unknown.
     offset_ns: Option<i64>,
+    /// How fast the offset changes, parts per 10^9 of raw time.
+    drift_ppb: f64,
     /// Largest error of the offset, ns; null while unknown.
     bound_ns: Option<i64>,
     /// Growth of the bound, parts per 10^9; null while unknown.
@@ -45,6 +48,7 @@ impl Trace {
             mono_ns: state.as_of.as_nanos(),
             system_ns: state.system.as_unix_nanos(),
             offset_ns: state.offset.map(Span::as_nanos),
+            drift_ppb: state.drift.as_ppb_f64(),
             bound_ns: state.bound.map(|bound| bound.half_width_at(state.as_of).as_nanos()),
             bound_growth_ppb: state.bound.map(|bound| bound.growth.as_ppb_f64()),
             freq_ppb: state.frequency.as_ppb_f64(),
@@ -85,10 +89,10 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(
             text,
-            "{\"mono_ns\":0,\"system_ns\":0,\"offset_ns\":null,\"bound_ns\":null,\
-             \"bound_growth_ppb\":null,\"freq_ppb\":0.0,\"state\":\"unsynchronized\"}\n\
-             {\"mono_ns\":7,\"system_ns\":9,\"offset_ns\":-5,\"bound_ns\":3,\
-             \"bound_growth_ppb\":15000.0,\"freq_ppb\":-250.0,\"state\":\"synchronized\"}\n"
+            "{\"mono_ns\":0,\"system_ns\":0,\"offset_ns\":null,\"drift_ppb\":0.0,\
+             \"bound_ns\":null,\"bound_growth_ppb\":null,\"freq_ppb\":0.0,\"state\":\"unsynchronized\"}\n\
+             {\"mono_ns\":7,\"system_ns\":9,\"offset_ns\":-5,\"drift_ppb\":0.0,\
+             \"bound_ns\":3,\"bound_growth_ppb\":15000.0,\"freq_ppb\":-250.0,\"state\":\"synchronized\"}\n"
         );
     }
 }

@@ -1,0 +1,260 @@
+//! `bench chrony`: Timeball and chronyd side by side in the simulator that chrony is tested with.
+//!
+//! Both run as unmodified programs on a simulated clock and network and meet the same random
+//! numbers, so the ratio of their errors is the same on any machine. The simulator, clknetsim, is
+//! built by whoever wants this and never part of the project.
+
+mod judge;
+mod noise;
+mod scenario;
+mod simulator;
+
+use super::nobody::Work;
+use crate::peers;
+use crate::project::Project;
+use crate::steps::{self, Steps, Tally};
+use anyhow::{Context, Result, bail};
+use judge::median;
+use scenario::Scenario;
+use simulator::{Daemon, Outcome, Programs};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const USAGE: &str = "\
+Usage: CLKNETSIM=DIRECTORY cargo xtask bench chrony [OPTIONS]
+
+  CLKNETSIM            where clknetsim was built (github.com/mlichvar/clknetsim)
+  --scenarios A,B      only these (default: all)
+  --seeds FIRST-LAST   default 1-3
+  --jobs N             simulations at a time (default 2)
+";
+
+/// What must hold: the geometric mean of the ratios of RMS errors, and each of them.
+const MEAN_MAX: f64 = 0.60;
+const RATIO_MAX: f64 = 0.95;
+
+/// Runs the comparison; `rest` are its arguments.
+pub(crate) fn run(project: &Project, rest: &[&str]) -> Result<bool> {
+    let options = Options::parse(rest).with_context(|| format!("wrong usage\n\n{USAGE}"))?;
+    let mut steps = Steps::new("bench chrony");
+    let Some(clknetsim) = env::var_os("CLKNETSIM").map(PathBuf::from) else {
+        steps.step("Timeball beside chronyd in clknetsim", |tally| {
+            tally.skipped.push(format!("CLKNETSIM is not set\n{USAGE}"));
+            Ok(())
+        });
+        return Ok(steps.finish());
+    };
+    peers::add_step(project, &mut steps);
+    steps.step("Timeball is built with optimisation", |tally| {
+        let mut cargo = project.cargo();
+        steps::stream(cargo.args(["build", "--release", "--package", "timeball"]), tally)
+    });
+    steps.step("Timeball beside chronyd in clknetsim", |_: &mut Tally| {
+        let mut programs = programs(project, &clknetsim, Work::new("bench-chrony")?)?;
+        // Runs that fail are left to be looked at.
+        programs.work.keep = true;
+        let compared = compare(&programs, &options)?;
+        programs.work.keep = false;
+        print_table(&compared);
+        let missed = missed(&compared);
+        missed.iter().for_each(|bar| steps::print(&format!("not held: {bar}")));
+        if !missed.is_empty() {
+            bail!("{} bars are not held", missed.len());
+        }
+        Ok(())
+    });
+    Ok(steps.finish())
+}
+
+struct Options {
+    scenarios: Vec<Scenario>,
+    seeds: Vec<u64>,
+    jobs: usize,
+}
+
+impl Options {
+    fn parse(rest: &[&str]) -> Result<Self> {
+        let mut options = Self { scenarios: scenario::all(), seeds: vec![1, 2, 3], jobs: 2 };
+        for pair in rest.chunks(2) {
+            let [name, value] = pair else { bail!("{} needs a value", pair[0]) };
+            match *name {
+                "--scenarios" => {
+                    let names: Vec<&str> = value.split(',').collect();
+                    options.scenarios.retain(|scenario| names.contains(&scenario.name));
+                    if options.scenarios.len() != names.len() {
+                        let known: Vec<_> = scenario::all().iter().map(|s| s.name).collect();
+                        bail!("not all of `{value}` are scenarios: {}", known.join(", "));
+                    }
+                }
+                "--seeds" => {
+                    let (first, last) = value.split_once('-').unwrap_or((value, value));
+                    options.seeds = (first.parse()?..=last.parse()?).collect();
+                }
+                "--jobs" => options.jobs = value.parse::<usize>()?.max(1),
+                _ => bail!("there is no option `{name}`"),
+            }
+        }
+        if options.seeds.is_empty() {
+            bail!("there is no seed in that range");
+        }
+        Ok(options)
+    }
+}
+
+/// Copies of everything where nobody can read it.
+fn programs(project: &Project, clknetsim: &Path, work: Work) -> Result<Programs> {
+    Ok(Programs {
+        clknetsim: work.copy(&clknetsim.join("clknetsim"))?,
+        library: work.copy(&clknetsim.join("clknetsim.so"))?,
+        chronyd: work.copy_chronyd(project)?,
+        timeball: work.copy(&project.target.join("release/timeball"))?,
+        work,
+    })
+}
+
+/// One scenario's runs, by seed.
+struct Compared<'a> {
+    scenario: &'a Scenario,
+    timeball: Vec<Outcome>,
+    chrony: Vec<Outcome>,
+}
+
+impl Compared<'_> {
+    /// Medians over the seeds: ours and theirs.
+    fn medians(&self, of: impl Fn(&Outcome) -> f64) -> (f64, f64) {
+        let median = |outcomes: &[Outcome]| median(outcomes.iter().map(&of).collect());
+        (median(&self.timeball), median(&self.chrony))
+    }
+
+    fn ratio(&self) -> f64 {
+        let (ours, theirs) = self.medians(|outcome| outcome.rms);
+        ours / theirs
+    }
+
+    /// A clock may never settle: then infinite.
+    fn settled(&self) -> (f64, f64) {
+        self.medians(|outcome| outcome.settled.map_or(f64::INFINITY, |second| second as f64))
+    }
+
+    fn violations(&self) -> usize {
+        self.timeball.iter().filter_map(|o| o.promise.as_ref()).map(|p| p.violations).sum()
+    }
+
+    /// What must hold in this scenario and does not.
+    fn missed(&self) -> Vec<String> {
+        let name = self.scenario.name;
+        let mut missed = Vec::new();
+        let mut bar = |held: bool, what: String| {
+            if !held {
+                missed.push(format!("{name}: {what}"));
+            }
+        };
+        let ratio = self.ratio();
+        bar(ratio <= RATIO_MAX, format!("{ratio:.3} of chrony's error, not {RATIO_MAX}"));
+        let (ours, theirs) = self.settled();
+        bar(ours <= theirs, format!("settled after {ours} s, chrony after {theirs} s"));
+        let (ours, theirs) = self.medians(|outcome| outcome.interval);
+        let asks_more = self.scenario.poll.is_none() && ours < theirs;
+        bar(!asks_more, format!("a request every {ours:.0} s, chrony's every {theirs:.0} s"));
+        let (ours, theirs) = self.medians(|outcome| outcome.told_error * 1e6);
+        bar(
+            ours <= theirs,
+            format!("a bound of {ours:.1} us, chrony's maximum error {theirs:.1} us"),
+        );
+        // Nobody can promise anything across a change that the settings say does not happen.
+        let violations = self.violations();
+        let excused = self.scenario.exceeds_drift_allowance();
+        bar(violations == 0 || excused, format!("the bound was broken at {violations} seconds"));
+        missed
+    }
+}
+
+fn compare<'a>(programs: &Programs, options: &'a Options) -> Result<Vec<Compared<'a>>> {
+    let mut jobs = Vec::new();
+    for (index, scenario) in options.scenarios.iter().enumerate() {
+        for seed in &options.seeds {
+            jobs.extend([Daemon::Timeball, Daemon::Chrony].map(|d| (index, scenario, *seed, d)));
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (index, scenario, seed, daemon) = *job;
+                    let outcome = simulator::run(programs, scenario, daemon, seed);
+                    say_outcome(scenario.name, seed, daemon, &outcome);
+                    let mut done = done.lock().expect("no thread panics with the lock");
+                    done.push((index, daemon, outcome));
+                }
+            });
+        }
+    });
+    let mut compared: Vec<Compared<'_>> = options
+        .scenarios
+        .iter()
+        .map(|scenario| Compared { scenario, timeball: Vec::new(), chrony: Vec::new() })
+        .collect();
+    for (index, daemon, outcome) in done.into_inner().expect("no thread panicked") {
+        match daemon {
+            Daemon::Timeball => compared[index].timeball.push(outcome?),
+            Daemon::Chrony => compared[index].chrony.push(outcome?),
+        }
+    }
+    Ok(compared)
+}
+
+fn say_outcome(name: &str, seed: u64, daemon: Daemon, outcome: &Result<Outcome>) {
+    let Ok(outcome) = outcome else { return };
+    let promise = outcome.promise.and_then(|promise| Some((promise.violations, promise.first?)));
+    let broken = promise.map_or(String::new(), |(count, (second, by))| {
+        format!(", BOUND BROKEN at {count} seconds, first at {second} by {:.2} us", by * 1e6)
+    });
+    let (rms, max) = (outcome.rms * 1e6, outcome.max * 1e6);
+    steps::say(&format!("    {name} {seed} {daemon:?}: RMS {rms:.2} us, max {max:.1} us{broken}"));
+}
+
+fn print_table(compared: &[Compared<'_>]) {
+    steps::print(
+        "| scenario | RMS us | chrony | ratio | max us | chrony | settled s | chrony | s a request \
+         | chrony | bound broken | told error us | chrony |",
+    );
+    steps::print("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for scenario in compared {
+        let pair =
+            |(ours, theirs): (f64, f64), digits| format!("{ours:.digits$} | {theirs:.digits$}");
+        steps::print(&format!(
+            "| {} | {} | {:.3} | {} | {} | {} | {} | {} |",
+            scenario.scenario.name,
+            pair(scenario.medians(|o| o.rms * 1e6), 2),
+            scenario.ratio(),
+            pair(scenario.medians(|o| o.max * 1e6), 1),
+            pair(scenario.settled(), 0),
+            pair(scenario.medians(|o| o.interval), 1),
+            scenario.violations(),
+            pair(scenario.medians(|o| o.told_error * 1e6), 1),
+        ));
+    }
+    let worst = compared.iter().map(Compared::ratio).fold(0.0, f64::max);
+    let mean = mean_ratio(compared);
+    steps::print(&format!("geometric mean of the ratios {mean:.3}, worst {worst:.3}"));
+}
+
+fn mean_ratio(compared: &[Compared<'_>]) -> f64 {
+    let logarithms: f64 = compared.iter().map(|scenario| scenario.ratio().ln()).sum();
+    (logarithms / compared.len().max(1) as f64).exp()
+}
+
+fn missed(compared: &[Compared<'_>]) -> Vec<String> {
+    let mut missed: Vec<String> = compared.iter().flat_map(Compared::missed).collect();
+    let mean = mean_ratio(compared);
+    if mean > MEAN_MAX {
+        missed.push(format!(
+            "all: {mean:.3} of chrony's error in the geometric mean, not {MEAN_MAX}"
+        ));
+    }
+    missed
+}
