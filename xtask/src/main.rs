@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod check;
+mod guest;
 mod packages;
 mod peers;
 mod project;
@@ -21,7 +22,8 @@ Builds, checks and tests Timeball.
 Usage: cargo xtask COMMAND
 
 Commands:
-  test              everything: check, all tests, real peers, the page in a browser
+  test              everything: check, all tests, real peers, a real kernel, the page in a browser
+  guest             only the tests on a real kernel, in a virtual machine of their own
   check             fmt, clippy, tidy, documentation, generated files, cargo-deny
   tidy              only our own rules: arrows between crates, import circles, sizes, banned calls
   bench [NAME]      runs a benchmark; without NAME lists them
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ["tidy"] => run(tidy::run),
         ["bench"] => Ok(bench::list()),
         ["bench", name, rest @ ..] => run(|project| bench::run(project, name, rest)),
+        ["guest"] => run(guest::run),
         ["peers"] => run(peers::run),
         ["schema"] => run(|project| schema::run(project, schema::Mode::Write)),
         ["schema", "--check"] => run(|project| schema::run(project, schema::Mode::Check)),

@@ -25,7 +25,8 @@ pub(crate) fn run(project: &Project) -> Result<bool> {
 pub(crate) fn add_step(project: &Project, steps: &mut Steps) {
     let root = project.peers();
     let what = format!("peers: chrony and ntpdig are unpacked in {}", root.display());
-    steps.step(&what, |tally| match fetch(&root) {
+    let outcome = |root: &Path| unpack(root, &PACKAGES, &PROGRAMS, link_python_library);
+    steps.step(&what, |tally| match outcome(&root) {
         Err(error) if !Project::is_ci() => {
             tally.skipped.push(format!("tests with real peers: {error:#}"));
             Ok(())
@@ -34,27 +35,38 @@ pub(crate) fn add_step(project: &Project, steps: &mut Steps) {
     });
 }
 
-fn fetch(root: &Path) -> Result<()> {
-    if PROGRAMS.iter().all(|program| root.join(program).is_file()) {
+/// Sees to it that `root` holds the packages, unpacked and not installed, with these files in it;
+/// `finish` puts right what an installation would have.
+pub(crate) fn unpack(
+    root: &Path,
+    packages: &[&str],
+    files: &[&str],
+    finish: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    if files.iter().all(|file| root.join(file).is_file()) {
         steps::say("    already there");
         return Ok(());
     }
-    let apt = Apt::new(root.with_file_name("peers-apt"))?;
+    let beside = |what: &str| {
+        let name = root.file_name().unwrap_or_default().to_string_lossy();
+        root.with_file_name(format!("{name}-{what}"))
+    };
+    let apt = Apt::new(beside("apt"))?;
     steps::say("    reading Debian's package lists into a directory of our own");
     apt.update()?;
-    let unpacked = root.with_file_name("peers-unpacking");
+    let unpacked = beside("unpacking");
     remove(&unpacked)?;
-    for package in PACKAGES {
+    for package in packages {
         for archive in apt.download(package)? {
             let name = archive.file_name().unwrap_or_default().to_string_lossy();
             steps::say(&format!("    unpacking {name}"));
             steps::output(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&unpacked))?;
         }
     }
-    if let Some(missing) = PROGRAMS.iter().find(|program| !unpacked.join(program).is_file()) {
-        bail!("the packages {} have no {missing} here", PACKAGES.join(", "));
+    if let Some(missing) = files.iter().find(|file| !unpacked.join(file).is_file()) {
+        bail!("the packages {} have no {missing} here", packages.join(", "));
     }
-    link_python_library(&unpacked)?;
+    finish(&unpacked)?;
     // Complete or not there: a fetch that is interrupted leaves nothing that looks finished.
     remove(root)?;
     fs::rename(&unpacked, root)?;

@@ -2,7 +2,7 @@
 
 use crate::project::Project;
 use crate::steps::{self, Steps};
-use crate::{browser, check, peers};
+use crate::{browser, check, guest, peers};
 use anyhow::Result;
 
 pub(crate) fn run(project: &Project) -> Result<bool> {
@@ -10,6 +10,7 @@ pub(crate) fn run(project: &Project) -> Result<bool> {
     check::add_steps(project, &mut steps);
     peers::add_step(project, &mut steps);
     add_tests(project, &mut steps);
+    guest::add_step(project, &mut steps);
     browser::add_step(project, &mut steps);
     Ok(steps.finish())
 }

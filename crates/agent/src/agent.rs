@@ -23,7 +23,7 @@ use timeball_runtime::{ClockCell, StatusCell, read_clocks, signals};
 use timeball_timebase::{Frequency, Now, Span};
 
 use crate::config::{AgentConfig, KeyFileError};
-use crate::drift::DriftFile;
+use crate::drift::{Drift, DriftFile};
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::metrics;
 use crate::ntp_server::{NtpServer, ServerTally};
@@ -330,7 +330,7 @@ fn engine_config(
     keys: KeyRing,
     precision: Span,
     kernel: Option<KernelClock>,
-    drift: Option<Frequency>,
+    drift: Option<Drift>,
 ) -> EngineConfig {
     EngineConfig {
         mode: config.mode,
@@ -340,7 +340,8 @@ fn engine_config(
         min_sources: config.min_sources,
         precision,
         kernel,
-        drift,
+        drift: drift.map(|drift| drift.frequency),
+        drift_error: drift.map_or(Frequency::ZERO, |drift| drift.error),
         ..EngineConfig::default()
     }
 }

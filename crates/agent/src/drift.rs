@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use timeball_ntp::engine::Report;
 use timeball_runtime::state::{StateDirectory, StateError};
-use timeball_timebase::{ClockState, Frequency, MonoTime, Span};
+use timeball_timebase::{Frequency, MonoTime, Span};
 
 /// The newest format of the agent's state directory that this version knows.
 const FORMAT: u32 = 1;
@@ -16,7 +17,16 @@ const FIRST_WRITE_AFTER: Span = Span::from_minutes(5);
 /// No oscillator that works is further off than this.
 const PLAUSIBLE_MAX: Frequency = Frequency::from_ppm(500);
 
-/// The agent's state directory with the drift file in it.
+/// The oscillator's rate error as learned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Drift {
+    /// Positive when the oscillator gains.
+    pub(crate) frequency: Frequency,
+    /// Its standard error; at least zero. A short run learns little, and the next must know that.
+    pub(crate) error: Frequency,
+}
+
+/// The agent's state directory with the drift file in it: two numbers, parts per 10^9.
 #[derive(Debug)]
 pub(crate) struct DriftFile {
     directory: StateDirectory,
@@ -24,54 +34,68 @@ pub(crate) struct DriftFile {
 }
 
 impl DriftFile {
-    /// Takes the directory into use and reads the drift of an earlier run, in parts per 10^9,
-    /// positive when the oscillator gains. A file that cannot be understood is set aside.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Option<Frequency>), StateError> {
+    /// Takes the directory into use and reads the drift of an earlier run. A file that cannot be
+    /// understood is set aside.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Option<Drift>), StateError> {
         let directory = StateDirectory::open(path, FORMAT)?;
         let drift = match directory.read(FILE, FILE_OCTETS_MAX) {
             Ok(None) => None,
-            Ok(Some(octets)) => parse(&octets).or_else(|| set_aside(&directory, "is no number")),
+            Ok(Some(octets)) => Drift::parse(&octets)
+                .or_else(|| set_aside(&directory, "does not hold a drift and its error")),
             Err(error) => set_aside(&directory, &error.to_string()),
         };
         Ok((Self { directory, write_at: None }, drift))
     }
 
-    /// Writes the drift now and then while the clock is synchronized; failures are logged.
-    pub(crate) fn keep(&mut self, state: &ClockState, now: MonoTime) {
-        if !state.is_usable() {
-            return;
-        }
+    /// Writes the drift now and then; `report` is asked for only when that is due. Failures are
+    /// logged.
+    pub(crate) fn keep(&mut self, now: MonoTime, report: impl FnOnce() -> Report) {
         match self.write_at {
             None => self.write_at = Some(now + FIRST_WRITE_AFTER),
             Some(at) if now >= at => {
                 self.write_at = Some(now + WRITE_INTERVAL);
-                self.write(state);
+                self.write(&report());
             }
             Some(_) => {}
         }
     }
 
     /// Writes the drift at the end of a run, if it was learned.
-    pub(crate) fn close(&self, state: &ClockState) {
-        if self.write_at.is_some() && state.is_usable() {
-            self.write(state);
-        }
+    pub(crate) fn close(&self, report: &Report) {
+        self.write(report);
     }
 
-    fn write(&self, state: &ClockState) {
-        let text = format!("{:.3}\n", state.frequency.as_ppb_f64());
+    fn write(&self, report: &Report) {
+        let Some(drift) = Drift::learned(report) else { return };
+        let (frequency, error) = (drift.frequency.as_ppb_f64(), drift.error.as_ppb_f64());
+        let text = format!("{frequency:.3} {error:.3}\n");
         if let Err(error) = self.directory.write(FILE, text.as_bytes()) {
             tracing::warn!(%error, "the drift file could not be written");
         }
     }
 }
 
-fn parse(octets: &[u8]) -> Option<Frequency> {
-    let ppb: f64 = std::str::from_utf8(octets).ok()?.trim().parse().ok()?;
-    Frequency::from_ratio_f64(ppb / 1e9).filter(|drift| drift.abs() <= PLAUSIBLE_MAX)
+impl Drift {
+    /// What the engine has learned; `None` while its clock may not be relied on.
+    fn learned(report: &Report) -> Option<Self> {
+        let error = report.frequency_error.filter(|_| report.clock.is_usable())?;
+        Some(Self { frequency: report.clock.frequency, error })
+    }
+
+    fn parse(octets: &[u8]) -> Option<Self> {
+        let ppb = |word: &str| Frequency::from_ratio_f64(word.parse::<f64>().ok()? / 1e9);
+        let mut words = std::str::from_utf8(octets).ok()?.split_whitespace();
+        let frequency = ppb(words.next()?)?;
+        // Versions before the first release wrote no error.
+        let error = words.next().map_or(Some(Frequency::ZERO), ppb)?;
+        let is_plausible = frequency.abs() <= PLAUSIBLE_MAX
+            && (Frequency::ZERO..=PLAUSIBLE_MAX).contains(&error)
+            && words.next().is_none();
+        is_plausible.then_some(Self { frequency, error })
+    }
 }
 
-fn set_aside(directory: &StateDirectory, why: &str) -> Option<Frequency> {
+fn set_aside(directory: &StateDirectory, why: &str) -> Option<Drift> {
     match directory.set_aside(FILE) {
         Ok(kept_as) => {
             tracing::warn!(why, kept_as = %kept_as.display(), "the drift file was not usable");
@@ -85,10 +109,11 @@ fn set_aside(directory: &StateDirectory, why: &str) -> Option<Frequency> {
 mod tests {
     use super::*;
     use std::fs;
-    use timeball_timebase::{Bound, SyncState};
+    use timeball_ntp::engine::Counters;
+    use timeball_timebase::{Bound, ClockState, SyncState};
 
-    fn synchronized(ppb: i64) -> ClockState {
-        ClockState {
+    fn report(ppb: i64, error_ppb: i64) -> Report {
+        let clock = ClockState {
             state: SyncState::Synchronized,
             bound: Some(Bound {
                 as_of: MonoTime::ZERO,
@@ -97,28 +122,47 @@ mod tests {
             }),
             frequency: Frequency::from_ppb(ppb),
             ..ClockState::default()
+        };
+        Report {
+            clock,
+            offset_error: None,
+            frequency_error: Some(Frequency::from_ppb(error_ppb)),
+            sources: Vec::new(),
+            counters: Counters::default(),
+            kernel: None,
+            adjust_error: None,
         }
     }
 
     #[test]
-    fn the_drift_is_remembered_by_the_next_run() {
+    fn the_drift_is_remembered_by_the_next_run_with_its_error() {
         let root = tempfile::tempdir().unwrap();
         let (mut file, drift) = DriftFile::open(root.path()).unwrap();
         assert_eq!(drift, None);
-        file.keep(&synchronized(-12_345), MonoTime::ZERO);
-        assert!(!root.path().join(FILE).exists(), "written before it is worth it");
-        file.keep(&synchronized(-12_345), MonoTime::ZERO + FIRST_WRITE_AFTER);
-        file.keep(&synchronized(99), MonoTime::ZERO + FIRST_WRITE_AFTER + Span::NANOSECOND);
-        file.close(&ClockState::default());
+        file.keep(MonoTime::ZERO, || unreachable!("not due"));
+        file.keep(MonoTime::ZERO + FIRST_WRITE_AFTER, || report(-12_345, 67));
+        let soon = MonoTime::ZERO + FIRST_WRITE_AFTER + Span::NANOSECOND;
+        file.keep(soon, || unreachable!("not due"));
+        file.close(&Report { clock: ClockState::default(), ..report(99, 1) });
         drop(file);
         let (_, drift) = DriftFile::open(root.path()).unwrap();
-        assert_eq!(drift, Some(Frequency::from_ppb(-12_345)));
+        let (frequency, error) = (Frequency::from_ppb(-12_345), Frequency::from_ppb(67));
+        assert_eq!(drift, Some(Drift { frequency, error }));
+    }
+
+    #[test]
+    fn a_drift_file_without_an_error_is_read() {
+        let frequency = Frequency::from_ppb(250);
+        let expected = Some(Drift { frequency, error: Frequency::ZERO });
+        assert_eq!(Drift::parse(b"250\n"), expected);
     }
 
     #[test]
     fn a_corrupt_drift_file_is_kept_aside_and_survived() {
         let root = tempfile::tempdir().unwrap();
-        for (n, broken) in ["", "NaN", "1e99", "\u{fffd}", &"9".repeat(1_000)].iter().enumerate() {
+        for (n, broken) in
+            ["", "NaN", "1e99", "1 -1", "1 2 3", "\u{fffd}", &"9".repeat(1_000)].iter().enumerate()
+        {
             fs::write(root.path().join(FILE), broken).unwrap();
             let (_, drift) = DriftFile::open(root.path()).unwrap();
             assert_eq!(drift, None, "{broken:?}");

@@ -40,10 +40,12 @@ impl Outlets {
     }
 
     /// Called at each turn of the loop: shows that it lives, and makes the status where it is due.
-    pub(crate) fn tell(&mut self, now: Now, report: impl FnOnce() -> (Report, Vec<Option<i32>>)) {
+    /// `report` makes the engine's report, and says for each source why the network refused its
+    /// last request, if it did.
+    pub(crate) fn tell(&mut self, now: Now, report: impl Fn() -> (Report, Vec<Option<i32>>)) {
         self.heartbeat.beat(now.raw);
         if let Some(drift) = &mut self.drift {
-            drift.keep(&self.clock.read(), now.raw);
+            drift.keep(now.raw, || report().0);
         }
         let is_due = self.status_as_of.is_none_or(|at| now.raw - at >= STATUS_INTERVAL);
         if is_due && let Some(status) = &mut self.status {
@@ -54,9 +56,9 @@ impl Outlets {
     }
 
     /// Writes what must be kept at the end.
-    pub(crate) fn close(&self, state: &ClockState) {
+    pub(crate) fn close(&self, report: &Report) {
         if let Some(drift) = &self.drift {
-            drift.close(state);
+            drift.close(report);
         }
     }
 }

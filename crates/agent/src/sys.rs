@@ -219,7 +219,12 @@ pub(crate) fn arm_clock_set_timer(timer: &OwnedFd) -> io::Result<()> {
     let armed = unsafe {
         libc::timerfd_settime(timer.as_raw_fd(), flags, &raw const setting, ptr::null_mut())
     };
-    check(armed).map(drop)
+    match check(armed) {
+        // The kernel says once more that the clock was set since the timer was armed last; this
+        // time it is armed all the same.
+        Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => Ok(()),
+        outcome => outcome.map(drop),
+    }
 }
 
 /// Fills a seed with randomness that nobody can guess.

@@ -312,8 +312,8 @@ impl TimeLoop {
 
     fn tell(&mut self, now: Now) {
         let engine = &self.engine;
-        let refusals = self.links.iter().map(|link| link.refusal);
-        self.outlets.tell(now, || (engine.report(now), refusals.collect()));
+        let refusals = || self.links.iter().map(|link| link.refusal).collect();
+        self.outlets.tell(now, || (engine.report(now), refusals()));
     }
 
     /// Leaves the clock at the rate that is right by itself, rather than in mid-slew.
@@ -325,6 +325,6 @@ impl TimeLoop {
         {
             tracing::warn!(%error, "the clock could not be left at its natural rate");
         }
-        self.outlets.close(&state);
+        self.outlets.close(&self.engine.report(read_clocks()));
     }
 }

@@ -31,6 +31,9 @@ pub struct EngineConfig {
     pub drift_allowance: Frequency,
     /// Oscillator frequency error remembered from an earlier run, if any.
     pub drift: Option<Frequency>,
+    /// Standard error of `drift` when it was remembered; at least zero. What temperature and age
+    /// have changed since comes on top.
+    pub drift_error: Frequency,
 }
 
 /// Whether the engine may write the clock.
@@ -130,6 +133,7 @@ impl Default for EngineConfig {
             kernel: None,
             drift_allowance: Frequency::from_ppm(1),
             drift: None,
+            drift_error: Frequency::ZERO,
         }
     }
 }

@@ -8,17 +8,12 @@
 
 use std::collections::VecDeque;
 
-use timeball_timebase::{ClockState, Frequency, MonoTime, Now, Span, SyncState};
+use timeball_timebase::{ClockState, Frequency, Now, Span};
 
 use super::config::{Due, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
+use super::kernel_truth::KernelTruth;
 
-/// The kernel's status is written at least this often; it may be 10 s old at most.
-const STATUS_INTERVAL: Span = Span::from_secs(8);
-/// What the kernel adds to its own `maxerror`.
-const KERNEL_GROWTH: Frequency = Frequency::from_ppm(500);
-/// Error that is told while nothing is known: the kernel's own limit.
-const ERROR_UNKNOWN: Span = Span::from_secs(16);
 /// Small offsets are removed in a share of the polling interval, within these limits.
 const SLEW_SHARE: i64 = 16;
 const SLEW_TIME_MIN: Span = Span::from_secs(1);
@@ -64,8 +59,7 @@ pub(super) struct Discipline {
     policy: StepPolicy,
     updates: u32,
     slew_due: Due,
-    status_due: MonoTime,
-    status_written: Option<(MonoTime, KernelStatus)>,
+    truth: KernelTruth,
     pending: VecDeque<Write>,
     pub(super) kernel: KernelClock,
     pub(super) error: Option<AdjustError>,
@@ -78,8 +72,7 @@ impl Discipline {
             policy,
             updates: 0,
             slew_due: None,
-            status_due: now.raw + STATUS_INTERVAL,
-            status_written: None,
+            truth: KernelTruth::new(now),
             pending: VecDeque::new(),
             kernel,
             error: None,
@@ -88,7 +81,7 @@ impl Discipline {
 
     /// When the servo has something to do next.
     pub(super) fn due(&self) -> Due {
-        self.slew_due.into_iter().chain([self.status_due]).min()
+        self.slew_due.into_iter().chain([self.truth.due()]).min()
     }
 
     /// Whether a slew is at its end (or a refused write is to be tried again).
@@ -135,40 +128,7 @@ impl Discipline {
         state: &ClockState,
         offset_sd: Option<Span>,
     ) -> Option<Action> {
-        let reading = state.reading(now);
-        let known = reading.half_width.filter(|_| state.is_usable());
-        let status = match known {
-            Some(half_width) => {
-                let offset = (reading.estimate - now.system).abs();
-                KernelStatus {
-                    // In holdover the bound is still told, but nobody vouches for it any more.
-                    synchronized: state.state == SyncState::Synchronized,
-                    max_error: half_width + offset,
-                    estimated_error: offset_sd.unwrap_or(half_width).min(half_width) + offset,
-                    leap: state.leap,
-                }
-            }
-            None => KernelStatus {
-                synchronized: false,
-                max_error: ERROR_UNKNOWN,
-                estimated_error: ERROR_UNKNOWN,
-                leap: Default::default(),
-            },
-        };
-        let stale = self.status_written.is_none_or(|(at, told)| {
-            let grown = told.max_error + KERNEL_GROWTH.over(now.raw - at);
-            told.synchronized != status.synchronized
-                || told.leap != status.leap
-                || status.max_error > grown
-        });
-        // Before the first majority the kernel keeps what it had for a few seconds: an agent that
-        // is only restarted does not make every consumer see a lost clock.
-        let hasty = self.status_written.is_none() && !status.synchronized;
-        if now.raw < self.status_due && (!stale || hasty) {
-            return None;
-        }
-        self.status_due = now.raw + STATUS_INTERVAL;
-        self.status_written = Some((now.raw, status));
+        let status = self.truth.tell(now, state, offset_sd)?;
         self.push(Write::Status(status));
         Some(Action::SetKernelStatus(status))
     }
@@ -189,7 +149,7 @@ impl Discipline {
                 self.error = Some(error);
                 match write {
                     Some(Write::Frequency) => self.slew_due = Some(now.raw + RETRY),
-                    Some(Write::Status(_)) => self.status_written = None,
+                    Some(Write::Status(_)) => self.truth.refused(now),
                     Some(Write::Step(_)) | None => {}
                 }
             }
@@ -235,7 +195,7 @@ fn slew_time(offset: Span, rate: f64) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeball_timebase::Timestamp;
+    use timeball_timebase::{MonoTime, Timestamp};
 
     fn now(seconds: i64) -> Now {
         let span = Span::from_secs(seconds);
@@ -286,36 +246,6 @@ mod tests {
         servo.updates = 4;
         let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
         assert!(matches!(actions[..], [Action::SetFrequency(_)]), "{actions:?}");
-    }
-
-    #[test]
-    fn the_kernel_is_told_the_truth_in_time() {
-        let mut servo = servo();
-        let unknown = ClockState::default();
-        assert_eq!(servo.tell_kernel(now(1), &unknown, None), None);
-        let told = servo.tell_kernel(now(8), &unknown, None);
-        assert!(matches!(told, Some(Action::SetKernelStatus(s)) if !s.synchronized), "{told:?}");
-        let known = ClockState {
-            state: SyncState::Synchronized,
-            offset: Some(Span::from_millis(-3)),
-            bound: Some(timeball_timebase::Bound {
-                as_of: now(9).raw,
-                half_width: Span::from_millis(1),
-                growth: Frequency::from_ppm(1),
-            }),
-            as_of: now(9).raw,
-            ..ClockState::default()
-        };
-        let told = servo.tell_kernel(now(9), &known, None);
-        let Some(Action::SetKernelStatus(status)) = told else { panic!("{told:?}") };
-        assert!(status.synchronized);
-        assert_eq!(status.max_error, Span::from_millis(4));
-        assert_eq!(servo.tell_kernel(now(10), &known, None), None);
-        let alone = ClockState { state: SyncState::Holdover, ..known };
-        let told = servo.tell_kernel(now(10), &alone, None);
-        let Some(Action::SetKernelStatus(status)) = told else { panic!("{told:?}") };
-        assert!(!status.synchronized && status.max_error < Span::from_millis(5), "{status:?}");
-        assert!(servo.tell_kernel(now(11), &unknown, None).is_some());
     }
 
     #[test]

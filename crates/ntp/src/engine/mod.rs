@@ -14,6 +14,7 @@ mod discipline;
 mod exchange;
 mod interval;
 mod io;
+mod kernel_truth;
 mod polling;
 mod publish;
 mod report;
@@ -85,7 +86,8 @@ impl Engine {
             .then(|| Discipline::new(now, config.step, kernel));
         let own_rate = discipline.as_ref().map(|_| kernel.frequency);
         // The oscillator gains, so true time is slower than the raw clock.
-        let frequency = config.drift.map(|drift| -drift.as_ratio_f64());
+        let error = config.drift_error.as_ratio_f64();
+        let frequency = config.drift.map(|drift| (-drift.as_ratio_f64(), error));
         let ids = (0..=u16::MAX).map(SourceId);
         let sources: Vec<Source> = ids
             .zip(&config.sources)

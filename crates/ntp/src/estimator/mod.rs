@@ -27,7 +27,7 @@ pub(crate) const COMBINED_MAX: usize = 16;
 
 /// Standard deviation of a frequency that nothing is known of.
 const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
-/// Of one that was remembered from an earlier run: temperature and age have changed since.
+/// What temperature and age change of a frequency from one run to the next.
 const FREQUENCY_SD_REMEMBERED: f64 = 2e-6;
 /// Innovations beyond this many standard deviations are surprises.
 const SURPRISE: f64 = 5.0;
@@ -105,12 +105,16 @@ struct Held {
 }
 
 impl Estimator {
-    /// Begins knowing the frequency (true time against raw clock) as remembered, if at all.
-    pub(crate) fn new(sources: usize, frequency: Option<f64>) -> Self {
+    /// Begins knowing the frequency (true time against raw clock) and its standard error as
+    /// remembered, if at all.
+    pub(crate) fn new(sources: usize, frequency: Option<(f64, f64)>) -> Self {
         let sources = sources.min(COMBINED_MAX);
-        let sd = if frequency.is_some() { FREQUENCY_SD_REMEMBERED } else { FREQUENCY_SD_UNKNOWN };
+        let (frequency, sd) = match frequency {
+            Some((frequency, error)) => (frequency, FREQUENCY_SD_REMEMBERED.hypot(error)),
+            None => (0.0, FREQUENCY_SD_UNKNOWN),
+        };
         Self {
-            bank: Bank::new(sources, frequency.unwrap_or(0.0), sd),
+            bank: Bank::new(sources, frequency, sd),
             anchor: None,
             sources: vec![SourceMemory::default(); sources],
             latest: Vec::new(),

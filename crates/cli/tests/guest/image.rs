@@ -1,0 +1,115 @@
+//! What the guest boots: Debian's kernel and an initramfs with busybox, the binary under test and a
+//! shell that carries out lines of a serial port.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::Scratch;
+
+/// Drivers of the network card; the shell below tries them until all that depend on another are in.
+const MODULES: [&str; 8] = [
+    "drivers/virtio/virtio",
+    "drivers/virtio/virtio_ring",
+    "drivers/virtio/virtio_pci_legacy_dev",
+    "drivers/virtio/virtio_pci_modern_dev",
+    "drivers/virtio/virtio_pci",
+    "net/core/failover",
+    "drivers/net/net_failover",
+    "drivers/net/virtio_net",
+];
+
+/// The first process: brings up the machine, then does what each line of the second serial port
+/// says. A line `### STATUS` ends each answer, on a line of its own whatever came before.
+const INIT: &str = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for round in 1 2 3 4; do
+    for module in /modules/*.ko; do insmod $module 2>/dev/null; done
+done
+ip link set lo up
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ip route add default via 10.0.2.2
+stty -F /dev/ttyS1 raw -echo
+exec </dev/ttyS1 >/dev/ttyS1 2>&1
+echo \"### ready\"
+while read -r line; do
+    eval \"$line\"
+    status=$?
+    echo
+    echo \"### $status\"
+done
+poweroff -f
+";
+
+/// A kernel and what it starts.
+pub(crate) struct Image {
+    /// The kernel's file.
+    pub(crate) kernel: PathBuf,
+    /// The initramfs's file.
+    pub(crate) initramfs: PathBuf,
+}
+
+impl Image {
+    /// Puts the image together from unpacked packages; `settings` become `/etc/timeball.toml`.
+    pub(crate) fn build(packages: &Path, scratch: &Scratch, settings: &str) -> Self {
+        let root = scratch.path().join("root");
+        for directory in
+            ["bin", "modules", "etc", "proc", "sys", "dev", "tmp", "run", "var/lib", "lib64"]
+        {
+            fs::create_dir_all(root.join(directory)).expect("a directory");
+        }
+        fs::copy(packages.join("bin/busybox"), root.join("bin/busybox")).expect("busybox");
+        copy_with_libraries(Path::new(env!("CARGO_BIN_EXE_timeball")), &root);
+        let modules = only_entry(&packages.join("lib/modules"), "").join("kernel");
+        for module in MODULES {
+            let file = modules.join(format!("{module}.ko"));
+            let name = file.file_name().expect("a name");
+            fs::copy(&file, root.join("modules").join(name)).expect("a module of this kernel");
+        }
+        fs::write(root.join("init"), INIT).expect("written");
+        fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755)).expect("ours");
+        fs::write(root.join("etc/timeball.toml"), settings).expect("written");
+        let initramfs = scratch.path().join("initramfs");
+        pack(packages, &root, &initramfs);
+        Self { kernel: only_entry(&packages.join("boot"), "vmlinuz"), initramfs }
+    }
+}
+
+fn only_entry(directory: &Path, prefix: &str) -> PathBuf {
+    let entries = fs::read_dir(directory).expect("unpacked").flatten();
+    let mut named = entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix));
+    let entry = named.next().unwrap_or_else(|| panic!("{} has no {prefix}*", directory.display()));
+    entry.path()
+}
+
+/// Copies a program to `/bin`, and the libraries that the loader would give it to where they are
+/// here.
+fn copy_with_libraries(program: &Path, root: &Path) {
+    let name = program.file_name().expect("a name");
+    fs::copy(program, root.join("bin").join(name)).expect("the binary under test");
+    let listing = Command::new("ldd").arg(program).output().expect("ldd starts");
+    let listing = String::from_utf8(listing.stdout).expect("UTF-8");
+    let libraries: BTreeSet<&str> =
+        listing.split_whitespace().filter(|word| word.starts_with('/')).collect();
+    assert!(!libraries.is_empty(), "ldd tells no library: {listing}");
+    for library in libraries {
+        let to = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().expect("a directory")).expect("a directory");
+        fs::copy(library, to).expect("a library");
+    }
+}
+
+fn pack(packages: &Path, root: &Path, into: &Path) {
+    let busybox = packages.join("bin/busybox");
+    let script = "cd \"$2\" && \"$1\" find . | \"$1\" cpio -o -H newc >\"$3\" 2>/dev/null";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).args([&busybox, root, into]);
+    assert!(shell.status().expect("sh starts").success(), "the initramfs was not packed");
+}

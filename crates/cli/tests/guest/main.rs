@@ -1,0 +1,145 @@
+//! The agent on a real kernel: a guest whose clock is wrong is set, slewed and kept, and its kernel
+//! tells the truth about it.
+//!
+//! `cargo xtask guest` fetches what boots and runs this, and so does `cargo xtask test`; plain
+//! `cargo test` does not.
+//! Only the guest's clock is ever written. Times are judged by what the guest's kernel and this
+//! machine's clock say, so a slow machine makes a reading coarser and no test fail.
+
+mod image;
+mod machine;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use image::Image;
+use machine::{HOST, KernelClock, Machine};
+use support::Scratch;
+use support::peers::{Chronyd, Peers};
+
+const TWO_YEARS_S: i64 = 2 * 365 * 86_400;
+/// What a boot takes at most: the guest's clock starts when qemu does.
+const BOOT_S: f64 = 60.0;
+
+#[test]
+fn a_clock_that_is_two_years_behind_is_set() {
+    let Some(world) = World::find("a clock that is two years behind") else { return };
+    let (mut machine, _chronyd) = world.boot(-TWO_YEARS_S);
+    let found = machine.clock();
+    assert!((found.ahead_s + TWO_YEARS_S as f64).abs() < BOOT_S, "{found}");
+    let set = set_by_an_agent(&mut machine);
+    say(&format!("two years behind: found {found}"));
+    say(&format!("                  set   {set}"));
+}
+
+#[test]
+fn a_clock_is_set_kept_over_a_restart_and_slewed() {
+    let Some(world) = World::find("a clock that is ten seconds ahead") else { return };
+    let (mut machine, _chronyd) = world.boot(10);
+    let found = machine.clock();
+    assert!((found.ahead_s - 10.0).abs() < BOOT_S && !found.synchronized, "{found}");
+    let pid = machine.start_agent();
+    let set = becomes_true(&mut machine);
+    say(&format!("ten seconds ahead: found {found}"));
+    say(&format!("                   set   {set}"));
+
+    machine.wait_for("measured ten times", PATIENCE, |machine| {
+        (machine.status()["counters"]["updates"].as_u64() >= Some(10)).then_some(())
+    });
+    machine.stop_agent(&pid);
+    let text = machine.run("cat /var/lib/timeball/drift");
+    let numbers: Vec<f64> = text.split_whitespace().flat_map(str::parse).collect();
+    let [drift_ppb, error_ppb] = numbers[..] else { panic!("not a drift and its error: {text}") };
+    // 5 % too fast for four seconds, and a rate that is not the one learned.
+    machine.run("adjtimex -q -t 10500; sleep 4; adjtimex -q -t 10000 -f 0");
+    let pushed = machine.clock();
+    assert!(pushed.ahead_s > 0.1, "{pushed}");
+    let pid = machine.start_agent();
+    let (first, _) = machine.wait_for("estimated", PATIENCE, first_estimate_ppb);
+    say(&format!(
+        "restart: drift file {drift_ppb:+.0} ± {error_ppb:.0} ppb, first estimate {first:+.0} ppb"
+    ));
+    assert!((first - drift_ppb).abs() < 1_000.0, "the drift of the run before was not used");
+    let (_, took) = machine.wait_for("slewed", PATIENCE, |machine| {
+        let clock = machine.clock();
+        (clock.is_true() && clock.synchronized && clock.max_error_s < 0.05).then_some(())
+    });
+    let (slewed, status) = (machine.clock(), machine.status());
+    say(&format!("pushed:  {pushed}"));
+    say(&format!("slewed:  {slewed} after {:.1} s", took.as_secs_f64()));
+    assert_eq!(status["counters"]["steps"], 0, "less than the threshold is not stepped: {status}");
+    machine.stop_agent(&pid);
+}
+
+/// How long anything may take that takes seconds on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What every test needs.
+struct World {
+    packages: PathBuf,
+    peers: Peers,
+    scratch: Scratch,
+}
+
+impl World {
+    /// Finds it; without it the test fails in CI, and is skipped loudly elsewhere.
+    fn find(what: &str) -> Option<Self> {
+        let Some(packages) = std::env::var_os("TIMEBALL_GUEST").map(PathBuf::from) else {
+            say(&format!("SKIPPED: {what}: no guest; run `cargo xtask guest`"));
+            return None;
+        };
+        let peers = Peers::find(what)?;
+        Some(Self { packages, peers, scratch: Scratch::new("guest") })
+    }
+
+    /// Boots a guest whose clock is `ahead_s` ahead, with a chronyd that serves this machine's.
+    fn boot(&self, ahead_s: i64) -> (Machine, Chronyd) {
+        let chronyd = self.peers.chronyd();
+        let address = chronyd.address();
+        let port = address.rsplit(':').next().expect("host:port");
+        let settings = format!(
+            "[clock]\nmode = \"discipline\"\n\
+             [[source]]\naddress = \"{HOST}:{port}\"\npoll = {{ min = 0, max = 0 }}\n\
+             [admin]\nlisten = \"127.0.0.1:9133\"\n\
+             [state]\ndirectory = \"/var/lib/timeball\"\n"
+        );
+        let image = Image::build(&self.packages, &self.scratch, &settings);
+        (Machine::boot(&image, &self.scratch, ahead_s), chronyd)
+    }
+}
+
+/// Starts an agent, which must set the clock once and clear the kernel's flag.
+fn set_by_an_agent(machine: &mut Machine) -> KernelClock {
+    let pid = machine.start_agent();
+    let clock = becomes_true(machine);
+    machine.stop_agent(&pid);
+    clock
+}
+
+fn becomes_true(machine: &mut Machine) -> KernelClock {
+    let (clock, _) = machine.wait_for("synchronized", PATIENCE, |machine| {
+        let clock = machine.clock();
+        clock.synchronized.then_some(clock)
+    });
+    assert!(clock.is_true() && clock.max_error_s < 1.0, "{clock}");
+    let status = machine.status();
+    assert_eq!(status["counters"]["steps"], 1, "{status}");
+    assert_eq!(status["counters"]["foreign_jumps"], 0, "its own step is not foreign: {status}");
+    clock
+}
+
+/// The frequency of the first clock state that has an offset, in parts per 10^9.
+fn first_estimate_ppb(machine: &mut Machine) -> Option<f64> {
+    let (trace, _) = machine.try_run("cat /tmp/trace");
+    let states = trace.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
+    states.into_iter().find(|state| state["offset_ns"].is_i64())?["freq_ppb"].as_f64()
+}
+
+/// Figures of a passing test are worth a line too.
+fn say(text: &str) {
+    use std::io::Write;
+    // Past the harness, which hides what a passing test prints.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
