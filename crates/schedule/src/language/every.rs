@@ -51,6 +51,11 @@ impl Every {
         Ok(Self { period, phase })
     }
 
+    /// Period and phase, in microseconds.
+    pub(super) fn parts(self) -> (i64, i64) {
+        (self.period, self.phase)
+    }
+
     /// The first instant that is at least `at`.
     pub(super) fn next(self, at: i64) -> Option<i64> {
         let late = (at - self.phase).rem_euclid(self.period);

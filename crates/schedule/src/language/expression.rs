@@ -1,7 +1,7 @@
 //! Which language an expression is written in.
 
 use super::error::ParseError;
-use super::{Dialect, Parsed, Zone, cron, systemd, words};
+use super::{Dialect, Parsed, Zone, at, cron, interval, rrule, systemd, words};
 
 /// Longest expression, in octets.
 const OCTETS_MAX: usize = 1_024;
@@ -18,7 +18,7 @@ pub(super) fn parse(
         return Err(ParseError::new(OCTETS_MAX, message));
     }
     if let Some((position, odd)) =
-        expression.char_indices().find(|(_, c)| !matches!(c, ' ' | '\t' | '!'..='~'))
+        expression.char_indices().find(|(_, c)| !matches!(c, ' ' | '\t' | '\r' | '\n' | '!'..='~'))
     {
         let message = format!("an expression has no {odd:?}; expected ASCII letters and signs");
         return Err(ParseError::new(position, message));
@@ -27,7 +27,14 @@ pub(super) fn parse(
     if words.is_empty() {
         return Err(ParseError::new(0, "the expression is empty").suggest("* * * * *"));
     }
+    let end = expression.len();
     match dialect {
+        Dialect::Vixie if words[0].1 == "@at" => at::parse(&words[1..], end, zone),
+        Dialect::Vixie if interval::begins(words[0].1) => match words.get(1) {
+            None => interval::parse(words[0].1, words[0].0, zone),
+            Some((extra, _)) => Err(ParseError::new(*extra, "nothing follows an interval")),
+        },
+        Dialect::Vixie if rrule::begins(words[0].1) => rrule::parse(&words, end, zone),
         Dialect::Systemd => systemd::parse(&words, expression.len(), zone),
         _ => cron::parse(&words, expression.len(), dialect, seed),
     }

@@ -5,31 +5,42 @@
 //! bitmaps, in a bounded number of steps for every expression that is accepted. Instants are whole
 //! microseconds and at least one millisecond apart.
 
+mod at;
 mod calendar;
 mod civil;
 mod component;
 mod cron;
 mod days;
+mod duration;
 mod elements;
 mod error;
 mod every;
+mod explain;
 mod expression;
 mod field;
 mod hash;
+mod interval;
+mod moment;
 mod occurrence;
 mod pattern;
+mod phrase;
 mod reader;
 mod relative;
+mod rrule;
 mod second;
 mod systemd;
+mod traps;
 mod years;
 mod zone;
 
 pub use error::ParseError;
+pub use traps::{Trap, TrapEffect};
 pub use zone::{Zone, ZoneError};
 
+use at::At;
 use core::fmt;
 use every::Every;
+use interval::Train;
 use pattern::Pattern;
 use timeball_timebase::Timestamp;
 
@@ -65,6 +76,10 @@ enum When {
     Local(Pattern),
     /// A fixed period of absolute time.
     Every(Every),
+    /// A fixed period from a first instant on.
+    Train(Train),
+    /// Listed instants.
+    At(At),
 }
 
 /// A parsed expression.
@@ -205,6 +220,8 @@ impl Schedule {
         let from = after.as_unix_nanos().div_euclid(1_000) + 1;
         let at = match &self.when {
             When::Every(every) => every.next(from),
+            When::Train(train) => train.next(from),
+            When::At(listed) => listed.next(from),
             When::Local(pattern) => self.occurrences(pattern).next(from),
         };
         at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
@@ -215,6 +232,8 @@ impl Schedule {
         let until = before.as_unix_nanos().saturating_sub(1).div_euclid(1_000);
         let at = match &self.when {
             When::Every(every) => every.previous(until),
+            When::Train(train) => train.previous(until),
+            When::At(listed) => listed.previous(until),
             When::Local(pattern) => self.occurrences(pattern).previous(until),
         };
         at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
@@ -227,6 +246,8 @@ impl Schedule {
         let until = until.as_unix_nanos().div_euclid(1_000);
         let count = match &self.when {
             When::Every(every) => every.count(from, until),
+            When::Train(train) => train.count(from, until),
+            When::At(listed) => listed.count(from, until),
             When::Local(pattern) => self.occurrences(pattern).count(from, until),
         };
         count.min(limit)

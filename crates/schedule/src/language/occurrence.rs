@@ -146,14 +146,18 @@ impl Occurrences<'_> {
 
     /// Where in a stretch the times begin that are not repeated ones.
     fn fresh_start(&self, index: usize) -> i64 {
-        let repeated = -self.change(index);
         let start = self.stretch(index).start_us;
-        let held_back = self.first_only && repeated > 0 && repeated < self.change_us_max;
-        if held_back { start + repeated } else { start }
+        if self.holds_back(index) { start - self.change(index) } else { start }
+    }
+
+    /// Whether the times that are repeated at the beginning of a stretch run the first time only.
+    pub(super) fn holds_back(&self, index: usize) -> bool {
+        let repeated = -self.change(index);
+        self.first_only && repeated > 0 && repeated < self.change_us_max
     }
 
     /// Whether a time that was skipped runs at the beginning of a stretch.
-    fn fills(&self, index: usize) -> bool {
+    pub(super) fn fills(&self, index: usize) -> bool {
         let skipped = self.change(index);
         if !self.fills_gaps || skipped <= 0 || skipped >= self.change_us_max {
             return false;

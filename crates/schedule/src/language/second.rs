@@ -106,6 +106,22 @@ impl Seconds {
         self.steps.iter().filter_map(|steps| steps.previous(at)).chain(whole).max()
     }
 
+    /// The first values, at most so many.
+    pub(super) fn values(&self, most: usize) -> Vec<i64> {
+        let mut values = Vec::new();
+        let mut from = 0;
+        while let (true, Some(value)) = (values.len() < most, self.next(from)) {
+            values.push(value);
+            from = value + 1;
+        }
+        values
+    }
+
+    /// The progressions that are no whole seconds, and the bitmap of those that are.
+    pub(super) fn parts(&self) -> (&[Steps], u64) {
+        (&self.steps, self.whole)
+    }
+
     /// How many values there are.
     pub(super) fn count(&self) -> u64 {
         self.count

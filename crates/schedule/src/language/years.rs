@@ -1,5 +1,6 @@
 //! Which years match.
 
+use super::phrase::and;
 use super::second::Steps;
 
 /// The years that a search visits; they cover every `Timestamp` in every zone.
@@ -31,6 +32,25 @@ impl Years {
     pub(super) fn has(&self, year: i64) -> bool {
         let Some(words) = &self.0 else { return true };
         bit(year).is_some_and(|bit| words[bit / 64] >> (bit % 64) & 1 != 0)
+    }
+
+    /// The years as `2027, 2030 to 2032`, if not all are meant; at most ten, then their number.
+    pub(super) fn shown(&self) -> Option<String> {
+        const SHOWN: usize = 10;
+        self.0.as_ref()?;
+        let years: Vec<i64> = (YEAR_MIN..=YEAR_MAX).filter(|year| self.has(*year)).collect();
+        let mut parts: Vec<String> = Vec::new();
+        for run in years.chunk_by(|a, b| a + 1 == *b) {
+            match run {
+                [first, _, .., last] => parts.push(format!("{first} to {last}")),
+                few => parts.extend(few.iter().map(i64::to_string)),
+            }
+        }
+        if parts.len() > SHOWN {
+            let (first, last) = (years[0], years[years.len() - 1]);
+            return Some(format!("{} years from {first} to {last}", years.len()));
+        }
+        Some(and(&parts))
     }
 }
 

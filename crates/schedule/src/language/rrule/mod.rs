@@ -1,0 +1,209 @@
+//! Recurrence rules of RFC 5545 section 3.3.10, with DTSTART and EXDATE.
+//!
+//! A rule is a set of local times: days that match, times within them. Days are visited one by
+//! one and skipped by months and periods, from the start to 2263 at most, so the number of steps is
+//! bounded for every rule; the last local time is found when the rule is parsed, so that a rule
+//! which is over costs nothing.
+
+mod days;
+mod parse;
+mod parts;
+mod set_position;
+mod times;
+
+pub(super) use parse::{begins, parse};
+
+use super::civil::Date;
+use super::moment::timestamp;
+use super::phrase::ordinal;
+use super::{DAY_US, MAX_US};
+use days::DayRule;
+use set_position::Positions;
+use times::Times;
+
+/// How often the periods of a rule are.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Frequency {
+    Yearly,
+    Monthly,
+    Weekly,
+    Daily,
+    Hourly,
+    Minutely,
+    Secondly,
+}
+
+/// A compiled rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Rule {
+    days: DayRule,
+    times: Times,
+    positions: Option<Positions>,
+    /// DTSTART: the least local time, microseconds.
+    start: i64,
+    /// The last local time; before the start where there is none.
+    end: i64,
+    /// EXDATE: local times that the rule has and that are left out, ascending.
+    excluded: Box<[i64]>,
+    /// How often, for people.
+    frequency: Frequency,
+    interval: i64,
+}
+
+impl Rule {
+    /// The first local time that is at least `at`.
+    pub(super) fn next(&self, at: i64) -> Option<i64> {
+        let mut at = at;
+        loop {
+            let found = self.raw_next(at).filter(|found| *found <= self.end)?;
+            if self.excluded.binary_search(&found).is_err() {
+                return Some(found);
+            }
+            at = found + 1;
+        }
+    }
+
+    /// The last local time that is at most `at`.
+    pub(super) fn previous(&self, at: i64) -> Option<i64> {
+        let mut at = at.min(self.end);
+        loop {
+            let found = self.raw_previous(at)?;
+            if self.excluded.binary_search(&found).is_err() {
+                return Some(found);
+            }
+            at = found - 1;
+        }
+    }
+
+    /// How many local times lie in `from..until`.
+    pub(super) fn count(&self, from: i64, until: i64) -> u64 {
+        let (from, until) = (from.max(self.start), until.min(self.end + 1));
+        if from >= until {
+            return 0;
+        }
+        let below = |at| self.excluded.partition_point(|excluded| *excluded < at);
+        self.raw_count(from, until) - (below(until) - below(from)) as u64
+    }
+
+    /// What the rule means, in words.
+    pub(super) fn describe(&self) -> String {
+        let unit = match self.frequency {
+            Frequency::Yearly => "year",
+            Frequency::Monthly => "month",
+            Frequency::Weekly => "week",
+            Frequency::Daily => "day",
+            Frequency::Hourly => "hour",
+            Frequency::Minutely => "minute",
+            Frequency::Secondly => "second",
+        };
+        let pace = match self.interval {
+            1 => format!("every {unit}"),
+            n => format!("in every {} {unit}", ordinal(n)),
+        };
+        let shown = |at| timestamp(at).to_string().trim_end_matches('Z').to_owned();
+        let end = match self.previous(i64::MAX) {
+            None => ", never".to_owned(),
+            Some(last) if last < MAX_US - 400 * DAY_US => format!(" to {}", shown(last)),
+            Some(_) => " on".to_owned(),
+        };
+        format!("by its rule {pace}, from {} on the wall{end}", shown(self.start))
+    }
+
+    /// Sets the end: by UNTIL, by COUNT, or where the rule has its last local time.
+    fn close(&mut self, until: Option<i64>, count: Option<u64>) {
+        let (_, last_day) = days::range();
+        self.end = until.unwrap_or(i64::MAX).min((last_day + 1) * DAY_US - 1);
+        self.end = self.raw_previous(self.end).unwrap_or(self.start - 1);
+        if let Some(count) = count
+            && let Some(last) = self.nth(count)
+        {
+            self.end = last;
+        }
+        let excluded = core::mem::take(&mut self.excluded);
+        let real = |at: &i64| *at <= self.end && self.raw_next(*at) == Some(*at);
+        self.excluded = excluded.into_iter().filter(real).collect();
+    }
+
+    /// The local time that is the `n`th from the start, from 1, if there are so many.
+    fn nth(&self, n: u64) -> Option<i64> {
+        let mut rest = n;
+        let mut day = self.start.div_euclid(DAY_US);
+        let end_day = self.end.div_euclid(DAY_US);
+        while day <= end_day {
+            day = self.days.next(day)?;
+            let from = self.start.max(day * DAY_US);
+            // Positions are found for a whole period at once.
+            let next_day = match &self.positions {
+                Some(_) => self.days.period(day, Date::from_day(day)).1,
+                None => day + 1,
+            };
+            let of_days = self.raw_count(from, next_day * DAY_US);
+            if of_days >= rest {
+                let mut at = self.raw_next(from)?;
+                for _ in 1..rest {
+                    at = self.raw_next(at + 1)?;
+                }
+                return (at <= self.end).then_some(at);
+            }
+            rest -= of_days;
+            day = next_day;
+        }
+        None
+    }
+
+    fn raw_next(&self, at: i64) -> Option<i64> {
+        let at = at.max(self.start);
+        if at > self.end {
+            return None;
+        }
+        if let Some(positions) = &self.positions {
+            return positions.next(&self.days, &self.times, at);
+        }
+        let mut from = at;
+        loop {
+            let day = self.days.next(from.div_euclid(DAY_US))?;
+            let time = (from - day * DAY_US).max(0);
+            if let Some(time) = self.times.next(day, time) {
+                return Some(day * DAY_US + time);
+            }
+            from = (day + 1) * DAY_US;
+        }
+    }
+
+    fn raw_previous(&self, at: i64) -> Option<i64> {
+        let found = match &self.positions {
+            Some(positions) => positions.previous(&self.days, &self.times, at),
+            None => self.plain_previous(at),
+        };
+        found.filter(|found| *found >= self.start)
+    }
+
+    fn plain_previous(&self, at: i64) -> Option<i64> {
+        let mut until = at;
+        while until >= self.start {
+            let day = self.days.previous(until.div_euclid(DAY_US))?;
+            let time = (until - day * DAY_US).min(DAY_US - 1);
+            if let Some(time) = self.times.previous(day, time) {
+                return Some(day * DAY_US + time);
+            }
+            until = day * DAY_US - 1;
+        }
+        None
+    }
+
+    /// How many of the rule's times lie in `from..until`, both within start and end.
+    fn raw_count(&self, from: i64, until: i64) -> u64 {
+        if let Some(positions) = &self.positions {
+            return positions.count(&self.days, &self.times, from, until);
+        }
+        let mut count = 0;
+        let mut day = from.div_euclid(DAY_US);
+        while let Some(found) = self.days.next(day).filter(|day| day * DAY_US < until) {
+            let begin = found * DAY_US;
+            let (first, last) = ((from - begin).max(0), (until - begin).min(DAY_US));
+            count += self.times.count(found, first, last);
+            day = found + 1;
+        }
+        count
+    }
+}

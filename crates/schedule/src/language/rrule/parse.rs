@@ -1,0 +1,212 @@
+//! Reading `DTSTART:… RRULE:… EXDATE:…`, separated by spaces or lines.
+
+use super::super::civil::{Date, weekday};
+use super::super::error::ParseError;
+use super::super::moment::{Moment, basic};
+use super::super::pattern::Pattern;
+use super::super::{DAY_US, HOUR_US, MINUTE_US, Parsed, SECOND_US, When, Zone};
+use super::days::DayRule;
+use super::parts::Parts;
+use super::set_position::Positions;
+use super::times::Times;
+use super::{Frequency, Rule};
+
+/// Most dates of EXDATE.
+const EXCLUDED_MAX: usize = 60;
+const EXAMPLE: &str = "DTSTART:20270101T090000 RRULE:FREQ=DAILY";
+
+/// Whether a word begins a recurrence rule.
+pub(in super::super) fn begins(word: &str) -> bool {
+    ["DTSTART", "RRULE:", "FREQ=", "EXDATE"]
+        .iter()
+        .any(|name| word.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name)))
+}
+
+/// Parses a recurrence rule; `end` is the length of the expression.
+pub(in super::super) fn parse(
+    words: &[(usize, &str)],
+    end: usize,
+    zone: &Zone,
+) -> Result<Parsed, ParseError> {
+    let mut start = None;
+    let mut parts = None;
+    let mut excluded = Vec::new();
+    for &(at, word) in words {
+        let (head, value) = match word.split_once(':') {
+            Some((head, value)) => (head.to_ascii_uppercase(), value),
+            None => ("RRULE".to_owned(), word),
+        };
+        let value_at = at + word.len() - value.len();
+        let (name, parameters) = head.split_once(';').unwrap_or((&head, ""));
+        match name {
+            "DTSTART" if start.is_none() => {
+                start = Some(date_time(value, value_at, parameters, (at, word), zone)?);
+            }
+            "RRULE" if parts.is_none() && parameters.is_empty() => {
+                parts = Some((Parts::parse(value, value_at)?, value_at));
+            }
+            "EXDATE" => {
+                let mut position = value_at;
+                for text in value.split(',') {
+                    excluded.push(date_time(text, position, parameters, (at, word), zone)?);
+                    position += text.len() + 1;
+                }
+            }
+            "DTSTART" | "RRULE" => {
+                return Err(ParseError::new(at, format!("only one {name} is possible")));
+            }
+            _ => {
+                let message = format!("`{name}` is not known; expected DTSTART, RRULE and EXDATE");
+                return Err(ParseError::new(at, message).suggest(EXAMPLE));
+            }
+        }
+    }
+    let Some(start) = start else {
+        let message = "DTSTART is missing: without it every replica would begin at its own now";
+        return Err(ParseError::new(0, message).suggest(EXAMPLE));
+    };
+    let Some((parts, parts_at)) = parts else {
+        return Err(ParseError::new(end, "RRULE is missing").suggest(EXAMPLE));
+    };
+    if excluded.len() > EXCLUDED_MAX {
+        let message = format!("EXDATE lists more than {EXCLUDED_MAX} dates");
+        return Err(ParseError::new(end, message));
+    }
+    excluded.sort_unstable();
+    excluded.dedup();
+    compile(parts, parts_at, start, excluded, zone)
+}
+
+/// A date with a time on the wall of the zone.
+fn date_time(
+    text: &str,
+    at: usize,
+    parameters: &str,
+    (word_at, word): (usize, &str),
+    zone: &Zone,
+) -> Result<i64, ParseError> {
+    let moment = Moment::parse_basic(text, at)?;
+    for parameter in parameters.split(';').filter(|parameter| !parameter.is_empty()) {
+        let own = || {
+            parameter
+                .strip_prefix("TZID=")
+                .is_some_and(|name| name.eq_ignore_ascii_case(zone.name()))
+        };
+        if !matches!(parameter, "VALUE=DATE" | "VALUE=DATE-TIME") && !own() {
+            let message = format!(
+                "`{parameter}` in `{word}` is not possible: the schedule's zone is `{}`; give the \
+                 zone as `timeZone`",
+                zone.name()
+            );
+            return Err(ParseError::new(word_at, message));
+        }
+    }
+    let utc = zone.stretches().iter().all(|stretch| stretch.offset_us == 0);
+    if moment.offset.is_some() && !utc {
+        let message = format!(
+            "`{text}` is in UTC, so the rule would follow UTC's clock and not that of `{}`; write \
+             the local time, or give `timeZone: Etc/UTC`",
+            zone.name()
+        );
+        return Err(ParseError::new(at, message));
+    }
+    Ok(moment.local)
+}
+
+fn compile(
+    parts: Parts,
+    at: usize,
+    start: i64,
+    excluded: Vec<i64>,
+    zone: &Zone,
+) -> Result<Parsed, ParseError> {
+    let frequency = parts.frequency;
+    let until = parts.until.map(|moment| moment.in_zone(zone));
+    if until.is_some_and(|until| until < start) {
+        return Err(ParseError::new(at, "UNTIL is before DTSTART"));
+    }
+    if start % SECOND_US != 0 {
+        return Err(ParseError::new(at, "DTSTART has a fraction of a second"));
+    }
+    let mut canonical = format!("DTSTART:{} RRULE:{}", basic(start), parts.canonical(until));
+    for (index, at) in excluded.iter().enumerate() {
+        canonical.push_str(if index == 0 { " EXDATE:" } else { "," });
+        canonical.push_str(&basic(*at));
+    }
+    let (days, mut times) = (day_rule(&parts, start), times(&parts, start));
+    let unit = match frequency {
+        Frequency::Hourly => Some(HOUR_US),
+        Frequency::Minutely => Some(MINUTE_US),
+        Frequency::Secondly => Some(SECOND_US),
+        _ => None,
+    };
+    let reachable = unit.is_none_or(|unit| times.every(unit, parts.interval, start));
+    let positions = (!parts.positions.is_empty()).then(|| Positions(parts.positions.clone()));
+    let mut rule = Rule {
+        days,
+        times,
+        positions,
+        start,
+        end: if reachable { i64::MAX } else { start - 1 },
+        excluded: excluded.into_boxed_slice(),
+        frequency,
+        interval: parts.interval,
+    };
+    if reachable {
+        rule.close(until, parts.count);
+    }
+    let when = When::Local(Pattern::Rule(Box::new(rule)));
+    Ok(Parsed { when, wildcard: frequency > Frequency::Daily, canonical })
+}
+
+/// The rule's days; what it leaves open is taken from DTSTART (RFC 5545 section 3.3.10).
+fn day_rule(parts: &Parts, start: i64) -> DayRule {
+    let start_day = start.div_euclid(DAY_US);
+    let date = Date::from_day(start_day);
+    let mut days = DayRule {
+        frequency: parts.frequency,
+        interval: parts.interval,
+        start: start_day,
+        week_start: parts.week_start,
+        months: parts.months,
+        week_numbers: parts.week_numbers.clone(),
+        year_days: parts.year_days.clone(),
+        month_days: parts.month_days,
+        month_days_from_end: parts.month_days_from_end,
+        weekdays: parts.weekdays,
+        nth_weekdays: parts.nth_weekdays.clone(),
+    };
+    let open = days.week_numbers.is_empty()
+        && days.year_days.is_empty()
+        && days.month_days == 0
+        && days.month_days_from_end == 0
+        && days.weekdays == 0
+        && days.nth_weekdays.is_empty();
+    match parts.frequency {
+        Frequency::Yearly if open => {
+            if days.months == 0 {
+                days.months = 1 << date.month;
+            }
+            days.month_days = 1 << date.day;
+        }
+        Frequency::Monthly if open => days.month_days = 1 << date.day,
+        Frequency::Weekly if open => days.weekdays = 1 << weekday(start_day),
+        _ => {}
+    }
+    days
+}
+
+fn times(parts: &Parts, start: i64) -> Times {
+    let time = start.rem_euclid(DAY_US);
+    let of_start = |listed: u64, unit: Frequency, all: u64, value: i64| match listed {
+        0 if parts.frequency < unit => 1 << value,
+        0 => all,
+        listed => listed,
+    };
+    let hour = time / HOUR_US;
+    let hours = of_start(u64::from(parts.hours), Frequency::Hourly, (1 << 24) - 1, hour) as u32;
+    let sixty = (1 << 60) - 1;
+    let minutes = of_start(parts.minutes, Frequency::Minutely, sixty, time / MINUTE_US % 60);
+    let seconds = of_start(parts.seconds, Frequency::Secondly, sixty, time / SECOND_US % 60);
+    Times::new(hours, minutes, seconds)
+}
