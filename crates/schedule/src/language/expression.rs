@@ -1,7 +1,8 @@
 //! Which language an expression is written in.
 
 use super::error::ParseError;
-use super::{Dialect, Parsed, Zone, at, cron, interval, rrule, systemd, words};
+use super::pattern::Pattern;
+use super::{Dialect, Parsed, When, Zone, at, cron, interval_parse, rrule, systemd, words};
 
 /// Longest expression, in octets.
 const OCTETS_MAX: usize = 1_024;
@@ -30,11 +31,16 @@ pub(super) fn parse(
     let end = expression.len();
     match dialect {
         Dialect::Vixie if words[0].1 == "@at" => at::parse(&words[1..], end, zone),
-        Dialect::Vixie if interval::begins(words[0].1) => match words.get(1) {
-            None => interval::parse(words[0].1, words[0].0, zone),
+        Dialect::Vixie if interval_parse::begins(words[0].1) => match words.get(1) {
+            None => interval_parse::parse(words[0].1, words[0].0, zone),
             Some((extra, _)) => Err(ParseError::new(*extra, "nothing follows an interval")),
         },
-        Dialect::Vixie if rrule::begins(words[0].1) => rrule::parse(&words, end, zone),
+        Dialect::Vixie if rrule::begins(words[0].1) => {
+            let (rule, canonical) = rrule::parse(&words, end, zone)?;
+            let wildcard = rule.is_below_a_day();
+            let when = When::Local(Pattern::Rule(Box::new(rule)));
+            Ok(Parsed { when, wildcard, canonical })
+        }
         Dialect::Systemd => systemd::parse(&words, expression.len(), zone),
         _ => cron::parse(&words, expression.len(), dialect, seed),
     }

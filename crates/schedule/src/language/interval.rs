@@ -5,120 +5,28 @@
 //! zone, from the first, so that the 31st is followed by the last of February and the 31st again.
 
 use super::civil::{Date, days_in_month, is_leap};
-use super::duration::Duration;
-use super::error::ParseError;
-use super::moment::{Moment, timestamp};
-use super::pattern::Pattern;
-use super::{APART_US, DAY_US, MAX_US, MIN_US, Parsed, When, Zone};
+use super::{DAY_US, MAX_US};
 
 /// Instants a fixed span of time apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Train {
-    start: i64,
-    /// Microseconds, at least [`APART_US`].
-    period: i64,
+    pub(super) start: i64,
+    /// Microseconds, at least a millisecond.
+    pub(super) period: i64,
     /// How many there are at most.
-    count: i64,
+    pub(super) count: i64,
 }
 
 /// Local times that are so many months and days apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Repeat {
     /// On the wall.
-    start: i64,
-    months: i64,
+    pub(super) start: i64,
+    pub(super) months: i64,
     /// Microseconds.
-    rest: i64,
+    pub(super) rest: i64,
     /// How many there are at most.
-    count: i64,
-}
-
-/// Whether a word begins a repeating interval.
-pub(super) fn begins(word: &str) -> bool {
-    word.strip_prefix('R')
-        .is_some_and(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('/'))
-}
-
-/// Parses `Rn/START/DURATION`, `Rn/START/END` or `Rn/DURATION/END`.
-pub(super) fn parse(text: &str, at: usize, zone: &Zone) -> Result<Parsed, ParseError> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let [repeats, first, second] = parts[..] else {
-        let message = "a repeating interval has three parts: Rn/START/DURATION, Rn/START/END or \
-            Rn/DURATION/END";
-        return Err(ParseError::new(at, message));
-    };
-    let first_at = at + repeats.len() + 1;
-    let second_at = first_at + first.len() + 1;
-    let count = count(&repeats[1..], at + 1)?;
-    if first.starts_with('P') {
-        let duration = Duration::parse(first, first_at)?;
-        let end = Moment::parse(second, second_at)?;
-        let Some(count) = count.filter(|_| duration.is_exact()) else {
-            let message = "an interval that is given by its end needs a number, as R5, and a \
-                duration in hours, minutes and seconds; write its start instead";
-            return Err(ParseError::new(at, message));
-        };
-        let start = count
-            .checked_mul(duration.time)
-            .map(|length| end.instant(zone) - length)
-            .filter(|start| *start >= MIN_US);
-        let Some(start) = start else {
-            return Err(ParseError::new(at, "the first interval begins before 1677"));
-        };
-        return train(start, duration, Some(count), first_at);
-    }
-    let start = Moment::parse(first, first_at)?;
-    if !second.starts_with('P') {
-        let end = Moment::parse(second, second_at)?;
-        let time = end.instant(zone) - start.instant(zone);
-        let duration = Duration { months: 0, days: 0, time };
-        return train(start.instant(zone), duration, count, second_at);
-    }
-    let duration = Duration::parse(second, second_at)?;
-    if duration.is_exact() {
-        return train(start.instant(zone), duration, count, second_at);
-    }
-    let start = start.in_zone(zone);
-    let Duration { months, days, time } = duration;
-    let shown = timestamp(start).to_string();
-    let canonical = format!("{}/{}/{duration}", shown_count(count), shown.trim_end_matches('Z'));
-    let count = count.unwrap_or(i64::MAX);
-    let repeat = Repeat { start, months, rest: days * DAY_US + time, count };
-    let when = When::Local(Pattern::Repeat(repeat));
-    Ok(Parsed { when, wildcard: time != 0, canonical })
-}
-
-fn train(
-    start: i64,
-    duration: Duration,
-    count: Option<i64>,
-    at: usize,
-) -> Result<Parsed, ParseError> {
-    if duration.time < APART_US {
-        let message = "the intervals are too short: instants are at least 1 ms apart";
-        return Err(ParseError::new(at, message).suggest("PT0.001S"));
-    }
-    let canonical = format!("{}/{}/{duration}", shown_count(count), timestamp(start));
-    let train = Train { start, period: duration.time, count: count.unwrap_or(i64::MAX) };
-    Ok(Parsed { when: When::Train(train), wildcard: true, canonical })
-}
-
-/// How many intervals; `None` for no end.
-fn count(text: &str, at: usize) -> Result<Option<i64>, ParseError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    match text.parse::<u32>() {
-        Ok(count @ 1..) => Ok(Some(i64::from(count))),
-        _ => {
-            let message = format!("`R{text}` repeats nothing; expected R, or R1 to R4294967295");
-            Err(ParseError::new(at, message))
-        }
-    }
-}
-
-fn shown_count(count: Option<i64>) -> String {
-    count.map_or_else(|| "R".to_owned(), |count| format!("R{count}"))
+    pub(super) count: i64,
 }
 
 impl Train {

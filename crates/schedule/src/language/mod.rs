@@ -20,6 +20,7 @@ mod expression;
 mod field;
 mod hash;
 mod interval;
+mod interval_parse;
 mod moment;
 mod occurrence;
 mod pattern;

@@ -24,7 +24,7 @@ impl Moment {
             ParseError::new(at, message)
         };
         let (date, time) = text.split_once('T').ok_or_else(refused)?;
-        let mut date = date.splitn(3, '-').map(|part| digits(part));
+        let mut date = date.splitn(3, '-').map(digits);
         let (Some(year), Some(month), Some(day)) =
             (date.next().flatten(), date.next().flatten(), date.next().flatten())
         else {

@@ -85,6 +85,11 @@ impl Rule {
         self.raw_count(from, until) - (below(until) - below(from)) as u64
     }
 
+    /// Whether its periods are shorter than a day.
+    pub(super) fn is_below_a_day(&self) -> bool {
+        self.frequency > Frequency::Daily
+    }
+
     /// What the rule means, in words.
     pub(super) fn describe(&self) -> String {
         let unit = match self.frequency {

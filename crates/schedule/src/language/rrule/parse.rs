@@ -3,8 +3,7 @@
 use super::super::civil::{Date, weekday};
 use super::super::error::ParseError;
 use super::super::moment::{Moment, basic};
-use super::super::pattern::Pattern;
-use super::super::{DAY_US, HOUR_US, MINUTE_US, Parsed, SECOND_US, When, Zone};
+use super::super::{DAY_US, HOUR_US, MINUTE_US, SECOND_US, Zone};
 use super::days::DayRule;
 use super::parts::Parts;
 use super::set_position::Positions;
@@ -22,12 +21,12 @@ pub(in super::super) fn begins(word: &str) -> bool {
         .any(|name| word.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name)))
 }
 
-/// Parses a recurrence rule; `end` is the length of the expression.
+/// Parses a recurrence rule, and gives its canonical form; `end` is the length of the expression.
 pub(in super::super) fn parse(
     words: &[(usize, &str)],
     end: usize,
     zone: &Zone,
-) -> Result<Parsed, ParseError> {
+) -> Result<(Rule, String), ParseError> {
     let mut start = None;
     let mut parts = None;
     let mut excluded = Vec::new();
@@ -119,7 +118,7 @@ fn compile(
     start: i64,
     excluded: Vec<i64>,
     zone: &Zone,
-) -> Result<Parsed, ParseError> {
+) -> Result<(Rule, String), ParseError> {
     let frequency = parts.frequency;
     let until = parts.until.map(|moment| moment.in_zone(zone));
     if until.is_some_and(|until| until < start) {
@@ -155,8 +154,7 @@ fn compile(
     if reachable {
         rule.close(until, parts.count);
     }
-    let when = When::Local(Pattern::Rule(Box::new(rule)));
-    Ok(Parsed { when, wildcard: frequency > Frequency::Daily, canonical })
+    Ok((rule, canonical))
 }
 
 /// The rule's days; what it leaves open is taken from DTSTART (RFC 5545 section 3.3.10).
