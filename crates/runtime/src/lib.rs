@@ -1,6 +1,7 @@
 //! What every long-running part of Timeball shares: the cells through which the time loop
 //! publishes, the reading of the machine's clocks, orderly shutdown, the local HTTP server with its
-//! health, readiness and metrics, access tokens, state directories and logging.
+//! health, readiness and metrics, access tokens, state directories, logging,
+//! and what a person most likely meant by a word.
 #![deny(missing_docs)]
 
 #[cfg(not(target_os = "linux"))]
@@ -15,9 +16,11 @@ pub mod metrics;
 mod shutdown;
 pub mod signals;
 pub mod state;
+mod suggest;
 mod sys;
 pub mod token;
 
 pub use cells::{ClockCell, StatusCell};
 pub use clocks::{hostname, read_clocks};
 pub use shutdown::Shutdown;
+pub use suggest::nearest;

@@ -5,7 +5,7 @@ use crate::files::{LoadedSchedule, LoadedSet};
 use crate::store::{Enrolment, HistoryEntry, Ledger};
 use crate::targets::{Ended, Targets};
 use crate::timer::{Timer, TimerEvent};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -58,7 +58,9 @@ pub(crate) struct Dispatcher {
     /// What targets said, until the outcome is recorded.
     messages: HashMap<FireId, String>,
     /// Released fires that have not ended.
-    running: HashMap<FireId, ScheduleUid>,
+    running: HashSet<FireId>,
+    /// Ends of fires of whose release the firing thread is yet to tell: a target may be quicker.
+    ended_early: HashMap<FireId, Ended>,
     wake_at: Option<Timestamp>,
     stopping: bool,
 }
@@ -77,7 +79,8 @@ impl Dispatcher {
             accepted_problems: Vec::new(),
             absent_settled: false,
             messages: HashMap::new(),
-            running: HashMap::new(),
+            running: HashSet::new(),
+            ended_early: HashMap::new(),
             wake_at: None,
             stopping: false,
         }
@@ -142,7 +145,7 @@ impl Dispatcher {
         match event {
             TimerEvent::Released { fire, lateness, clock_bound, clock_exceeded } => {
                 self.parts.ledger.released(fire);
-                self.running.insert(fire, fire.schedule);
+                self.running.insert(fire);
                 self.parts.board.count_lateness(lateness);
                 if let Some(panel) = self.parts.board.panel(fire.schedule) {
                     let mut progress = panel.progress();
@@ -150,6 +153,9 @@ impl Dispatcher {
                     progress.running += 1;
                 }
                 self.input(Input::Released { fire, lateness, clock_bound, clock_exceeded });
+                if let Some(ended) = self.ended_early.remove(&fire) {
+                    self.take_end(ended);
+                }
             }
             TimerEvent::Unreleased { fire, outcome } => {
                 self.input(Input::Finished { fire, outcome, duration: None });
@@ -165,8 +171,11 @@ impl Dispatcher {
     }
 
     fn take_end(&mut self, ended: Ended) {
+        if !self.running.remove(&ended.fire) {
+            self.ended_early.insert(ended.fire, ended);
+            return;
+        }
         let Ended { fire, outcome, duration, message } = ended;
-        self.running.remove(&fire);
         if let Some(panel) = self.parts.board.panel(fire.schedule) {
             let mut progress = panel.progress();
             progress.running = progress.running.saturating_sub(1);
@@ -361,3 +370,6 @@ impl Dispatcher {
 fn duration(span: Span) -> Duration {
     Duration::from_nanos(span.as_nanos().max(0).unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests;

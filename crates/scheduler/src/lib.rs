@@ -19,7 +19,6 @@ mod metrics;
 mod router;
 mod scheduler;
 mod store;
-mod suggest;
 mod sys;
 mod targets;
 mod timer;

@@ -104,7 +104,7 @@ fn near(database: &Path, name: &str) -> Option<String> {
         let city = known.iter().find(|known| known.rsplit('/').next() == Some(name));
         city.map(|known| (*known).to_owned())
     };
-    crate::suggest::nearest(name, &known).map(str::to_owned).or_else(of_that_city)
+    timeball_runtime::nearest(name, &known).map(str::to_owned).or_else(of_that_city)
 }
 
 /// Names in a directory of the database; of those that are upper case, which zones and regions are.

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use timeball_runtime::nearest;
 use timeball_timebase::Span;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -159,48 +160,6 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The known word that `word` is most likely a slip of.
-pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    let limit = (word.len() / 3).max(1) + 1;
-    known
-        .iter()
-        .map(|candidate| (distance(word, candidate), *candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// The least number of characters inserted, deleted or replaced that turn one word into the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_is_recognised_and_another_word_is_not() {
-        const KNOWN: &[&str] = &["clock", "source", "server", "admin", "state"];
-        assert_eq!(nearest("sorce", KNOWN), Some("source"));
-        assert_eq!(nearest("sources", KNOWN), Some("source"));
-        assert_eq!(nearest("clok", KNOWN), Some("clock"));
-        assert_eq!(nearest("telemetry", KNOWN), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
-    }
 }

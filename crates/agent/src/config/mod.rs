@@ -37,11 +37,12 @@ use std::path::PathBuf;
 
 use timeball_ntp::engine::{ClockMode, PollRange, SourceConfig, SourceOptions, StepPolicy};
 use timeball_ntp::mac::KeyRing;
+use timeball_runtime::nearest;
 use timeball_timebase::Span;
 use toml::de::DeTable;
 
 use crate::address::{AddressError, HostPort};
-use document::{Document, Table, Value, nearest};
+use document::{Document, Table, Value};
 
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS_MAX, KeyFileError, LineProblem, parse_keys};

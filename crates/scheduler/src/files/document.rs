@@ -1,9 +1,9 @@
 //! From text to documents: YAML or JSON, several in a file, unknown fields refused.
 
 use super::error::SyntaxError;
-use crate::suggest::nearest;
 use serde_saphyr::{Error, from_multiple_with_options};
 use timeball_api::cron_job::PreciseCronJob;
+use timeball_runtime::nearest;
 
 /// Parses the documents of a file. JSON is YAML, too.
 pub(super) fn parse(text: &str) -> Result<Vec<PreciseCronJob>, SyntaxError> {

@@ -1,7 +1,8 @@
 //! What a person most likely meant by a word that is not known.
 
-/// The known word that `word` most likely stands for: equal but for case, or a typo away.
-pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known word that `word` most likely stands for: equal but for case, or one typo away (one
+/// more for each four characters). `None` where no word is that near.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let typos_max = 1 + word.chars().count() / 4;
     known
         .iter()
@@ -37,6 +38,8 @@ mod tests {
         assert_eq!(nearest("timezone", &known), Some("timeZone"));
         assert_eq!(nearest("suspended", &known), Some("suspend"));
         assert_eq!(nearest("frequency", &known), None);
+        assert_eq!(nearest("sources", &["clock", "source", "server"]), Some("source"));
+        assert_eq!(nearest("clok", &["clock", "source", "server"]), Some("clock"));
         assert_eq!(typos("", "abc"), 3);
         assert_eq!(typos("kitten", "sitting"), 3);
     }
