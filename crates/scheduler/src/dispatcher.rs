@@ -272,6 +272,8 @@ impl Dispatcher {
         for (uid, schedule) in set.schedules {
             self.upsert(uid, schedule);
         }
+        // Nothing is committed between the new definitions and the claims that come of them.
+        self.input(Input::Wake);
         // While a file is wrong, its schedules are not known to be gone.
         if !self.absent_settled && set.problems.is_empty() {
             self.parts.ledger.retire_absent(read_clocks().system);

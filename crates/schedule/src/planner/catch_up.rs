@@ -6,6 +6,7 @@
 use super::entry::{Afterwards, Context, Entry, Stage};
 use super::{CatchUpPolicy, PlannerOptions};
 use crate::{Outcome, Reason};
+use std::collections::BTreeSet;
 use timeball_timebase::{Span, Timestamp};
 
 /// A fire this late is only late; later, it counts as passed while nobody was there.
@@ -37,27 +38,54 @@ impl Entry {
             return;
         }
         let last = self.last_before(passed);
-        let room = context.options.limits.in_flight_per_schedule.saturating_sub(self.fires.len());
-        let limit = self.late_limit(context.options).min(room);
-        let mut oldest = None;
-        let mut candidate = Some(last);
-        for _ in 0..limit {
-            let Some(at) = candidate.filter(|at| *at >= first) else { break };
-            if !self.is_eligible(at, self.release_at(at), context.now) {
-                break;
+        let planned = self.plan_passed(first, last, context);
+        let mut from = Some(first);
+        for at in planned {
+            let until = self.spec.schedule.previous_before(at);
+            if let Some((from, until)) = from.zip(until).filter(|(from, until)| from <= until) {
+                self.note_missed(from, until, cause, context);
             }
-            self.plan(at, true);
-            oldest = Some(at);
-            candidate = self.spec.schedule.previous_before(at);
+            from = self.spec.schedule.next_after(at);
         }
-        let missed_until = match oldest {
-            Some(oldest) => self.spec.schedule.previous_before(oldest),
-            None => Some(last),
-        };
-        if let Some(until) = missed_until.filter(|until| *until >= first) {
-            self.note_missed(first, until, cause, context);
+        if let Some(from) = from.filter(|from| *from <= last) {
+            self.note_missed(from, last, cause, context);
         }
         self.account_until(last);
+    }
+
+    /// Plans those instants from `first` to `last` that are not missed, and returns them: whose
+    /// release is still to come thanks to their jitter, and those that are fired late.
+    fn plan_passed(
+        &mut self,
+        first: Timestamp,
+        last: Timestamp,
+        context: &Context<'_>,
+    ) -> BTreeSet<Timestamp> {
+        let passed = context.now - TOLERANCE;
+        let limit = context.options.limits.in_flight_per_schedule;
+        let room = limit.saturating_sub(self.fires.len());
+        let mut places = self.late_limit(context.options);
+        let mut planned = BTreeSet::new();
+        let mut candidate = Some(last);
+        // Each step plans one or passes one whose neighbours may yet be planned.
+        for _ in 0..2 * limit {
+            let Some(at) = candidate.filter(|at| *at >= first && planned.len() < room) else {
+                break;
+            };
+            let release_at = self.release_at(at);
+            if release_at >= passed {
+                self.plan(at, false);
+                planned.insert(at);
+            } else if places > 0 && self.is_eligible(at, release_at, context.now) {
+                places -= 1;
+                self.plan(at, true);
+                planned.insert(at);
+            } else if passed - at > self.spec.jitter {
+                break;
+            }
+            candidate = self.spec.schedule.previous_before(at);
+        }
+        planned
     }
 
     /// Notes that the instants from `first` to `last` were missed: those that `All` would have

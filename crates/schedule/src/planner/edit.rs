@@ -34,6 +34,9 @@ impl Entry {
             }
         }
         entry.close_run(context);
+        if resume.redefined {
+            entry.plan_new_instants_ahead(now, context);
+        }
         entry.catch_up(Reason::NotRunning, context);
         entry.choose_late(Reason::NotRunning, false, context);
         entry.settle(context);
@@ -109,7 +112,8 @@ impl Entry {
                 self.retime(at);
             }
         }
-        self.plan_new_instants_ahead(context);
+        // Where the clock was set back, what it has passed once is accounted for.
+        self.plan_new_instants_ahead(context.latest, context);
         self.account_until(now);
         self.close_run(context);
         // What is not durably claimed yet is still owed, should the process die now.
@@ -149,11 +153,11 @@ impl Entry {
         }
     }
 
-    /// Plans the instants up to the frontier that the expression did not name before the edit.
-    fn plan_new_instants_ahead(&mut self, context: &mut Context<'_>) {
+    /// Plans the instants after `after` up to the frontier that the expression did not name before
+    /// the edit.
+    fn plan_new_instants_ahead(&mut self, after: Timestamp, context: &mut Context<'_>) {
         let limit = context.options.limits.in_flight_per_schedule;
-        // Where the clock was set back, what it has passed once is accounted for.
-        let mut at = context.latest;
+        let mut at = after;
         self.settled_before.retain(|(_, last)| *last > context.latest);
         while let Some(next) = self.spec.schedule.next_after(at).filter(|at| *at <= self.frontier) {
             at = next;

@@ -1,6 +1,5 @@
 //! One schedule and its fires between plan and outcome.
 
-use super::jitter::jitter;
 use super::{Action, ArmedFire, OutcomeRecord, PlannerOptions, ScheduleSpec};
 use crate::{FireDetail, FireId, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,7 +142,7 @@ impl Entry {
 
     /// When an instant is to be released: with its jitter.
     pub(super) fn release_at(&self, at: Timestamp) -> Timestamp {
-        at + jitter(self.fire_id(at), self.spec.jitter)
+        self.spec.release_at(at)
     }
 
     /// The last moment at which a fire may be released.

@@ -69,6 +69,10 @@ pub struct Resume {
     /// seen: nothing before `now` is owed. Where the expression changed while nobody was there,
     /// at least `now`, so that new instants do not start in the past.
     pub accounted_until: Option<Timestamp>,
+    /// Whether the store knows it with another expression: instants between now and
+    /// `accounted_until` may then be new. A shell makes an edit durable together with the claims
+    /// of the wake-up that follows it.
+    pub redefined: bool,
     /// What has an outcome although it lies ahead: first and last instant of each record that
     /// reaches beyond now. An edit must not plan it anew. (Instants ahead end early where a fire is
     /// revoked, and lie ahead again where the clock is set back.)

@@ -76,7 +76,8 @@ impl Planner {
     ///
     /// At most one [`Action::WakeAt`] is among them, the last. Inputs that fit no fire (an answer
     /// that came twice) change nothing. A new or edited schedule is claimed at the next `Wake`, so
-    /// that many of them share a commit.
+    /// that many of them share a commit; a shell sends one when all of an edit is told, and keeps
+    /// the new definitions no earlier than with the claims that come of it.
     #[must_use = "the actions are the planner's only effect"]
     pub fn handle_input(&mut self, now: Timestamp, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -184,7 +185,15 @@ impl Planner {
         match self.entries.get(&uid) {
             Some(entry) if !entry.removed && entry.spec.generation == spec.generation => {}
             Some(_) => {
-                self.touch(uid, now, actions, |entry, context| entry.edit(spec, cause, context));
+                let mut adds_claims = false;
+                self.touch(uid, now, actions, |entry, context| {
+                    entry.edit(spec, cause, context);
+                    adds_claims = !entry.unclaimed.is_empty();
+                });
+                if adds_claims {
+                    // They lie where others were claimed before, so they are claimed at once.
+                    self.store.sent_at = Timestamp::MIN;
+                }
             }
             None => {
                 let mut context =

@@ -1,7 +1,8 @@
 //! What the planner knows of a schedule: the expression compiled, the policies parsed.
 
-use crate::ScheduleUid;
-use timeball_timebase::Span;
+use super::jitter::jitter;
+use crate::{FireId, ScheduleUid};
+use timeball_timebase::{Span, Timestamp};
 
 /// A schedule, ready to be planned.
 #[derive(Clone, Debug)]
@@ -24,6 +25,15 @@ pub struct ScheduleSpec {
     pub jitter: Span,
     /// How a fire uses what is known of the clock's error.
     pub clock: ClockPolicy,
+}
+
+impl ScheduleSpec {
+    /// When an instant is to be released: the instant itself plus its jitter, the same on every
+    /// replica and after every restart.
+    pub fn release_at(&self, scheduled_at: Timestamp) -> Timestamp {
+        let fire = FireId { schedule: self.uid, scheduled_at };
+        scheduled_at + jitter(fire, self.jitter)
+    }
 }
 
 /// What happens when a fire is due while an earlier one still runs.

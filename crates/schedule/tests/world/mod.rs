@@ -10,7 +10,7 @@ use store::{Crash, Store};
 use timeball_schedule::language::{Dialect, Schedule, Zone};
 use timeball_schedule::planner::{
     Action, ArmedFire, CatchUp, CatchUpPolicy, ClaimResult, ClockPolicy, Concurrency, Input,
-    Limits, Planner, PlannerOptions, ScheduleSpec,
+    Limits, Planner, PlannerOptions, Resume, ScheduleSpec,
 };
 use timeball_schedule::{FireId, Outcome, Reason, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
@@ -23,13 +23,19 @@ pub struct Chaos {
     pub store: bool,
     pub hangs: bool,
     pub suspends: bool,
+    /// Expressions are edited, while the process runs or while it is down.
+    pub edits: bool,
 }
 
-/// The seeds of a test, or the one that is to be replayed.
+/// The seeds of a test: `count`, or as many as `TIMEBALL_SEEDS` says, or the one of `TIMEBALL_SEED`
+/// that is to be replayed.
 #[allow(clippy::disallowed_methods)]
 pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
-    let one: Option<u64> = std::env::var("TIMEBALL_SEED").ok().map(|seed| seed.parse().unwrap());
-    one.map_or(0..count, |seed| seed..seed + 1)
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    match number("TIMEBALL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIMEBALL_SEEDS").unwrap_or(count),
+    }
 }
 
 /// A small generator: all randomness comes from the seed.
@@ -75,6 +81,11 @@ pub struct World {
     pub effects: BTreeMap<FireId, u32>,
     /// When each schedule was first seen.
     pub since: BTreeMap<ScheduleUid, Timestamp>,
+    /// Every expression of a schedule, and since when it is meant.
+    pub meant: BTreeMap<ScheduleUid, Vec<(Timestamp, Schedule)>>,
+    /// What nobody owes: an expression that was edited while the process was down, or of whose
+    /// edit nothing was kept, is owed from the restart on.
+    pub forgiven: Vec<(ScheduleUid, Timestamp, Timestamp)>,
     pub latest: Timestamp,
     /// True time when the process comes back.
     pub restart_at: Option<Timestamp>,
@@ -86,6 +97,8 @@ pub struct World {
     pub calm: bool,
     /// The worst that has died.
     pub crashed: Option<Crash>,
+    /// Inputs share one call of the store.
+    one_call: bool,
 }
 
 const EXPRESSIONS: [&str; 9] = [
@@ -122,12 +135,15 @@ impl World {
             running: BTreeMap::new(),
             effects: BTreeMap::new(),
             since: BTreeMap::new(),
+            meant: BTreeMap::new(),
+            forgiven: Vec::new(),
             latest: Timestamp::MIN,
             restart_at: None,
             claim_commits: 0,
             started: instant("2026-11-21T11:59:00Z"),
             calm: !(chaos.crashes || chaos.steps || chaos.store || chaos.hangs || chaos.suspends),
             crashed: None,
+            one_call: false,
             removed_at: Timestamp::MAX,
         };
         for number in 0..1 + world.random.below(3) {
@@ -167,7 +183,12 @@ impl World {
                 window: random.pick(&[Span::from_secs(10), Span::from_secs(86_400)]),
                 limit: 1 + random.below(30) as u32,
             },
-            jitter: random.pick(&[Span::ZERO, Span::ZERO, Span::from_millis(40)]),
+            jitter: random.pick(&[
+                Span::ZERO,
+                Span::ZERO,
+                Span::from_millis(40),
+                Span::from_secs(3),
+            ]),
             clock: ClockPolicy::default(),
         }
     }
@@ -184,11 +205,65 @@ impl World {
         let specs: Vec<ScheduleSpec> = self.specs.values().cloned().collect();
         for spec in specs {
             let uid = spec.uid;
-            let resume = self.store.resume(uid, self.repeatable.contains(&uid), self.now());
+            let resume = self.resume(&spec);
             if resume.accounted_until.is_none() {
                 self.since.insert(uid, self.now());
+                self.meant.insert(uid, vec![(self.now(), spec.schedule.clone())]);
             }
+            self.store.begin_call();
+            self.store.define(uid, &spec.schedule.to_string());
             self.feed(Input::Upsert { spec: Box::new(spec), resume });
+        }
+    }
+
+    /// What the store knows of a schedule, as the shell says it.
+    fn resume(&mut self, spec: &ScheduleSpec) -> Resume {
+        let (uid, now) = (spec.uid, self.now());
+        let mut resume = self.store.resume(uid, self.repeatable.contains(&uid), now);
+        resume.redefined = self.store.is_redefined(uid, &spec.schedule.to_string());
+        if let Some(until) = resume.accounted_until.filter(|_| resume.redefined) {
+            self.forgiven.push((uid, until, now));
+            resume.accounted_until = Some(until.max(now));
+            // The edit is taken up now, whenever it was made.
+            // Expressions of which nothing was kept were never taken up.
+            let kept = &self.store.defined[&uid];
+            let meant = self.meant.get_mut(&uid).unwrap();
+            let place = meant.iter().position(|(_, schedule)| schedule.to_string() == *kept);
+            meant.truncate(place.unwrap() + 1);
+            meant.push((now, spec.schedule.clone()));
+        }
+        resume
+    }
+
+    /// Another expression for some schedule.
+    fn edit(&mut self) {
+        let uids: Vec<ScheduleUid> = self.specs.keys().copied().collect();
+        let uid = self.random.pick(&uids);
+        let expression = self.random.pick(&EXPRESSIONS);
+        let schedule = Schedule::parse(expression, Dialect::Vixie, &Zone::utc(), None).unwrap();
+        let used = self.meant.get(&uid).into_iter().flatten();
+        // Each only once, so that it is clear since when it is meant.
+        if used.map(|(_, known)| known).any(|known| known.to_string() == schedule.to_string()) {
+            return;
+        }
+        let spec = self.specs.get_mut(&uid).unwrap();
+        spec.schedule = schedule.clone();
+        spec.generation += 1;
+        let spec = spec.clone();
+        if self.planner.is_none() {
+            return;
+        }
+        let now = self.now();
+        self.meant.get_mut(&uid).unwrap().push((now, schedule));
+        // The shell keeps the new definition together with the claims of the next wake-up.
+        self.store.begin_call();
+        self.store.define(uid, &spec.schedule.to_string());
+        self.one_call = true;
+        self.feed(Input::Upsert { spec: Box::new(spec), resume: Resume::default() });
+        self.feed(Input::Wake);
+        self.one_call = false;
+        if self.chaos.crashes && self.random.one_in(3) {
+            self.crash();
         }
     }
 
@@ -213,7 +288,9 @@ impl World {
         let Some(planner) = self.planner.as_mut() else { return };
         let actions = planner.handle_input(now, input);
         let mut answers = Vec::new();
-        self.store.begin_call();
+        if !self.one_call {
+            self.store.begin_call();
+        }
         for action in actions {
             match action {
                 Action::Claim(claims) => {
@@ -222,7 +299,10 @@ impl World {
                     let delay = self.random.millis(0, if slow { 6_000 } else { 3 });
                     self.store.claim(claims, self.real + delay);
                 }
-                Action::Record(record) => self.store.record(record),
+                Action::Record(record) => {
+                    self.check_record(&record);
+                    self.store.record(record);
+                }
                 Action::Account { schedule, until } => self.store.account(schedule, until),
                 Action::Arm(fire) => assert!(self.armed.insert(fire.fire, fire).is_none()),
                 Action::Revoke(fire) => {
@@ -262,7 +342,8 @@ impl World {
             let horizon = self.real + Span::from_secs(3_600);
             let at = self.next_event().unwrap_or(horizon);
             self.real = at.min(self.real + Span::from_secs(1));
-            if self.random.one_in(400) {
+            let rate = if self.chaos.edits { 60 } else { 400 };
+            if self.random.one_in(rate) {
                 self.mishap();
             }
             self.happen();
@@ -270,7 +351,7 @@ impl World {
     }
 
     fn mishap(&mut self) {
-        match self.random.below(4) {
+        match self.random.below(5) {
             0 if self.chaos.crashes && self.planner.is_some() => self.crash(),
             1 if self.chaos.steps => {
                 let size = self.random.pick(&[20, 500, 5_000, 600_000]);
@@ -286,6 +367,7 @@ impl World {
                 let spec = Box::new(spec.clone());
                 self.feed(Input::Upsert { spec, resume: Default::default() });
             }
+            3 if self.chaos.edits && self.store.due_at().is_none() => self.edit(),
             _ => {}
         }
     }

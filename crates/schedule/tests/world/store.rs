@@ -12,6 +12,8 @@ pub struct Store {
     /// Claims without an outcome, and whether the fire may have been released.
     pub open: BTreeMap<FireId, bool>,
     pub accounted: BTreeMap<ScheduleUid, Timestamp>,
+    /// The expression of each schedule.
+    pub defined: BTreeMap<ScheduleUid, String>,
     /// Fires with a record of their own or within a run, to find double effects.
     pub recorded: BTreeSet<FireId>,
     /// Calls that are not durable yet, oldest first.
@@ -38,6 +40,7 @@ enum Entry {
     Record(OutcomeRecord),
     Account(ScheduleUid, Timestamp),
     Claims(Vec<Claim>),
+    Define(ScheduleUid, String),
 }
 
 impl Store {
@@ -54,6 +57,15 @@ impl Store {
             self.journal.push(Noted::Ended(record));
         }
         self.push(Entry::Record(record));
+    }
+
+    pub fn define(&mut self, uid: ScheduleUid, expression: &str) {
+        self.push(Entry::Define(uid, expression.to_owned()));
+    }
+
+    /// Whether what is kept of a schedule was meant for another expression.
+    pub fn is_redefined(&self, uid: ScheduleUid, expression: &str) -> bool {
+        self.defined.get(&uid).is_some_and(|defined| defined != expression)
     }
 
     /// A fire is about to have its effect.
@@ -93,10 +105,9 @@ impl Store {
         let (claims, _) = self.asked.take().unwrap();
         let answer = |fire, result| (fire, result);
         if failing {
+            // What was not made durable stays for the next commit.
             if random.one_in(2) {
                 self.flush();
-            } else {
-                self.forget_claims();
             }
             return Some(claims.iter().map(|c| answer(c.fire, ClaimResult::Unknown)).collect());
         }
@@ -104,13 +115,6 @@ impl Store {
         self.flush();
         let result = |done| if done { ClaimResult::Lost } else { ClaimResult::Claimed };
         Some(claims.iter().zip(done).map(|(c, done)| answer(c.fire, result(done))).collect())
-    }
-
-    /// A commit failed: the shell keeps the records for the next one, the claims are not repeated.
-    fn forget_claims(&mut self) {
-        for call in &mut self.calls {
-            call.retain(|entry| !matches!(entry, Entry::Claims(_)));
-        }
     }
 
     /// Makes everything durable, in order.
@@ -143,6 +147,7 @@ impl Store {
         for entry in call {
             match entry {
                 Entry::Record(record) => self.enter(record),
+                Entry::Define(uid, expression) => drop(self.defined.insert(uid, expression)),
                 Entry::Account(uid, until) => self.raise(uid, until),
                 Entry::Claims(claims) => {
                     for claim in claims {
@@ -192,6 +197,7 @@ impl Store {
     pub fn resume(&self, uid: ScheduleUid, repeatable: bool, now: Timestamp) -> Resume {
         let open = self.open.iter().filter(|(fire, _)| fire.schedule == uid);
         Resume {
+            redefined: false,
             accounted_until: self.accounted.get(&uid).copied(),
             settled: self
                 .records

@@ -2,7 +2,7 @@
 
 use super::{HistoryEntry, OpenClaims};
 use std::collections::{BTreeMap, BTreeSet};
-use timeball_schedule::{FireDetail, Outcome};
+use timeball_schedule::{FireDetail, Outcome, Reason};
 use timeball_timebase::Timestamp;
 
 /// How many entries one schedule keeps; beyond that the oldest are forgotten.
@@ -127,7 +127,9 @@ impl History {
         let (Some(a), Some(b)) = (self.entries.get(&first), self.entries.get(&second)) else {
             return;
         };
-        let apart = open.range(a.until..=b.from).next().is_some();
+        // What an edit revoked may lie beside new instants that have no claim yet.
+        let revoked = a.outcome == Outcome::Skipped(Reason::Revoked);
+        let apart = revoked || open.range(a.until..=b.from).next().is_some();
         if detailed(first) || detailed(second) || a.outcome != b.outcome || apart {
             return;
         }
@@ -152,7 +154,6 @@ fn excess(kept: &mut BTreeSet<Timestamp>, max: usize) -> Vec<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeball_schedule::Reason;
     use timeball_timebase::Span;
 
     const LIMITS: DetailLimits = DetailLimits { successful: 3, failed: 1 };

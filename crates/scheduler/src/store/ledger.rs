@@ -156,7 +156,7 @@ impl Ledger {
         let returned = account.row.removed_at_ns.is_some();
         let redefined = !is_new && account.row.definition != definition;
         let inherited = std::mem::replace(&mut account.inherited, false);
-        if inherited && (returned || redefined) {
+        if inherited && returned {
             // Its claims were for instants that nobody means any more.
             self.settle(uid, now);
         }
@@ -182,7 +182,7 @@ impl Ledger {
         let settled = account.history.newest_first().filter(|entry| entry.until > now);
         let settled = settled.map(|entry| (entry.from, entry.until)).collect();
         self.touch_row(uid);
-        Resume { accounted_until, settled, open_claims, repeatable }
+        Resume { accounted_until, redefined, settled, open_claims, repeatable }
     }
 
     /// Keeps that a schedule's file went away. What of it runs may still end.

@@ -72,12 +72,11 @@ fn an_expression_that_changed_meanwhile_owes_nothing_of_the_past() {
     ledger.claim(&[claim(1), claim(2), claim(20)]);
     ledger.journal().begin(claim(1).fire).unwrap();
     drop(ledger);
-    let mut ledger = open(&path);
-    let resume = ledger.enroll(enrolment("y"), at(10));
-    assert_eq!((resume.accounted_until, resume.open_claims), (Some(at(20)), vec![]));
-    let outcomes: Vec<Outcome> = ledger.history(UID).map(|entry| entry.outcome).collect();
-    let missed = Outcome::Missed(Reason::NotRunning);
-    assert_eq!(outcomes, [Outcome::Skipped(Reason::Revoked), missed, Outcome::Unknown]);
+    let resume = open(&path).enroll(enrolment("y"), at(10));
+    assert!(resume.redefined);
+    assert_eq!(resume.accounted_until, Some(at(20)));
+    let claims = [open_claim(1, true), open_claim(2, false), open_claim(20, false)];
+    assert_eq!(resume.open_claims, claims, "the planner decides about them");
 }
 
 #[test]
