@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use timeball_schedule::planner::{Claim, ClaimResult, OpenClaim, OutcomeRecord};
-use timeball_schedule::{FireDetail, FireId, Outcome, Reason};
+use timeball_schedule::{FireDetail, FireId, Outcome};
 
 const BOOT: [u8; 16] = [9; 16];
 const UID: ScheduleUid = ScheduleUid([7; 16]);
