@@ -1,8 +1,9 @@
 //! The planner in a world that goes wrong, from a seed: slow, failing and forgetful stores,
 //! crashes, clocks that are set, targets that hang.
 //!
-//! `TIMEBALL_SEED=n` replays one seed; a failure prints its own. `TIMEBALL_SEEDS=n` runs more of them:
-//! `TIMEBALL_SEEDS=1429 cargo test --release -p timeball-schedule --test planner_sim` are 10,003 worlds.
+//! `TIMEBALL_SEED=n` replays one seed; a failure prints its own. `TIMEBALL_SEEDS=n` runs that many
+//! in each test; 10,003 worlds are
+//! `TIMEBALL_SEEDS=1429 cargo test --release -p timeball-schedule --test planner_sim`
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
