@@ -31,6 +31,8 @@ const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
 const FREQUENCY_SD_REMEMBERED: f64 = 2e-6;
 /// Innovations beyond this many standard deviations are surprises.
 const SURPRISE: f64 = 5.0;
+/// An estimate that left what a majority promises by more standard deviations was misled.
+const RESTRAINT: f64 = 5.0;
 /// Three in a row of one sign beyond this are one, too.
 const SURPRISE_IN_A_ROW: f64 = 2.2;
 /// Samples of a source before its surprises count: until then its noise is not known.
@@ -197,16 +199,16 @@ impl Estimator {
     /// What made it leave (a liar that was believed for a while, an error of several paths at once)
     /// is in the biases, so they are learned anew, too; the frequency is kept.
     pub(crate) fn restrain(&mut self, at: MonoTime, truth: Interval) {
-        let (Some(estimate), Some((anchor, bank_at))) = (self.estimate_at(at), self.anchor) else {
-            return;
-        };
+        let Some(estimate) = self.estimate_at(at) else { return };
         if truth.contains(estimate.offset) {
             return;
         }
-        let half = truth.half_width().as_seconds_f64();
-        let moved = (at - bank_at).as_seconds_f64() * estimate.frequency;
-        let phase = (truth.centre() - anchor).as_seconds_f64() - moved;
-        self.bank.set_phase(phase, half * half / 3.0);
+        let end = estimate.offset.max(truth.earliest).min(truth.latest);
+        let left_by = (end - estimate.offset).as_seconds_f64();
+        self.bank.shift(left_by);
+        if left_by.abs() <= RESTRAINT * estimate.offset_sd {
+            return;
+        }
         for (source, memory) in self.sources.iter().enumerate() {
             self.bank.set_bias(source, memory.bias_variance);
         }
