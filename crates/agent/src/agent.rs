@@ -18,6 +18,7 @@ use timeball_ntp::mac::KeyRing;
 use timeball_ntp::server::ServerConfig;
 use timeball_runtime::health::{self, Heartbeat};
 use timeball_runtime::metrics::Metrics;
+use timeball_runtime::segment::{SegmentOpenError, SegmentWriter};
 use timeball_runtime::state::StateError;
 use timeball_runtime::{ClockCell, StatusCell, read_clocks, signals};
 use timeball_timebase::{Frequency, Now, Span};
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The file of keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The shared segment cannot be written.
+    #[error("shared segment {0}")]
+    Segment(#[from] SegmentOpenError),
     /// The trace cannot be written.
     #[error("trace {}: {source}", path.display())]
     Trace {
@@ -201,6 +205,7 @@ struct Prepared {
     writer: Option<KernelClockWriter>,
     drift: Option<DriftFile>,
     trace: Option<Trace>,
+    segment: Option<SegmentWriter>,
 }
 
 impl Prepared {
@@ -214,11 +219,12 @@ impl Prepared {
             })
             .transpose()?;
         let keys = config.read_keys()?;
+        let segment = config.segment.as_deref().map(SegmentWriter::open).transpose()?;
         let seed = sys::random_seed()?;
         let (writer, kernel) = take_clock(config.mode);
         let precision = kernel_clock::precision();
         let engine = engine_config(config, keys, precision, kernel, learned.flatten());
-        Ok(Self { now: read_clocks(), precision, engine, seed, writer, drift, trace })
+        Ok(Self { now: read_clocks(), precision, engine, seed, writer, drift, trace, segment })
     }
 
     fn outlets(
@@ -232,8 +238,11 @@ impl Prepared {
             status,
             trace: self.trace,
             drift: self.drift,
+            segment: self.segment,
             heartbeat: heartbeat.clone(),
             status_as_of: None,
+            segment_failed: false,
+            segment_as_of: None,
         };
         let sources = self.engine.sources.len();
         let engine = Engine::new(self.engine, self.seed, self.now);

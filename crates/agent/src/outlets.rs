@@ -5,6 +5,7 @@ use std::sync::Arc;
 use timeball_ntp::engine::Report;
 use timeball_runtime::ClockCell;
 use timeball_runtime::health::Heartbeat;
+use timeball_runtime::segment::SegmentWriter;
 use timeball_timebase::{ClockState, MonoTime, Now, Span};
 
 use crate::drift::DriftFile;
@@ -13,6 +14,8 @@ use crate::trace::Trace;
 
 /// A status is made anew at least this often, so that its ages and bounds stay fresh.
 const STATUS_INTERVAL: Span = Span::from_secs(1);
+/// So is the shared segment: readers measure its age with a clock that is slewed.
+const SEGMENT_INTERVAL: Span = Span::from_millis(900);
 
 /// All who want to know.
 pub(crate) struct Outlets {
@@ -20,16 +23,22 @@ pub(crate) struct Outlets {
     /// `None` where nobody reads it.
     pub(crate) status: Option<StatusPublisher>,
     pub(crate) trace: Option<Trace>,
+    pub(crate) segment: Option<SegmentWriter>,
     pub(crate) drift: Option<DriftFile>,
     pub(crate) heartbeat: Heartbeat,
     /// When the status was published last; `None` when it is out of date.
     pub(crate) status_as_of: Option<MonoTime>,
+    /// Whether the segment could not be written last.
+    pub(crate) segment_failed: bool,
+    /// When the segment was published last.
+    pub(crate) segment_as_of: Option<MonoTime>,
 }
 
 impl Outlets {
     /// Publishes a clock state at once.
     pub(crate) fn publish(&mut self, state: ClockState) {
         self.clock.publish(state);
+        self.publish_segment(&state);
         self.status_as_of = None;
         if let Some(trace) = &mut self.trace
             && let Err(error) = trace.write(&state)
@@ -47,11 +56,29 @@ impl Outlets {
         if let Some(drift) = &mut self.drift {
             drift.keep(now.raw, || report().0);
         }
+        if self.segment_as_of.is_none_or(|at| now.raw - at >= SEGMENT_INTERVAL) {
+            self.segment_as_of = Some(now.raw);
+            self.publish_segment(&self.clock.read());
+        }
         let is_due = self.status_as_of.is_none_or(|at| now.raw - at >= STATUS_INTERVAL);
         if is_due && let Some(status) = &mut self.status {
             let (report, refusals) = report();
             status.publish(&report, &refusals, now);
             self.status_as_of = Some(now.raw);
+        }
+    }
+
+    /// A segment that is not written anew counts as less after seconds, so failures are told and
+    /// tried again.
+    fn publish_segment(&mut self, state: &ClockState) {
+        if let Some(segment) = &mut self.segment {
+            let outcome = segment.publish(state);
+            if let Err(error) = &outcome
+                && !self.segment_failed
+            {
+                tracing::error!(%error, "the shared segment could not be written");
+            }
+            self.segment_failed = outcome.is_err();
         }
     }
 

@@ -46,7 +46,13 @@ pub(crate) fn raw_clock() -> MonoTime {
     MonoTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
-fn system_clock() -> Timestamp {
+/// `CLOCK_MONOTONIC_COARSE`: slewed with the system clock, never set, and as of the last tick.
+pub(crate) fn coarse_clock() -> MonoTime {
+    let (seconds, nanos) = sys::clock_gettime(libc::CLOCK_MONOTONIC_COARSE);
+    MonoTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+pub(crate) fn system_clock() -> Timestamp {
     let (seconds, nanos) = sys::clock_gettime(libc::CLOCK_REALTIME);
     Timestamp::from_unix(seconds, nanos)
 }

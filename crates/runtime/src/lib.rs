@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod segment;
 mod shutdown;
 pub mod signals;
 pub mod state;

@@ -17,6 +17,7 @@ mod frequency;
 mod instant;
 mod interval;
 mod ntp_time;
+pub mod segment;
 mod span;
 
 pub use bound::{Bound, Reading};

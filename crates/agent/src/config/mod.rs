@@ -26,6 +26,9 @@
 //!
 //! [state]
 //! directory = "/var/lib/timeball"             # what survives a restart
+//!
+//! [clockbound]
+//! segment = "/var/run/clockbound/shm0"        # bounded time for ClockBound's clients
 //! ```
 
 mod document;
@@ -71,6 +74,8 @@ pub struct AgentConfig {
     pub admin_listen: Option<SocketAddr>,
     /// What survives a restart; nothing where `None`.
     pub state_directory: Option<PathBuf>,
+    /// The shared segment that ClockBound's clients read; none where `None`.
+    pub segment: Option<PathBuf>,
 }
 
 impl Default for AgentConfig {
@@ -84,6 +89,7 @@ impl Default for AgentConfig {
             server_listen: Vec::new(),
             admin_listen: None,
             state_directory: None,
+            segment: None,
         }
     }
 }
@@ -99,7 +105,8 @@ impl AgentConfig {
             let at = error.span().map_or(0, |span| span.start);
             document.error(at, "", Problem::Syntax { message: error.message().to_owned() })
         })?;
-        const KNOWN: &[&str] = &["clock", "source", "keys", "server", "admin", "state"];
+        const KNOWN: &[&str] =
+            &["clock", "source", "keys", "server", "admin", "state", "clockbound"];
         let root = Table::new(document, String::new(), 0, root.get_ref(), KNOWN)?;
         let mut config = Self::default();
         if let Some(keys) = root.value("keys") {
@@ -130,6 +137,11 @@ impl AgentConfig {
             let value = state.required("directory", "directory = \"/var/lib/timeball\"")?;
             config.state_directory = Some(read_path(&value)?);
         }
+        if let Some(clockbound) = root.value("clockbound") {
+            let clockbound = clockbound.table(&["segment"])?;
+            let value = clockbound.required("segment", "segment = \"/var/run/clockbound/shm0\"")?;
+            config.segment = Some(read_path(&value)?);
+        }
         Ok(config)
     }
 
@@ -149,6 +161,14 @@ impl AgentConfig {
             }
         }
     }
+}
+
+fn read_path(value: &Value<'_>) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(value.string()?);
+    if !path.is_absolute() {
+        return Err(value.error(Problem::NotAbsolute { value: value.source().to_owned() }));
+    }
+    Ok(path)
 }
 
 /// The source that `text` names (`host`, `host:port` or `[v6]:port`), with the default settings.
@@ -195,14 +215,6 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
         }
     }
     Ok(())
-}
-
-fn read_path(value: &Value<'_>) -> Result<PathBuf, ConfigError> {
-    let path = PathBuf::from(value.string()?);
-    if path.is_absolute() {
-        return Ok(path);
-    }
-    Err(value.error(Problem::NotAbsolute { value: value.source().to_owned() }))
 }
 
 fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, ConfigError> {
@@ -296,6 +308,8 @@ mod tests {
             listen = "127.0.0.1:9133"
             [state]
             directory = "/var/lib/timeball"
+            [clockbound]
+            segment = "/run/clockbound/shm0"
             "#,
         )
         .unwrap();
@@ -315,6 +329,7 @@ mod tests {
         assert_eq!(config.server_listen.len(), 2);
         assert_eq!(config.admin_listen, Some("127.0.0.1:9133".parse().unwrap()));
         assert_eq!(config.state_directory, Some(PathBuf::from("/var/lib/timeball")));
+        assert_eq!(config.segment, Some(PathBuf::from("/run/clockbound/shm0")));
         assert_eq!(parse("").unwrap(), AgentConfig::default());
     }
 
@@ -362,8 +377,12 @@ mod tests {
                 "[[source]]\naddress = \"a\"\nkey = 1",
                 "source[0].key: key 1 is named, but no file of keys; add `[keys]`",
             ),
+            ("[clockbound]\nsegment = \"shm0\"", "is not absolute"),
             ("[clock\n", "timeball.toml:1:"),
-            ("[telemetry]", "known here: `clock`, `source`, `keys`, `server`, `admin`, `state`"),
+            (
+                "[telemetry]",
+                "known here: `clock`, `source`, `keys`, `server`, `admin`, `state`, `clockbound`",
+            ),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
