@@ -74,6 +74,22 @@ fn rules_hold_when_the_machine_sleeps_or_the_process_stalls() {
 }
 
 #[test]
+fn rules_hold_when_every_write_is_refused_for_a_while() {
+    let world = wan("refused")
+        .with_happening(5_000, Happening::RefuseWrites(true))
+        .with_happening(9_000, Happening::RefuseWrites(false));
+    hold(&world, 5);
+}
+
+#[test]
+fn rules_hold_when_somebody_else_sets_the_clock() {
+    for by_s in [-3_600, 7] {
+        let set = Happening::SetClock(Span::from_secs(by_s));
+        hold(&wan("set by another").with_happening(9_000, set), 5);
+    }
+}
+
+#[test]
 fn a_paused_machine_is_right_again_after_its_servers_were_asked() {
     for seed in seeds(5) {
         let world = wan("paused").with_happening(5_000, Happening::Pause(90)).run(seed);

@@ -56,7 +56,9 @@ impl Engine {
     pub(super) fn refresh(&mut self, now: Now, actions: &mut Vec<Action>) {
         let age = now.raw - self.published.as_of;
         let mut changed = self.published.bound.is_some() && age >= REFRESH_INTERVAL;
-        if self.verdict_changed(now) {
+        // What was published told how far the clock is off that somebody has set since.
+        let was_set = self.system_clock.set_at() > self.published.as_of;
+        if was_set || self.verdict_changed(now) {
             changed = true;
         } else if self.discipline.is_none() && age >= OBSERVE_INTERVAL {
             let state = self.state_at(now);

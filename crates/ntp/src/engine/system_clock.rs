@@ -46,6 +46,11 @@ impl SystemClock {
         self.rate
     }
 
+    /// When the system clock was last set by anybody, by the raw clock; long ago if never.
+    pub(super) fn set_at(&self) -> MonoTime {
+        self.set_at
+    }
+
     /// Takes a pair of readings. Returns how far the system clock was set in between by somebody
     /// else, positive when forward.
     pub(super) fn observe(&mut self, now: Now) -> Option<Span> {
