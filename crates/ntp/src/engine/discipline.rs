@@ -20,9 +20,13 @@ const SLEW_TIME_MIN: Span = Span::from_secs(1);
 const SLEW_TIME_MAX: Span = Span::from_secs(8);
 /// No slew for a small offset is faster; the kernel's frequency word alone reaches this.
 const SLEW_RATE_SMALL: f64 = 500e-6;
-/// Large offsets take about this long, but are never slewed faster than the largest rate.
+/// Large offsets take about this long, but are never slewed faster than the largest rate, which the
+/// kernel's tick reaches with something to spare.
 const SLEW_TIME_LARGE_S: f64 = 20.0;
-const SLEW_RATE_LARGE: f64 = 0.05;
+const SLEW_RATE_LARGE: f64 = 1.0 / 12.0;
+/// At the start nobody relies on the clock yet, and the sooner it is right the better.
+const SLEW_TIME_START_S: f64 = 2.0;
+const START_UPDATES: u32 = 12;
 /// What is not worth a slew of its own.
 const NEGLIGIBLE: Span = Span::from_nanos(200);
 /// No oscillator is worse than this; a worse estimate is not written.
@@ -106,7 +110,9 @@ impl Discipline {
         }
         let base = aim.frequency.clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
         let worth = NEGLIGIBLE.max(aim.offset_sd / 16);
-        let rate = if offset.abs() > worth { slew_rate(offset, aim.interval) } else { 0.0 };
+        let started = self.updates > START_UPDATES;
+        let large = if started { SLEW_TIME_LARGE_S } else { SLEW_TIME_START_S };
+        let rate = if offset.abs() > worth { slew_rate(offset, aim.interval, large) } else { 0.0 };
         self.slew_due = (rate != 0.0).then(|| now.raw + slew_time(offset, rate));
         self.write_frequency(base + rate, &mut actions);
         actions
@@ -175,15 +181,16 @@ impl Discipline {
     }
 }
 
-/// How much faster than true time the clock is to run to lose this offset.
-fn slew_rate(offset: Span, interval: Span) -> f64 {
+/// How much faster than true time the clock is to run to lose this offset, if it is a large one in
+/// `large_s` seconds.
+fn slew_rate(offset: Span, interval: Span, large_s: f64) -> f64 {
     let offset_s = offset.as_seconds_f64();
     let gentle = (interval / SLEW_SHARE).clamp(SLEW_TIME_MIN, SLEW_TIME_MAX);
     let rate = offset_s.abs() / gentle.as_seconds_f64();
     let rate = if rate <= SLEW_RATE_SMALL {
         rate
     } else {
-        (offset_s.abs() / SLEW_TIME_LARGE_S).clamp(SLEW_RATE_SMALL, SLEW_RATE_LARGE)
+        (offset_s.abs() / large_s).clamp(SLEW_RATE_SMALL, SLEW_RATE_LARGE)
     };
     rate.copysign(offset_s)
 }
@@ -224,10 +231,10 @@ mod tests {
             (Span::from_micros(-40), Span::from_secs(4)),
             (Span::from_millis(10), Span::from_secs(20)),
             (Span::from_millis(500), Span::from_secs(20)),
-            (Span::from_secs(100), Span::from_secs(2_000)),
+            (Span::from_secs(100), Span::from_secs(1_200)),
         ] {
             let mut servo = servo();
-            servo.updates = 10;
+            servo.updates = START_UPDATES + 1;
             let actions = servo.steer(now(0), aim(offset));
             let [Action::SetFrequency(frequency)] = actions[..] else { panic!("{actions:?}") };
             let until = servo.slew_due.unwrap() - now(0).raw;

@@ -266,7 +266,7 @@ impl Engine {
     /// Votes, feeds the estimator, follows it, publishes.
     fn decide(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.vote(now);
-        if self.feed_estimator() {
+        if self.feed_estimator(now.raw) {
             if let Outcome::Majority(interval) = self.verdict.outcome {
                 self.estimator.restrain(now.raw, interval);
             }
@@ -304,7 +304,7 @@ impl Engine {
 
     /// Hands samples of true sources to the estimator, oldest first. Returns whether there were
     /// any.
-    fn feed_estimator(&mut self) -> bool {
+    fn feed_estimator(&mut self, at: MonoTime) -> bool {
         if self.hull.is_none() {
             return false;
         }
@@ -316,21 +316,31 @@ impl Engine {
                 }
                 // It may prove true yet, once others have spoken.
                 Selection::NoMajority | Selection::Unreachable => {}
-                _ => source.backlog.clear(),
+                _ => {
+                    if !source.backlog.is_empty() {
+                        source.polling.weigh(0.0);
+                    }
+                    source.backlog.clear();
+                }
             }
         }
         samples.sort_by_key(|(_, sample)| sample.at);
+        let mut surprised = false;
         for (i, sample) in &samples {
             let expected = self.estimator.estimate_at(sample.at);
             let taken = self.estimator.update(*i, sample);
             let source = &mut self.sources[*i];
-            if let Some(Taken::Used { gain }) = taken {
+            if let Some(Taken::Used { gain, surprised: clock }) = taken {
                 source.polling.weigh(gain);
+                surprised |= clock;
             }
             if let Some(expected) = expected {
                 let error = (sample.offset - expected.offset).abs();
                 source.jitter += (error - source.jitter) / 8;
             }
+        }
+        if surprised {
+            self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
         !samples.is_empty()
     }

@@ -12,17 +12,19 @@ const POLL_MAX: i8 = 17;
 /// up
 /// to the regular interval, so that the rate error that a few seconds leave open is never carried
 /// far.
-const BURST_REQUESTS: u8 = 8;
+const BURST_REQUESTS: u8 = 6;
 const BURST_EVEN: u8 = 4;
 const BURST_INTERVAL: Span = Span::from_secs(2);
 /// A source that has been asked this often in vain is no longer waited for at the start.
 const TRIES_BEFORE_DOUBT: u32 = 3;
 /// The interval grows while measurements weigh less than this, on average, and shrinks above.
-const GAIN_LOW: f64 = 0.2;
-const GAIN_HIGH: f64 = 0.55;
-const GAIN_MEMORY: f64 = 8.0;
+const GAIN_LOW: f64 = 0.28;
+const GAIN_HIGH: f64 = 0.6;
+/// Where the average starts, at another interval anew.
+const GAIN_START: f64 = 0.305;
+const GAIN_MEMORY: f64 = 6.0;
 /// Measurements between two changes of the interval.
-const CHANGE_SAMPLES_MIN: u32 = 4;
+const CHANGE_SAMPLES_MIN: u32 = 2;
 
 /// The polling state of one source.
 #[derive(Clone, Debug)]
@@ -51,7 +53,7 @@ impl Polling {
             iburst,
             reach: 0,
             tries: 0,
-            gain: 0.5,
+            gain: GAIN_START,
             since_change: 0,
         }
     }
@@ -91,7 +93,7 @@ impl Polling {
     fn burst_pause(&self) -> Option<Span> {
         let sent = BURST_REQUESTS - self.burst_left.min(BURST_REQUESTS);
         let doublings = sent.saturating_sub(BURST_EVEN - 1);
-        (self.burst_left > 0).then(|| BURST_INTERVAL * (1 << doublings))
+        (self.burst_left > 0).then(|| BURST_INTERVAL * (1 << (2 * doublings)))
     }
 
     /// Moves the first request after the burst, so that sources are asked evenly in turn:
@@ -108,8 +110,14 @@ impl Polling {
         self.burst_left == 0 && self.tries == u32::from(BURST_REQUESTS) && self.iburst
     }
 
-    /// Notes that the last request was answered.
-    pub(super) fn answered(&mut self) {
+    /// Notes that the last request was answered. A source that is heard for the first time after a
+    /// long silence is asked a few times in a row, as at the start: its first word alone tells
+    /// nothing of rates.
+    pub(super) fn answered(&mut self, now: MonoTime) {
+        if self.reach == 0 && self.tries > 1 && self.iburst {
+            self.burst_left = BURST_REQUESTS - 1;
+            self.next = Some(now + BURST_INTERVAL.min(interval(self.poll)));
+        }
         self.reach |= 1;
     }
 
@@ -132,8 +140,20 @@ impl Polling {
             self.poll = poll;
             self.since_change = 0;
             // At another interval the weight will be another.
-            self.gain = (GAIN_LOW * GAIN_HIGH).sqrt();
+            self.gain = GAIN_START;
         }
+    }
+
+    /// The clock is not what it was taken for: it is looked at closely until it is known again.
+    pub(super) fn hasten(&mut self, now: MonoTime) {
+        if self.burst_left > 0 {
+            return;
+        }
+        self.poll = self.range.min;
+        self.gain = GAIN_START;
+        self.since_change = 0;
+        let soon = now + interval(self.poll) / 4;
+        self.next = self.next.map(|next| next.min(soon));
     }
 
     /// The server wants to be asked less often: at most half as often from now on, and not soon.
@@ -208,7 +228,7 @@ mod tests {
             pauses.push(next - at);
             at = next;
         }
-        for (pause, seconds) in pauses.iter().zip([2, 2, 2, 4, 8, 16, 32, 64, 64, 64]) {
+        for (pause, seconds) in pauses.iter().zip([2, 2, 2, 8, 32, 64, 64, 64, 64, 64]) {
             let off = (*pause - Span::from_secs(seconds)).abs();
             assert!(off < Span::from_millis(300), "{pauses:?}");
         }

@@ -226,7 +226,7 @@ impl Source {
     ) -> Result<Option<Sample>, ResponseError> {
         let answer = self.exchanges.take(octets, from)?;
         let response = answer.response;
-        self.polling.answered();
+        self.polling.answered(now.raw);
         if let Some(code) = response.kiss() {
             self.obey(now, code);
         }

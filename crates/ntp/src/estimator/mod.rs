@@ -31,8 +31,6 @@ const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
 const FREQUENCY_SD_REMEMBERED: f64 = 2e-6;
 /// Innovations beyond this many standard deviations are surprises.
 const SURPRISE: f64 = 5.0;
-/// An estimate that left what a majority promises by more standard deviations was misled.
-const RESTRAINT: f64 = 5.0;
 /// Three in a row of one sign beyond this are one, too.
 const SURPRISE_IN_A_ROW: f64 = 2.2;
 /// Samples of a source before its surprises count: until then its noise is not known.
@@ -46,6 +44,8 @@ const ASYMMETRY_SD: f64 = 0.05;
 const DISPERSION_SD: f64 = 0.25;
 /// The time in which a bias becomes as uncertain as it was at first.
 const BIAS_MEMORY_S: f64 = 1e6;
+/// An estimate better than this, in seconds, is not worth more requests.
+const WORTH: f64 = 15e-6;
 /// Error of readings that no precision tells of, in seconds.
 const READING_SD_MIN: f64 = 1e-7;
 
@@ -69,11 +69,27 @@ pub(crate) struct Estimate {
 pub(crate) enum Taken {
     /// It moved the estimate.
     Used {
-        /// Weight of the measurement against what was known before it, 0 to 1.
+        /// Weight of the measurement against what was known before it, 0 to 1; less where the
+        /// estimate is better than anybody needs.
         gain: f64,
+        /// Whether our own clock turned out to be another than it was taken for.
+        surprised: bool,
     },
     /// It contradicts what the others say and waits for one of them to confirm it.
     HeldBack,
+}
+
+/// Who was found to be the cause of an innovation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Account {
+    /// Nobody in particular.
+    Noise,
+    /// The path to the source, or the source.
+    Path,
+    /// Our own clock.
+    Clock,
+    /// Another source is to be heard first.
+    HoldBack,
 }
 
 /// The estimator.
@@ -155,12 +171,15 @@ impl Estimator {
         let normalized = innovation / (variance + noise.variance).sqrt();
         let elapsed = since_own.unwrap_or(dt).max(0.1);
         self.sources[source].last = Some((sample.at, elapsed));
-        if !self.account_for(source, innovation, normalized, elapsed, sample.at) {
-            return Some(Taken::HeldBack);
-        }
+        let surprised = match self.account_for(source, innovation, normalized, elapsed, sample.at) {
+            Account::HoldBack => return Some(Taken::HeldBack),
+            Account::Clock => true,
+            Account::Noise | Account::Path => false,
+        };
         let (_, variance) = self.bank.predict(source);
         self.bank.update(source, measured - noise.shift, noise.variance);
-        Some(Taken::Used { gain: variance / (variance + noise.variance) })
+        let gain = variance / (variance + noise.variance.max(WORTH * WORTH));
+        Some(Taken::Used { gain, surprised })
     }
 
     /// What is known, carried to `at`; `None` before the first measurement.
@@ -194,21 +213,26 @@ impl Estimator {
         self.bank.shift(by.as_seconds_f64());
     }
 
-    /// Brings the estimate back into an interval that certainly holds the truth, if it has left it.
+    /// Brings the estimate back into an interval that certainly holds the truth, if it has left it
+    /// by more than it can be wrong by.
     ///
     /// What made it leave (a liar that was believed for a while, an error of several paths at once)
     /// is in the biases, so they are learned anew, too; the frequency is kept.
     pub(crate) fn restrain(&mut self, at: MonoTime, truth: Interval) {
-        let Some(estimate) = self.estimate_at(at) else { return };
-        if truth.contains(estimate.offset) {
+        let (Some(estimate), Some((anchor, bank_at))) = (self.estimate_at(at), self.anchor) else {
+            return;
+        };
+        let outside = (truth.earliest - estimate.offset).max(estimate.offset - truth.latest);
+        let half = truth.half_width().as_seconds_f64();
+        // It may well be outside where the interval is narrower than what measurements tell.
+        let lost = outside.as_seconds_f64() > SURPRISE * estimate.offset_sd
+            || estimate.offset_sd > 4.0 * half;
+        if outside <= Span::ZERO || !lost {
             return;
         }
-        let end = estimate.offset.max(truth.earliest).min(truth.latest);
-        let left_by = (end - estimate.offset).as_seconds_f64();
-        self.bank.shift(left_by);
-        if left_by.abs() <= RESTRAINT * estimate.offset_sd {
-            return;
-        }
+        let moved = (at - bank_at).as_seconds_f64() * estimate.frequency;
+        let phase = (truth.centre() - anchor).as_seconds_f64() - moved;
+        self.bank.set_phase(phase, half * half / 3.0);
         for (source, memory) in self.sources.iter().enumerate() {
             self.bank.set_bias(source, memory.bias_variance);
         }
@@ -242,7 +266,6 @@ impl Estimator {
     }
 
     /// Finds who is to blame for an innovation that is too large, and makes that more uncertain.
-    /// Returns whether the measurement is to be used now.
     fn account_for(
         &mut self,
         source: usize,
@@ -250,7 +273,7 @@ impl Estimator {
         normalized: f64,
         elapsed: f64,
         at: MonoTime,
-    ) -> bool {
+    ) -> Account {
         self.latest.push((source, normalized));
         if self.latest.len() > 3 {
             self.latest.remove(0);
@@ -261,40 +284,40 @@ impl Estimator {
         if let Some(held) = self.held.take() {
             let agrees = innovation * held.innovation > 0.0 && normalized.abs() > SURPRISE_IN_A_ROW;
             if held.source == source || agrees {
-                self.blame_the_clock(innovation, elapsed);
                 if held.source == source {
                     self.blame_the_path(source, innovation);
                 }
-                return true;
+                return self.blame_the_clock(innovation, elapsed);
             }
             self.blame_the_path(held.source, held.innovation);
         }
         if surprised && !alone {
             self.held = Some(Held { source, innovation });
-            return false;
+            return Account::HoldBack;
         }
         if surprised {
-            self.blame_the_clock(innovation, elapsed);
-        } else if settled && self.three_in_a_row() {
+            return self.blame_the_clock(innovation, elapsed);
+        }
+        if settled && self.three_in_a_row() {
             let of_one_source = self.latest.iter().all(|(of, _)| *of == source);
             if of_one_source && !alone {
                 self.blame_the_path(source, innovation);
                 self.latest.clear();
-            } else {
-                self.blame_the_clock(innovation, elapsed);
+                return Account::Path;
             }
-        } else {
-            self.surprised_before = false;
+            return self.blame_the_clock(innovation, elapsed);
         }
-        true
+        self.surprised_before = false;
+        Account::Noise
     }
 
-    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) {
+    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) -> Account {
         let limit = if self.surprised_before { FREQUENCY_CHANGE_MAX } else { FREQUENCY_CHANGE };
         let change = (innovation.abs() / elapsed).min(limit);
         self.bank.widen(innovation * innovation, change * change);
         self.latest.clear();
         self.surprised_before = true;
+        Account::Clock
     }
 
     fn blame_the_path(&mut self, source: usize, innovation: f64) {
