@@ -12,6 +12,7 @@
 mod config;
 mod discipline;
 mod exchange;
+mod feed;
 mod interval;
 mod io;
 mod kernel_truth;
@@ -34,7 +35,7 @@ pub use report::{Counters, Report, SampleReport, Selection, SourceReport};
 use core::net::SocketAddr;
 use timeball_timebase::{ClockState, Interval, MonoTime, Now, Span, Timestamp};
 
-use crate::estimator::{Estimator, Taken};
+use crate::estimator::Estimator;
 use crate::random::Random;
 use crate::sample::Sample;
 use discipline::{Aim, Discipline, Write};
@@ -67,6 +68,8 @@ pub struct Engine {
     /// What a majority promised last.
     hull: Option<Hull>,
     verdict: Verdict,
+    /// Whether a source that the estimator had believed was found false since.
+    misled: bool,
     /// When any source gave its last sample.
     heard_at: Option<MonoTime>,
     /// The system clock jumped forward by this: set, or the raw clock stood still in suspend.
@@ -100,6 +103,7 @@ impl Engine {
             discipline,
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
+            misled: false,
             heard_at: None,
             unexplained: None,
             published: ClockState::default(),
@@ -266,6 +270,7 @@ impl Engine {
     /// Votes, feeds the estimator, follows it, publishes.
     fn decide(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.vote(now);
+        self.forget_convicts(now.raw);
         if self.feed_estimator(now.raw) {
             if let Outcome::Majority(interval) = self.verdict.outcome {
                 self.estimator.restrain(now.raw, interval);
@@ -288,7 +293,9 @@ impl Engine {
         let promised = self.hull_at(now.raw);
         let former_chief = self.verdict.chief;
         self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);
+        let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
         for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
+            self.misled |= majority && source.is_used() && *selection == Selection::Falseticker;
             source.selection = *selection;
         }
         match self.verdict.outcome {
@@ -300,49 +307,6 @@ impl Engine {
             Outcome::Witness | Outcome::Silence => {}
             Outcome::Contradiction => self.hull = None,
         }
-    }
-
-    /// Hands samples of true sources to the estimator, oldest first. Returns whether there were
-    /// any.
-    fn feed_estimator(&mut self, at: MonoTime) -> bool {
-        if self.hull.is_none() {
-            return false;
-        }
-        let mut samples: Vec<(usize, Sample)> = Vec::new();
-        for (i, source) in self.sources.iter_mut().enumerate() {
-            match source.selection {
-                Selection::Chief | Selection::Combined => {
-                    samples.extend(source.backlog.drain(..).map(|sample| (i, sample)));
-                }
-                // It may prove true yet, once others have spoken.
-                Selection::NoMajority | Selection::Unreachable => {}
-                _ => {
-                    if !source.backlog.is_empty() {
-                        source.polling.weigh(0.0);
-                    }
-                    source.backlog.clear();
-                }
-            }
-        }
-        samples.sort_by_key(|(_, sample)| sample.at);
-        let mut surprised = false;
-        for (i, sample) in &samples {
-            let expected = self.estimator.estimate_at(sample.at);
-            let taken = self.estimator.update(*i, sample);
-            let source = &mut self.sources[*i];
-            if let Some(Taken::Used { gain, surprised: clock }) = taken {
-                source.polling.weigh(gain);
-                surprised |= clock;
-            }
-            if let Some(expected) = expected {
-                let error = (sample.offset - expected.offset).abs();
-                source.jitter += (error - source.jitter) / 8;
-            }
-        }
-        if surprised {
-            self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
-        }
-        !samples.is_empty()
     }
 
     fn steer(&mut self, now: Now, actions: &mut Vec<Action>) {

@@ -9,10 +9,9 @@ use crate::random::Random;
 const POLL_MIN: i8 = -4;
 const POLL_MAX: i8 = 17;
 /// Requests of the burst at the start. The first four are two seconds apart; then the time doubles
-/// up
-/// to the regular interval, so that the rate error that a few seconds leave open is never carried
-/// far.
-const BURST_REQUESTS: u8 = 6;
+/// up to the regular interval, so that the rate error that a few seconds leave open is never
+/// carried far.
+const BURST_REQUESTS: u8 = 8;
 const BURST_EVEN: u8 = 4;
 const BURST_INTERVAL: Span = Span::from_secs(2);
 /// A source that has been asked this often in vain is no longer waited for at the start.
@@ -93,7 +92,7 @@ impl Polling {
     fn burst_pause(&self) -> Option<Span> {
         let sent = BURST_REQUESTS - self.burst_left.min(BURST_REQUESTS);
         let doublings = sent.saturating_sub(BURST_EVEN - 1);
-        (self.burst_left > 0).then(|| BURST_INTERVAL * (1 << (2 * doublings)))
+        (self.burst_left > 0).then(|| BURST_INTERVAL * (1 << doublings))
     }
 
     /// Moves the first request after the burst, so that sources are asked evenly in turn:
@@ -228,7 +227,7 @@ mod tests {
             pauses.push(next - at);
             at = next;
         }
-        for (pause, seconds) in pauses.iter().zip([2, 2, 2, 8, 32, 64, 64, 64, 64, 64]) {
+        for (pause, seconds) in pauses.iter().zip([2, 2, 2, 4, 8, 16, 32, 64, 64, 64]) {
             let off = (*pause - Span::from_secs(seconds)).abs();
             assert!(off < Span::from_millis(300), "{pauses:?}");
         }

@@ -117,7 +117,8 @@ impl Engine {
         let wander = (estimate.wander * REFRESH_INTERVAL.as_seconds_f64()).sqrt();
         let sigmas = SIGMAS + SIGMAS_EARLY / self.counters.updates.max(1) as f64;
         // What was learned and what is allowed for are independent of each other.
-        let growth = floor.hypot(sigmas * (estimate.frequency_sd + wander));
+        let growth =
+            floor.hypot(sigmas * (estimate.frequency_sd + wander)) + estimate.frequency_doubt;
         Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED).min(GROWTH_UNMEASURED)
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Source {
     pub(super) promise: Option<TimedInterval>,
     /// Samples that the estimator has not seen yet, oldest first.
     pub(super) backlog: Vec<Sample>,
+    /// Its last sample from this address.
+    pub(super) newest: Option<Sample>,
     pub(super) selection: Selection,
     pub(super) told: Option<Told>,
     pub(super) last_sample: Option<SampleReport>,
@@ -97,6 +99,7 @@ impl Source {
             polling,
             promise: None,
             backlog: Vec::new(),
+            newest: None,
             selection: Selection::Unreachable,
             told: None,
             last_sample: None,
@@ -314,6 +317,12 @@ impl Source {
             self.backlog.remove(0);
         }
         self.backlog.push(sample);
+        self.newest = Some(sample);
+    }
+
+    /// Whether its samples go into the estimate.
+    pub(super) fn is_used(&self) -> bool {
+        matches!(self.selection, Selection::Chief | Selection::Combined)
     }
 
     fn poll(&mut self, now: Now, to: SocketAddr, random: &mut Random) -> Action {
@@ -379,6 +388,7 @@ impl Source {
             self.exchanges.restart();
             self.promise = None;
             self.backlog.clear();
+            self.newest = None;
             self.told = None;
             self.fit = false;
             self.selection = Selection::Unreachable;

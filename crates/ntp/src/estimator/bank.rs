@@ -216,6 +216,12 @@ impl Bank {
         enough.map_or(0.0, |(wander, _)| wander)
     }
 
+    /// A source's bias, in seconds.
+    pub(super) fn bias(&self, source: usize) -> f64 {
+        let members = self.members.iter().zip(self.weights());
+        members.map(|(member, weight)| weight * member.state[BIASES + source]).sum()
+    }
+
     fn weights(&self) -> [f64; MEMBERS] {
         let best = self.likeliest().belief();
         let weights: [f64; MEMBERS] =

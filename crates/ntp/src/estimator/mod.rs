@@ -31,6 +31,8 @@ const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
 const FREQUENCY_SD_REMEMBERED: f64 = 2e-6;
 /// Innovations beyond this many standard deviations are surprises.
 const SURPRISE: f64 = 5.0;
+/// Beyond this the first measurements of a source tell of its bias.
+const NEWCOMER_SURPRISE: f64 = 3.0;
 /// Three in a row of one sign beyond this are one, too.
 const SURPRISE_IN_A_ROW: f64 = 2.2;
 /// Samples of a source before its surprises count: until then its noise is not known.
@@ -38,6 +40,11 @@ const SURPRISE_SAMPLES_MIN: usize = 8;
 /// The largest change of frequency that one surprise suggests; a second in a row suggests more.
 const FREQUENCY_CHANGE: f64 = 2e-5;
 const FREQUENCY_CHANGE_MAX: f64 = 5e-4;
+/// What a surprise says of the rate may be wrong by more than itself; the doubt fades within some
+/// intervals between measurements, of which the longest count as this.
+const DOUBT_SHARE: f64 = 1.5;
+const DOUBT_INTERVALS: f64 = 16.0;
+const DOUBT_ELAPSED_MAX_S: f64 = 1_024.0;
 /// How asymmetric a path is likely to be, as a share of its smallest round trip.
 const ASYMMETRY_SD: f64 = 0.05;
 /// How far a server is likely to be off, as a share of its own root dispersion.
@@ -62,6 +69,8 @@ pub(crate) struct Estimate {
     pub(crate) frequency_sd: f64,
     /// Power spectral density of the frequency's random walk, 1/s.
     pub(crate) wander: f64,
+    /// How wrong the frequency may be beyond all statistics, after a surprise; at least zero.
+    pub(crate) frequency_doubt: f64,
 }
 
 /// What came of a measurement.
@@ -103,6 +112,18 @@ pub(crate) struct Estimator {
     latest: Vec<(usize, f64)>,
     held: Option<Held>,
     surprised_before: bool,
+    doubt: Option<Doubt>,
+}
+
+/// After a surprise the rate may be taken for what was a change of a path, however sure the filters
+/// are of it.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since: MonoTime,
+    /// How wrong the rate may be, ratio.
+    rate: f64,
+    /// How long it takes to tell, in seconds.
+    time_s: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -122,6 +143,13 @@ struct Held {
     innovation: f64,
 }
 
+impl Doubt {
+    fn rate_at(&self, at: MonoTime) -> f64 {
+        let age_s = (at - self.since).as_seconds_f64().max(0.0);
+        self.rate * (-age_s / self.time_s).exp()
+    }
+}
+
 impl Estimator {
     /// Begins knowing the frequency (true time against raw clock) and its standard error as
     /// remembered, if at all.
@@ -138,6 +166,7 @@ impl Estimator {
             latest: Vec::new(),
             held: None,
             surprised_before: false,
+            doubt: None,
         }
     }
 
@@ -205,6 +234,7 @@ impl Estimator {
             frequency,
             frequency_sd: (frequency_variance + wander * age).max(0.0).sqrt(),
             wander,
+            frequency_doubt: self.doubt.map_or(0.0, |doubt| doubt.rate_at(at)),
         })
     }
 
@@ -215,21 +245,26 @@ impl Estimator {
 
     /// Brings the estimate back into an interval that certainly holds the truth, if it has left it
     /// by more than it can be wrong by.
-    ///
-    /// What made it leave (a liar that was believed for a while, an error of several paths at once)
-    /// is in the biases, so they are learned anew, too; the frequency is kept.
     pub(crate) fn restrain(&mut self, at: MonoTime, truth: Interval) {
-        let (Some(estimate), Some((anchor, bank_at))) = (self.estimate_at(at), self.anchor) else {
-            return;
-        };
+        let Some(estimate) = self.estimate_at(at) else { return };
         let outside = (truth.earliest - estimate.offset).max(estimate.offset - truth.latest);
         let half = truth.half_width().as_seconds_f64();
         // It may well be outside where the interval is narrower than what measurements tell.
         let lost = outside.as_seconds_f64() > SURPRISE * estimate.offset_sd
             || estimate.offset_sd > 4.0 * half;
-        if outside <= Span::ZERO || !lost {
-            return;
+        if outside > Span::ZERO && lost {
+            self.relearn(at, truth);
         }
+    }
+
+    /// Learns phase and biases anew from an interval that certainly holds the truth: what misled
+    /// the estimate (a liar that was believed for a while, an error of several paths at once) is
+    /// in the biases, too. The frequency is kept.
+    pub(crate) fn relearn(&mut self, at: MonoTime, truth: Interval) {
+        let (Some(estimate), Some((anchor, bank_at))) = (self.estimate_at(at), self.anchor) else {
+            return;
+        };
+        let half = truth.half_width().as_seconds_f64();
         let moved = (at - bank_at).as_seconds_f64() * estimate.frequency;
         let phase = (truth.centre() - anchor).as_seconds_f64() - moved;
         self.bank.set_phase(phase, half * half / 3.0);
@@ -238,6 +273,18 @@ impl Estimator {
         }
         self.held = None;
         self.latest.clear();
+    }
+
+    /// Whether these sources' biases lean to one side by more than chance explains: then it is the
+    /// estimate that is off.
+    pub(crate) fn is_skewed(&self, sources: &[usize]) -> bool {
+        let normalized = |&source: &usize| {
+            let memory = self.sources.get(source).filter(|memory| memory.bias_variance > 0.0)?;
+            Some(self.bank.bias(source) / memory.bias_variance.sqrt())
+        };
+        let biases: Vec<f64> = sources.iter().filter_map(normalized).collect();
+        let sum: f64 = biases.iter().sum();
+        sum.abs() > SURPRISE * (biases.len() as f64).sqrt()
     }
 
     /// Forgets what belongs to a source's path and server: it has another address now.
@@ -287,16 +334,21 @@ impl Estimator {
                 if held.source == source {
                     self.blame_the_path(source, innovation);
                 }
-                return self.blame_the_clock(innovation, elapsed);
+                return self.blame_the_clock(innovation, elapsed, at);
             }
             self.blame_the_path(held.source, held.innovation);
+        }
+        if !settled && !alone && normalized.abs() > NEWCOMER_SURPRISE {
+            // Whoever comes to a settled company is measured by it, and does not move it.
+            self.blame_the_path(source, innovation);
+            return Account::Path;
         }
         if surprised && !alone {
             self.held = Some(Held { source, innovation });
             return Account::HoldBack;
         }
         if surprised {
-            return self.blame_the_clock(innovation, elapsed);
+            return self.blame_the_clock(innovation, elapsed, at);
         }
         if settled && self.three_in_a_row() {
             let of_one_source = self.latest.iter().all(|(of, _)| *of == source);
@@ -305,16 +357,22 @@ impl Estimator {
                 self.latest.clear();
                 return Account::Path;
             }
-            return self.blame_the_clock(innovation, elapsed);
+            return self.blame_the_clock(innovation, elapsed, at);
         }
         self.surprised_before = false;
         Account::Noise
     }
 
-    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) -> Account {
+    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64, at: MonoTime) -> Account {
         let limit = if self.surprised_before { FREQUENCY_CHANGE_MAX } else { FREQUENCY_CHANGE };
         let change = (innovation.abs() / elapsed).min(limit);
         self.bank.widen(innovation * innovation, change * change);
+        let before = self.doubt.map_or(0.0, |doubt| doubt.rate_at(at));
+        self.doubt = Some(Doubt {
+            since: at,
+            rate: before.max(DOUBT_SHARE * change),
+            time_s: DOUBT_INTERVALS * elapsed.min(DOUBT_ELAPSED_MAX_S),
+        });
         self.latest.clear();
         self.surprised_before = true;
         Account::Clock

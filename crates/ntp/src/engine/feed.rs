@@ -1,0 +1,72 @@
+//! What the estimator is fed with, and what it has to forget.
+
+use timeball_timebase::MonoTime;
+
+use super::Engine;
+use super::report::Selection;
+use super::selection::Outcome;
+use crate::estimator::Taken;
+use crate::sample::Sample;
+
+impl Engine {
+    /// Hands samples of true sources to the estimator, oldest first. Returns whether there were
+    /// any.
+    pub(super) fn feed_estimator(&mut self, at: MonoTime) -> bool {
+        if self.hull.is_none() {
+            return false;
+        }
+        let mut samples: Vec<(usize, Sample)> = Vec::new();
+        for (i, source) in self.sources.iter_mut().enumerate() {
+            match source.selection {
+                Selection::Chief | Selection::Combined => {
+                    samples.extend(source.backlog.drain(..).map(|sample| (i, sample)));
+                }
+                // It may prove true yet, once others have spoken.
+                Selection::NoMajority | Selection::Unreachable => {}
+                _ => {
+                    if !source.backlog.is_empty() {
+                        source.polling.weigh(0.0);
+                    }
+                    source.backlog.clear();
+                }
+            }
+        }
+        samples.sort_by_key(|(_, sample)| sample.at);
+        let mut surprised = false;
+        for (i, sample) in &samples {
+            let expected = self.estimator.estimate_at(sample.at);
+            let taken = self.estimator.update(*i, sample);
+            let source = &mut self.sources[*i];
+            if let Some(Taken::Used { gain, surprised: clock }) = taken {
+                source.polling.weigh(gain);
+                surprised |= clock;
+            }
+            if let Some(expected) = expected {
+                let error = (sample.offset - expected.offset).abs();
+                source.jitter += (error - source.jitter) / 8;
+            }
+        }
+        if surprised {
+            self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
+        }
+        !samples.is_empty()
+    }
+
+    /// Frees the estimate from what a source put into it that a majority has found false since:
+    /// the others' last samples are all that it begins with again.
+    pub(super) fn forget_convicts(&mut self, at: MonoTime) {
+        let Outcome::Majority(interval) = self.verdict.outcome else { return };
+        if !core::mem::take(&mut self.misled) {
+            return;
+        }
+        let used: Vec<usize> =
+            (0..self.sources.len()).filter(|&i| self.sources[i].is_used()).collect();
+        if !self.estimator.is_skewed(&used) {
+            return;
+        }
+        self.estimator.relearn(at, interval);
+        for source in self.sources.iter_mut().filter(|source| source.is_used()) {
+            source.backlog.extend(source.newest.filter(|_| source.backlog.is_empty()));
+        }
+    }
+}
