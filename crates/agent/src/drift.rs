@@ -130,6 +130,7 @@ mod tests {
             sources: Vec::new(),
             counters: Counters::default(),
             kernel: None,
+            yielded: false,
             adjust_error: None,
         }
     }

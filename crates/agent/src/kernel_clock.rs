@@ -86,7 +86,9 @@ impl KernelClockWriter {
         clock.modes = libc::ADJ_FREQUENCY | libc::ADJ_TICK;
         clock.tick = tick_us;
         clock.freq = units;
-        adjust(&mut clock)
+        // Whether somebody else has written it since we did.
+        let found = read().ok().map(|clock| clock.frequency);
+        adjust(&mut clock).map(|written| KernelClock { found, ..written })
     }
 
     /// Steps the system clock, forward if positive.
@@ -128,6 +130,7 @@ fn adjust(clock: &mut libc::timex) -> Result<KernelClock, AdjustError> {
         max_error: Span::from_micros(clock.maxerror),
         estimated_error: Span::from_micros(clock.esterror),
         tai_offset_s: clock.tai,
+        found: None,
     })
 }
 

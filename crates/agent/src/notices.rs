@@ -31,7 +31,7 @@ pub(crate) fn all(circumstances: &Circumstances<'_>, sources: &[Source]) -> Vec<
     let mut notices = Vec::new();
     notices.extend(writing(circumstances));
     notices.extend(synchronization(circumstances, sources));
-    notices.extend(jump(circumstances));
+    notices.extend(other_writer(circumstances));
     notices.extend(size_of_error(circumstances));
     notices.extend(single_sources(circumstances, sources));
     notices.extend(kernel_flag(circumstances));
@@ -105,7 +105,17 @@ fn synchronization(c: &Circumstances<'_>, sources: &[Source]) -> Option<Notice> 
     }
 }
 
-fn jump(c: &Circumstances<'_>) -> Option<Notice> {
+/// Whether somebody else writes the clock.
+fn other_writer(c: &Circumstances<'_>) -> Option<Notice> {
+    if c.report.yielded {
+        return Some(error(
+            "ClockConflict",
+            "Another program keeps setting this clock, so it is only measured now. Stop chronyd, \
+             ntpd or systemd-timesyncd on this machine; an hour after its last change, or at a \
+             restart, the clock is taken up again. Or set `mode = \"observe\"`."
+                .to_owned(),
+        ));
+    }
     c.since_foreign_jump.filter(|ago| *ago < JUMP_SHOWN_FOR)?;
     let jumps = c.report.counters.foreign_jumps;
     let times = if jumps == 1 { "once".to_owned() } else { format!("{jumps} times") };
@@ -257,6 +267,7 @@ mod tests {
         max_error: Span::ZERO,
         estimated_error: Span::ZERO,
         tai_offset_s: 37,
+        found: None,
     };
 
     #[test]

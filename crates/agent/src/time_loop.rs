@@ -12,7 +12,7 @@ use timeball_ntp::engine::{
 use timeball_runtime::read_clocks;
 use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
 
-use crate::kernel_clock::KernelClockWriter;
+use crate::kernel_clock::{self, KernelClockWriter};
 use crate::outlets::Outlets;
 use crate::resolver::{Mailbox, Resolver};
 use crate::sys;
@@ -254,6 +254,7 @@ impl TimeLoop {
             Action::SetKernelStatus(status) => {
                 Some(self.write_clock(|writer| writer.set_status(status)))
             }
+            Action::ReadKernel => Some(Input::AdjustOutcome(kernel_clock::read())),
             Action::WakeAt(at) => {
                 self.wake_at = Some(at);
                 None
@@ -319,12 +320,14 @@ impl TimeLoop {
     /// Leaves the clock at the rate that is right by itself, rather than in mid-slew.
     fn leave(self) {
         let state = self.engine.clock_state();
+        let report = self.engine.report(read_clocks());
         if let Some(writer) = &self.writer
+            && !report.yielded
             && state.state != SyncState::Unsynchronized
             && let Err(error) = writer.set_frequency(-state.frequency)
         {
             tracing::warn!(%error, "the clock could not be left at its natural rate");
         }
-        self.outlets.close(&self.engine.report(read_clocks()));
+        self.outlets.close(&report);
     }
 }

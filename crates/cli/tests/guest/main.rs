@@ -73,6 +73,63 @@ fn a_clock_is_set_kept_over_a_restart_and_slewed() {
     machine.stop_agent(&pid);
 }
 
+#[test]
+fn the_kernel_is_told_that_the_server_died_and_a_second_writer_is_given_way_to() {
+    let Some(world) = World::find("a server that dies, and a second writer") else { return };
+    let (mut machine, chronyd) = world.boot(0);
+    let pid = machine.start_agent();
+    machine.wait_for("synchronized", PATIENCE, |m| m.clock().synchronized.then_some(()));
+    let before = machine.clock();
+    let address = chronyd.address();
+    drop(chronyd);
+    let (_, to_holdover) = machine.wait_for("in holdover", PATIENCE, |m| {
+        (m.status()["clock"]["state"] == "holdover").then_some(())
+    });
+    let (after, to_flag) = machine.wait_for("unsynchronized", PATIENCE, |m| {
+        let clock = m.clock();
+        (!clock.synchronized).then_some(clock)
+    });
+    say(&format!("server alive: {before}"));
+    say(&format!(
+        "server dead:  {after}; no majority after {:.1} s, flagged at most {:.1} s later",
+        to_holdover.as_secs_f64(),
+        to_flag.as_secs_f64()
+    ));
+    assert!(after.is_true() && after.max_error_s < 1.0, "the bound outlives the majority: {after}");
+    let (grown, _) = machine.wait_for("grown", PATIENCE, |m| {
+        let clock = m.clock();
+        (clock.max_error_s > after.max_error_s).then_some(clock)
+    });
+    assert!(grown.is_true() && !grown.synchronized, "{grown}");
+
+    let _chronyd = world.peers.chronyd_at(&address);
+    let (_, took) =
+        machine.wait_for("synchronized again", PATIENCE, |m| m.clock().synchronized.then_some(()));
+    say(&format!("server back:  {} after {:.1} s", machine.clock(), took.as_secs_f64()));
+
+    fight(&mut machine);
+    machine.stop_agent(&pid);
+}
+
+/// Sets the frequency again and again, as another time service does, until the agent gives way.
+fn fight(machine: &mut Machine) {
+    let mut changes = 0_i64;
+    machine.wait_for("in conflict", PATIENCE, |machine| {
+        let notices = machine.status()["notices"].to_string();
+        if notices.contains("ClockConflict") {
+            return Some(());
+        }
+        changes += 1;
+        machine.run(&format!("adjtimex -q -f {}", 655_360 + changes));
+        None
+    });
+    machine.run("adjtimex -q -f 1310720");
+    machine.run("sleep 10");
+    let left = machine.clock();
+    say(&format!("second writer: {changes} changes, then {left}"));
+    assert_eq!(left.frequency, 1_310_720, "what the other wrote stays: {left}");
+}
+
 /// How long anything may take that takes seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 

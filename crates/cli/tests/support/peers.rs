@@ -54,7 +54,13 @@ impl Peers {
 
     /// Starts a chronyd that serves this machine's clock as stratum 1, on a free port of loopback.
     pub fn chronyd(&self) -> Chronyd {
-        let port = free_port();
+        self.chronyd_at(&format!("127.0.0.1:{}", free_port()))
+    }
+
+    /// The same where an earlier one was, `127.0.0.1:port`.
+    pub fn chronyd_at(&self, address: &str) -> Chronyd {
+        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port: u16 = port.expect("host:port");
         let directory = self.directory_of_nobody(&format!("chronyd-{port}"));
         let settings = directory.join("chrony.conf");
         let text = format!(

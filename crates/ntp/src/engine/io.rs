@@ -112,6 +112,9 @@ pub enum Action {
     Step(Span),
     /// Write the kernel's status and error bounds. Answer with [`Input::AdjustOutcome`].
     SetKernelStatus(KernelStatus),
+    /// Read how the kernel's clock stands, and write nothing. Answer with
+    /// [`Input::AdjustOutcome`].
+    ReadKernel,
     /// Wake the engine at this instant of the raw clock; replaces the earlier request.
     WakeAt(MonoTime),
     /// The clock state changed: publish [`crate::engine::Engine::clock_state`].
@@ -133,6 +136,9 @@ pub struct KernelClock {
     pub estimated_error: Span,
     /// The kernel's TAI − UTC, in seconds; 0 where never set.
     pub tai_offset_s: i32,
+    /// What `frequency` was just before a write of it; `None` after anything else, and where the
+    /// shell cannot tell.
+    pub found: Option<Frequency>,
 }
 
 /// What the kernel is to tell others about the clock (`adjtimex` status, maxerror, esterror).

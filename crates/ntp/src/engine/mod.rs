@@ -10,6 +10,7 @@
 //! estimate.
 
 mod config;
+mod conflict;
 mod discipline;
 mod exchange;
 mod feed;
@@ -38,6 +39,7 @@ use timeball_timebase::{ClockState, Interval, MonoTime, Now, Span, Timestamp};
 use crate::estimator::Estimator;
 use crate::random::Random;
 use crate::sample::Sample;
+use conflict::Conflict;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
 use selection::{Outcome, Verdict, Voter};
@@ -65,6 +67,7 @@ pub struct Engine {
     system_clock: SystemClock,
     /// Only in discipline mode: without it nothing can be written.
     discipline: Option<Discipline>,
+    conflict: Conflict,
     /// What a majority promised last.
     hull: Option<Hull>,
     verdict: Verdict,
@@ -101,6 +104,7 @@ impl Engine {
             estimator: Estimator::new(sources.len(), frequency),
             system_clock: SystemClock::new(now, own_rate),
             discipline,
+            conflict: Conflict::default(),
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
             misled: false,
@@ -161,6 +165,7 @@ impl Engine {
             }
         }
         actions.extend(self.poll_sources(now));
+        self.watch_the_other(now, &mut actions);
         self.finish_slew(now, &mut actions);
         self.refresh(now, &mut actions);
         self.set_wake(now, &mut actions);
@@ -201,7 +206,7 @@ impl Engine {
                 }
                 self.counters.received += 1;
                 self.note_heard(now.raw, index, interval);
-                sample.iter().for_each(|sample| self.explain_jump(sample));
+                sample.iter().for_each(|sample| self.explain_jump(now, sample));
             }
             // Anyone can forge a datagram, so a bad one is counted and changes nothing; only what a
             // server that was really asked says of itself changes its own part in the vote.
@@ -247,9 +252,19 @@ impl Engine {
         result: Result<KernelClock, AdjustError>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(discipline) = &mut self.discipline else { return };
+        let Some(discipline) = &mut self.discipline else {
+            return self.look_at_the_other(now, result);
+        };
+        let written = discipline.kernel.frequency;
         let write = discipline.outcome(now, result);
         self.counters.adjust_failures += u64::from(result.is_err());
+        if let Ok(kernel) = result {
+            self.compare_frequency(now, written, write, kernel);
+        }
+        if self.conflict.is_yielded() {
+            self.look_at_system_clock(now);
+            return self.publish(now, actions);
+        }
         match (write, result) {
             (Some(Write::Step(_)), Ok(_)) => {
                 self.counters.steps += 1;
@@ -378,7 +393,9 @@ impl Engine {
     fn look_at_system_clock(&mut self, now: Now) {
         let Some(jump) = self.system_clock.observe(now) else { return };
         self.counters.foreign_jumps += 1;
-        if jump > Span::ZERO {
+        if jump.is_negative() {
+            self.foreign_jump(now, jump);
+        } else {
             // Either the clock was set, or the raw clock stood still in suspend. The next
             // measurement tells; until then the promise must cover both.
             self.unexplained = Some(self.unexplained.map_or(jump, |earlier| earlier + jump));
@@ -394,12 +411,14 @@ impl Engine {
     }
 
     /// Decides by a measurement what a jump of the system clock was.
-    fn explain_jump(&mut self, sample: &Sample) {
+    fn explain_jump(&mut self, now: Now, sample: &Sample) {
         let Some(jump) = self.unexplained.take() else { return };
         let Some(expected) = self.estimator.estimate_at(sample.at) else { return };
         let error = sample.offset - expected.offset;
         if (error - jump).abs() < error.abs() {
             self.estimator.shift(jump);
+        } else {
+            self.foreign_jump(now, jump);
         }
     }
 
@@ -418,7 +437,8 @@ impl Engine {
         let known = self.published.bound.is_some();
         let refresh = known.then(|| self.published.as_of + REFRESH_INTERVAL);
         let observe = (known && self.discipline.is_none()).then(|| now.raw + OBSERVE_INTERVAL);
-        let next = sources.chain(servo).chain(refresh).chain(observe).min();
+        let look = self.conflict.due();
+        let next = sources.chain(servo).chain(look).chain(refresh).chain(observe).min();
         if let Some(at) = next
             && (self.wake_at != Some(at) || at <= now.raw)
         {

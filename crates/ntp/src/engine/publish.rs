@@ -41,6 +41,7 @@ impl Engine {
             sources: self.sources.iter().map(|source| self.source_report(now, source)).collect(),
             counters: self.counters,
             kernel: self.discipline.as_ref().map(|servo| servo.kernel),
+            yielded: self.conflict.is_yielded(),
             adjust_error: self.discipline.as_ref().and_then(|servo| servo.error),
         }
     }

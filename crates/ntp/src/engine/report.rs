@@ -20,6 +20,8 @@ pub struct Report {
     pub counters: Counters,
     /// The kernel's clock as last read or written; `None` in observe mode.
     pub kernel: Option<KernelClock>,
+    /// Whether the clock was left to another program that keeps writing it (discipline mode only).
+    pub yielded: bool,
     /// Why the last clock write failed, until one succeeds.
     pub adjust_error: Option<AdjustError>,
 }

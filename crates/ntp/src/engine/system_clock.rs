@@ -80,6 +80,12 @@ impl SystemClock {
         self.base = now;
     }
 
+    /// Notes that somebody else decides on the rate from now on.
+    pub(super) fn rate_is_foreign(&mut self, now: Now) {
+        self.own_rate = None;
+        self.base = now;
+    }
+
     /// Notes that we stepped the clock between the last pair of readings and this one.
     pub(super) fn stepped(&mut self, now: Now) {
         self.last = now;
