@@ -31,6 +31,7 @@ pub(crate) fn add(
         clock_part(registry, &clock);
         kernel_part(registry, &status);
         sources_part(registry, &status.sources);
+        rejections_part(registry, &status.sources);
         counters_part(registry, &status);
         if let Some(server) = &server {
             server_part(registry, server);
@@ -168,6 +169,19 @@ fn sources_part(registry: &mut Registry, sources: &[Source]) {
     }
 }
 
+/// Why datagrams were not taken; a reason that never came has no line.
+fn rejections_part(registry: &mut Registry, sources: &[Source]) {
+    let family = Family::<Labels, prometheus_client::metrics::counter::Counter>::default();
+    for source in sources {
+        for (reason, count) in &source.rejections {
+            let mut labels = labels(source);
+            labels.push(("reason".to_owned(), reason.clone()));
+            family.get_or_create(&labels).inc_by(*count);
+        }
+    }
+    registry.register("timeball_source_rejections", "Datagrams not taken, by reason", family);
+}
+
 fn source_gauge(
     registry: &mut Registry,
     sources: &[Source],
@@ -196,6 +210,11 @@ fn server_part(registry: &mut Registry, server: &ServerTally) {
     for (name, help, value) in [
         ("received", "Datagrams received", counters.received),
         ("answered", "Requests answered with the time", counters.answered),
+        (
+            "answered_interleaved",
+            "Of the requests answered with the time, those in interleaved mode",
+            counters.answered_interleaved,
+        ),
         (
             "answered_unsynchronized",
             "Requests answered with \"not synchronized\"",

@@ -232,6 +232,8 @@ mod tests {
             sent: 9,
             received: 0,
             rejected: 0,
+            rejections: std::collections::BTreeMap::new(),
+            is_interleaved: false,
             last_rejection: None,
             resolve_error: None,
             send_error: None,

@@ -42,7 +42,7 @@ impl StatusPublisher {
         let name = |source: &timeball_ntp::engine::SourceConfig| {
             HostPort { host: source.host.clone(), port: source.port }.to_string()
         };
-        let names = sources.iter().map(name).collect();
+        let names = numbered(sources.iter().map(name).collect());
         let hostname = hostname();
         Self { cell, version, hostname, mode, names, server, started, foreign_jump: None }
     }
@@ -141,6 +141,16 @@ pub(crate) fn selection_word(selection: Selection) -> &'static str {
     }
 }
 
+/// Numbers names that several sources have (a pool), so that each can be told from the others.
+fn numbered(names: Vec<String>) -> Vec<String> {
+    let earlier = |i: usize, name: &String| names[..i].iter().filter(|n| *n == name).count();
+    let number = |(i, name)| match earlier(i, name) {
+        0 => name.clone(),
+        earlier => format!("{name}#{}", earlier + 1),
+    };
+    names.iter().enumerate().map(number).collect()
+}
+
 fn mode_word(mode: ClockMode) -> &'static str {
     match mode {
         ClockMode::Observe => "observe",
@@ -202,6 +212,8 @@ fn source_status(
         sent: source.sent,
         received: source.received,
         rejected: source.rejected,
+        rejections: source.rejections.iter().map(|(why, n)| ((*why).to_owned(), *n)).collect(),
+        interleaved: source.is_interleaved,
         problem: problem(source, refusal),
     }
 }
@@ -241,7 +253,9 @@ fn problem(source: &SourceReport, refusal: Option<i32>) -> Option<String> {
         )),
         Selection::Falseticker => Some("its time contradicts the majority's".to_owned()),
         Selection::NoMajority => Some("no majority of the sources agrees".to_owned()),
-        Selection::Duplicate => Some("another source has the same address".to_owned()),
+        Selection::Duplicate => {
+            Some("other sources have all its addresses, so it is not asked".to_owned())
+        }
         Selection::NotSelectable
         | Selection::Candidate
         | Selection::Combined
@@ -254,6 +268,7 @@ fn server_status(tally: &ServerTally) -> api::Server {
     let ServerCounters {
         received,
         answered,
+        answered_interleaved,
         answered_unsynchronized,
         malformed,
         not_a_request,
@@ -267,6 +282,9 @@ fn server_status(tally: &ServerTally) -> api::Server {
         answered: answered + answered_unsynchronized,
         invalid: malformed + not_a_request,
         denied: denied + rate_limited + unauthenticated,
+        interleaved: answered_interleaved,
+        rate_limited,
+        unauthenticated,
     }
 }
 
@@ -306,6 +324,8 @@ mod tests {
             sent: 8,
             received: 8,
             rejected: 0,
+            rejections: std::collections::BTreeMap::new(),
+            is_interleaved: false,
             last_rejection: None,
             resolve_error: None,
             send_error: None,
@@ -319,6 +339,12 @@ mod tests {
         assert_eq!(reference_id(1, [1, b'A', 0xff, 0]), "?A?");
         assert_eq!(reference_id(2, [192, 0, 2, 7]), "192.0.2.7");
         assert_eq!(reference_id(16, [0; 4]), "");
+    }
+
+    #[test]
+    fn the_members_of_a_pool_are_told_apart() {
+        let names = ["pool", "a", "pool", "pool"].map(str::to_owned).to_vec();
+        assert_eq!(numbered(names), ["pool", "a", "pool#2", "pool#3"]);
     }
 
     #[test]

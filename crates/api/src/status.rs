@@ -1,5 +1,7 @@
 //! `GET /v1/status`: this machine's clock, its sources and the server's counts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The whole answer.
@@ -107,6 +109,12 @@ pub struct Source {
     pub received: u64,
     /// Datagrams not taken.
     pub rejected: u64,
+    /// The same by reason (`origin-mismatch`, `unauthenticated`, `kiss-of-death`, ...).
+    #[serde(default)]
+    pub rejections: BTreeMap<String, u64>,
+    /// Whether its last answer was one of the interleaved mode.
+    #[serde(default)]
+    pub interleaved: bool,
     /// What is wrong with it, in words; `null` when nothing is.
     pub problem: Option<String>,
 }
@@ -122,8 +130,17 @@ pub struct Server {
     pub answered: u64,
     /// Datagrams not answered because they were no valid request.
     pub invalid: u64,
-    /// Requests not answered because the client asks too often or may not ask.
+    /// Requests not answered because the client asks too often, may not ask or has a wrong key.
     pub denied: u64,
+    /// Of the answers, those in interleaved mode.
+    #[serde(default)]
+    pub interleaved: u64,
+    /// Of those denied, the ones over the rate limit.
+    #[serde(default)]
+    pub rate_limited: u64,
+    /// Of those denied, the ones with a MAC that no key of ours made.
+    #[serde(default)]
+    pub unauthenticated: u64,
 }
 
 /// Counts since the start.

@@ -115,6 +115,31 @@ pub enum ResponseError {
     },
 }
 
+impl ResponseError {
+    /// The kind of error in a word or two, for counts; without the values.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Truncated { .. } => "truncated",
+            Self::Oversized { .. } => "oversized",
+            Self::Malformed => "malformed",
+            Self::AddressMismatch { .. } => "address-mismatch",
+            Self::NoRequest => "no-request",
+            Self::Mode { .. } => "mode",
+            Self::Version { .. } => "version",
+            Self::OriginMismatch => "origin-mismatch",
+            Self::Unauthenticated => "unauthenticated",
+            Self::CryptoNak => "crypto-nak",
+            Self::KissOfDeath { .. } => "kiss-of-death",
+            Self::Unsynchronized => "unsynchronized",
+            Self::Stratum { .. } => "stratum",
+            Self::ZeroTimestamp => "zero-timestamp",
+            Self::RootDistance { .. } => "root-distance",
+            Self::Turnaround { .. } => "turnaround",
+            Self::Delay { .. } => "delay",
+        }
+    }
+}
+
 impl From<PacketError> for ResponseError {
     fn from(error: PacketError) -> Self {
         match error {

@@ -8,6 +8,7 @@
 //!
 //! [[source]]
 //! address = "time.example.org"                # host, host:port or [v6]:port
+//! count = 1                                   # of a pool: how many of its servers to ask
 //! poll = { min = 6, max = 10 }                # log2 of seconds
 //! iburst = true                               # begin with a few quick requests
 //! prefer = false
@@ -52,6 +53,8 @@ pub use keys::{KEYS_MAX, KeyFileError, LineProblem, parse_keys};
 
 /// Sources of one agent.
 pub const SOURCES_MAX: usize = 64;
+/// Servers of one name that may be asked.
+pub const POOL_MAX: usize = 16;
 /// Addresses that one server listens on.
 pub const LISTEN_MAX: usize = 16;
 
@@ -221,7 +224,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
     let mut sources: Vec<SourceConfig> = Vec::new();
     for item in value.array(SOURCES_MAX)? {
         const KNOWN: &[&str] =
-            &["address", "poll", "iburst", "prefer", "noselect", "interleaved", "key"];
+            &["address", "count", "poll", "iburst", "prefer", "noselect", "interleaved", "key"];
         let table = item.table(KNOWN)?;
         let address = table.required("address", "address = \"time.example.org\"")?;
         let text = address.string()?;
@@ -241,7 +244,15 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
             interleaved: flag("interleaved", defaults.interleaved)?,
         };
         let key = table.value("key").map(|key| read_key(&key, has_keys)).transpose()?;
-        sources.push(SourceConfig { host, port, poll, options, key });
+        let most = i64::try_from(POOL_MAX).expect("16 fits");
+        let count = table.value("count").map_or(Ok(1), |count| count.integer(1..=most))?;
+        let count = usize::try_from(count).expect("the range was checked");
+        if sources.len() + count > SOURCES_MAX {
+            let count = sources.len() + count;
+            return Err(address.error(Problem::TooMany { count, max: SOURCES_MAX }));
+        }
+        let source = SourceConfig { host, port, poll, options, key };
+        sources.extend(std::iter::repeat_n(source, count));
     }
     Ok(sources)
 }
@@ -378,6 +389,7 @@ mod tests {
                 "source[0].key: key 1 is named, but no file of keys; add `[keys]`",
             ),
             ("[clockbound]\nsegment = \"shm0\"", "is not absolute"),
+            ("[[source]]\naddress = \"a\"\ncount = 17", "write a number from 1 to 16"),
             ("[clock\n", "timeball.toml:1:"),
             (
                 "[telemetry]",
@@ -401,6 +413,15 @@ mod tests {
         assert_eq!(poll("max = 2"), (2, 2));
         assert_eq!(poll("min = -4"), (-4, 10));
         assert_eq!(poll(""), (6, 10));
+    }
+
+    #[test]
+    fn a_pool_is_as_many_sources_as_are_asked_for() {
+        let pool = |name| format!("[[source]]\naddress = \"{name}\"\ncount = 16\n");
+        let config = parse(&pool("a")).unwrap();
+        assert_eq!(config.sources, vec![SourceConfig::new("a".to_owned(), 123); 16]);
+        let many: String = ["a", "b", "c", "d", "e"].map(pool).concat();
+        assert!(parse(&many).unwrap_err().to_string().contains("80 entries, but at most 64"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! whatever is done to the system clock is something read, not something that happened to the
 //! estimate.
 
+mod addresses;
 mod config;
 mod conflict;
 mod discipline;

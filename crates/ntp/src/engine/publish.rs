@@ -229,6 +229,8 @@ impl Engine {
             sent: source.sent,
             received: source.received,
             rejected: source.rejected,
+            rejections: source.rejections.clone(),
+            is_interleaved: source.is_interleaved,
             last_rejection: source.last_rejection,
             resolve_error: source.resolve_error,
             send_error: source.send_error,

@@ -1,6 +1,8 @@
 //! What the engine tells of itself beside the clock state: for status, metrics and tools.
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
+
 use timeball_timebase::{ClockState, Frequency, Leap, MonoTime, Span, Timestamp};
 
 use super::io::{AdjustError, KernelClock, ResolveError, SendError, SourceId};
@@ -59,6 +61,11 @@ pub struct SourceReport {
     pub received: u64,
     /// Datagrams that were not taken, whatever the reason.
     pub rejected: u64,
+    /// The same by [`crate::association::ResponseError::reason`]; reasons that never came are left
+    /// out.
+    pub rejections: BTreeMap<&'static str, u64>,
+    /// Whether its last answer was one of the interleaved mode.
+    pub is_interleaved: bool,
     /// Why the last datagram was not taken.
     pub last_rejection: Option<crate::association::ResponseError>,
     /// Why its name has no address, while that is so.
@@ -96,7 +103,7 @@ pub enum Selection {
     NoMajority,
     /// Measured only: `noselect`.
     NotSelectable,
-    /// Its address is another source's, too: two names of one server are not two witnesses.
+    /// Its addresses are other sources', too: it is not asked, for two names of one server are not two witnesses.
     Duplicate,
     /// Truechimer, not used because a better or preferred one is.
     Candidate,

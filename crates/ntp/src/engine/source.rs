@@ -1,8 +1,11 @@
 //! One configured source: its address, its polls, what it said and what that promises.
 
 use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+
 use timeball_timebase::{Leap, MonoTime, Now, Span};
 
+use super::addresses::{Addresses, Choice};
 use super::config::{Due, SourceConfig};
 use super::exchange::Exchanges;
 use super::interval::{Ageing, TimedInterval};
@@ -16,8 +19,6 @@ use crate::mac::KeyRing;
 use crate::random::Random;
 use crate::sample::Sample;
 
-/// Addresses of one name that are looked at.
-const ADDRESSES_MAX: usize = 16;
 /// Samples kept for the moment when a majority tells that the source is true.
 const BACKLOG_MAX: usize = 8;
 const RESOLVE_PAUSE_MIN: Span = Span::from_secs(4);
@@ -28,6 +29,13 @@ const FINDABLE: Span = Span::from_secs(15);
 const RATE: [u8; 4] = *b"RATE";
 /// How long a server that refused us for good is left alone before its name is asked for again.
 const DENIED_PAUSE: Span = Span::from_minutes(60);
+/// A server that gave so many answers in a row that were of no use is replaced by another of its
+/// name, if there is one.
+const USELESS_MAX: u32 = 8;
+/// A measurement that may be this wrong is of no use (ntpd's maximum distance).
+const MARGIN_USELESS: Span = Span::from_millis(1_500);
+/// Between two attempts to find another server of the same name.
+const REPLACE_PAUSE: Span = Span::from_secs(60);
 
 /// A silent source still counts in the vote until others were heard for this long without it: if
 /// they could be a majority sooner, whoever cuts off the honest ones would make the liar left over
@@ -53,17 +61,24 @@ pub(super) struct Source {
     pub(super) sent: u64,
     pub(super) received: u64,
     pub(super) rejected: u64,
+    /// Datagrams not taken, by [`ResponseError::reason`].
+    pub(super) rejections: BTreeMap<&'static str, u64>,
     pub(super) last_rejection: Option<ResponseError>,
+    /// Whether its last answer was an interleaved one.
+    pub(super) is_interleaved: bool,
     pub(super) resolve_error: Option<ResolveError>,
     pub(super) send_error: Option<SendError>,
-    candidates: Vec<SocketAddr>,
-    denied: Vec<SocketAddr>,
+    addresses: Addresses,
+    /// Answers in a row that were of no use: false, far, or by their own word unsynchronized.
+    useless: u32,
+    /// From when on another server of the same name may be looked for.
+    replaceable_from: MonoTime,
     /// Whether its last answer said that it is synchronized and made sense.
     fit: bool,
     /// For how long others were heard since it last gave a sample, from whatever address; `None`
     /// before its first.
     missed: Option<Span>,
-    /// Whether another source has the same address, so that this one is no second witness.
+    /// Whether other sources have all its addresses, so that it would be no second witness.
     duplicate: bool,
     exchanges: Exchanges,
     /// Whether its key is not in the ring: without it the server must not be asked.
@@ -107,11 +122,14 @@ impl Source {
             sent: 0,
             received: 0,
             rejected: 0,
+            rejections: BTreeMap::new(),
+            is_interleaved: false,
             last_rejection: None,
             resolve_error: None,
             send_error: None,
-            candidates: Vec::new(),
-            denied: Vec::new(),
+            addresses: Addresses::default(),
+            useless: 0,
+            replaceable_from: MonoTime::ZERO,
             fit: false,
             missed: None,
             duplicate: false,
@@ -159,17 +177,24 @@ impl Source {
             actions.push(Action::Close { source: self.id });
         }
         if self.resolve_due.is_some_and(|due| now.raw >= due) {
+            if self.address.is_none() {
+                // Another source may have left an address, or the resolver is no longer waited for.
+                self.choose_address(now, taken);
+            }
             actions.extend(self.resolve(now));
         }
-        if let Some(to) = self.address
-            && self.poll_due().is_some_and(|due| now.raw >= due)
-        {
+        if self.address.is_some() && self.poll_due().is_some_and(|due| now.raw >= due) {
             if self.polling.is_unreachable() {
                 self.become_unreachable();
-                actions.extend(self.resolve_unless_literal(now, taken));
             }
-            let to = self.address.unwrap_or(to);
-            actions.push(self.poll(now, to, random));
+            let is_useless = self.polling.is_unreachable() || self.useless >= USELESS_MAX;
+            if is_useless && now.raw >= self.replaceable_from {
+                self.useless = 0;
+                self.replaceable_from = now.raw + REPLACE_PAUSE;
+                actions.extend(self.replace(now, taken));
+            }
+            let to = self.address;
+            actions.extend(to.map(|to| self.poll(now, to, random)));
         }
         actions
     }
@@ -186,9 +211,8 @@ impl Source {
             false => Ok(addresses),
         });
         match result {
-            Ok(mut addresses) => {
-                addresses.truncate(ADDRESSES_MAX);
-                self.candidates = addresses;
+            Ok(addresses) => {
+                self.addresses.replace(addresses);
                 self.resolve_error = None;
                 self.resolve_due = None;
                 self.resolve_pause = RESOLVE_PAUSE_MIN;
@@ -230,6 +254,7 @@ impl Source {
         let answer = self.exchanges.take(octets, from)?;
         let response = answer.response;
         self.polling.answered(now.raw);
+        self.is_interleaved = response.is_interleaved;
         if let Some(code) = response.kiss() {
             self.obey(now, code);
         }
@@ -244,6 +269,10 @@ impl Source {
             Err(ResponseError::KissOfDeath { code: RATE }) => self.fit,
             Err(_) => false,
         };
+        let margin = sample.ok().flatten().map(|sample| sample.error_margin());
+        let is_far = margin.is_some_and(|margin| margin >= MARGIN_USELESS);
+        let is_useless = is_far || !self.fit || self.selection == Selection::Falseticker;
+        self.useless = if is_useless { self.useless.saturating_add(1) } else { 0 };
         let sample = sample?;
         self.received += 1;
         self.missed = Some(Span::ZERO);
@@ -256,6 +285,7 @@ impl Source {
     /// Counts a datagram that was not taken.
     pub(super) fn reject(&mut self, error: ResponseError) {
         self.rejected += 1;
+        *self.rejections.entry(error.reason()).or_default() += 1;
         self.last_rejection = Some(error);
     }
 
@@ -341,7 +371,8 @@ impl Source {
 
     fn resolve(&mut self, now: Now) -> Vec<Action> {
         if self.config.host.parse::<IpAddr>().is_ok() {
-            self.resolve_due = None;
+            // Nothing to find out, but the source that has the same address may leave it.
+            self.resolve_due = self.duplicate.then(|| now.raw + RESOLVE_PAUSE_MAX);
             return Vec::new();
         }
         // Should no answer ever come, it is asked for again.
@@ -350,54 +381,55 @@ impl Source {
         vec![Action::Resolve { source: self.id, host, port }]
     }
 
-    fn resolve_unless_literal(&mut self, now: Now, taken: &[SocketAddr]) -> Vec<Action> {
-        // Another address of the same name first; then the name may have moved.
-        self.choose_other(now, taken);
+    /// Looks for another server: first among the addresses that are known, then by the name, which
+    /// may have moved.
+    fn replace(&mut self, now: Now, taken: &[SocketAddr]) -> Vec<Action> {
+        if let Some(current) = self.address
+            && self.addresses.has_other(&current, taken)
+        {
+            // This one comes again when none of the others is better.
+            self.addresses.put_last(&current);
+            self.address = None;
+            self.choose_address(now, taken);
+        }
         if self.resolve_due.is_some() { Vec::new() } else { self.resolve(now) }
     }
 
-    fn choose_other(&mut self, now: Now, taken: &[SocketAddr]) {
-        let Some(current) = self.address else { return };
-        let usable = |a: &SocketAddr| *a != current && !self.denied.contains(a);
-        if !self.candidates.iter().any(usable) {
-            return;
-        }
-        if let Some(at) = self.candidates.iter().position(|a| *a == current) {
-            // The others come first, this one again when none of them answers.
-            self.candidates.rotate_left(at + 1);
-        }
-        self.address = None;
-        self.choose_address(now, taken);
-    }
-
     fn choose_address(&mut self, now: Now, taken: &[SocketAddr]) -> bool {
-        let allowed = |address: &&SocketAddr| !self.denied.contains(address);
-        if let Some(current) = self.address
-            && self.candidates.contains(&current)
-            && !self.denied.contains(&current)
+        if self.address.is_some_and(|current| self.addresses.holds(&current))
             && !self.polling.is_unreachable()
         {
             return false;
         }
-        let free = self.candidates.iter().filter(allowed).find(|a| !taken.contains(a));
-        let chosen = free.or_else(|| self.candidates.iter().find(allowed)).copied();
-        self.duplicate = chosen.is_some_and(|address| taken.contains(&address));
+        let choice = self.addresses.choose(taken);
+        self.duplicate = choice == Choice::AllTaken;
+        let (chosen, pause) = match choice {
+            Choice::Ask(address) => (Some(address), None),
+            Choice::AllTaken => (None, Some(RESOLVE_PAUSE_MAX)),
+            Choice::Nobody => (None, Some(DENIED_PAUSE)),
+        };
         let changed = chosen != self.address;
         self.address = chosen;
         if changed {
-            self.exchanges.restart();
-            self.promise = None;
-            self.backlog.clear();
-            self.newest = None;
-            self.told = None;
-            self.fit = false;
-            self.selection = Selection::Unreachable;
+            self.forget_server();
             self.polling.restart(now.raw);
         }
-        if chosen.is_none() && self.resolve_due.is_none() {
-            self.resolve_due = Some(now.raw + DENIED_PAUSE);
+        if let (Some(pause), None) = (pause, self.resolve_due) {
+            self.resolve_due = Some(now.raw + pause);
         }
         changed
+    }
+
+    fn forget_server(&mut self) {
+        self.exchanges.restart();
+        self.promise = None;
+        self.backlog.clear();
+        self.newest = None;
+        self.told = None;
+        self.fit = false;
+        self.useless = 0;
+        self.is_interleaved = false;
+        self.selection = Selection::Unreachable;
     }
 
     fn become_unreachable(&mut self) {
@@ -410,13 +442,12 @@ impl Source {
         match &code {
             &RATE => self.polling.slow_down(now.raw),
             b"DENY" | b"RSTR" => {
-                if let Some(address) = self.address.take()
-                    && self.denied.len() < ADDRESSES_MAX
-                {
-                    self.denied.push(address);
+                if let Some(address) = self.address.take() {
+                    self.addresses.deny(address);
                 }
-                self.promise = None;
-                self.choose_address(now, &[]);
+                self.forget_server();
+                // Another address is chosen at the next wake-up, which knows which are taken.
+                self.resolve_due = Some(now.raw);
             }
             _ => {}
         }

@@ -58,13 +58,16 @@ impl Default for ServerConfig {
     }
 }
 
-/// Counts since the start. Every datagram is counted as received and in exactly one other field.
+/// Counts since the start. Every datagram is counted as received and in exactly one other field,
+/// but for the interleaved ones, which are counted as answered, too.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ServerCounters {
     /// Datagrams that came in.
     pub received: u64,
     /// Requests answered with the time.
     pub answered: u64,
+    /// Of those, in interleaved mode (RFC 9769).
+    pub answered_interleaved: u64,
     /// Requests answered with "not synchronized".
     pub answered_unsynchronized: u64,
     /// Datagrams that are no NTP packet.
@@ -170,6 +173,7 @@ impl Server {
         // A client of the basic mode leaves both zero, and costs no place in the table.
         let asks = !request.origin.is_zero() && request.receive != request.transmit;
         let former = asks.then(|| self.departures.take(request.origin)).flatten();
+        self.counters.answered_interleaved += u64::from(former.is_some());
         let header = match former {
             Some(transmit) => Header { origin: request.receive, receive, transmit, ..header },
             None => Header { origin: request.transmit, receive, ..header },
