@@ -29,7 +29,7 @@ mod udp;
 pub use address::{AddressError, HostPort, NTP_PORT};
 pub use agent::{Agent, AgentOptions, StartError, run_bare};
 pub use config::{
-    AgentConfig, ConfigError, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, Problem,
+    AgentConfig, ConfigError, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, POOL_MAX, Problem,
     SOURCES_MAX, parse_keys, source,
 };
 pub use host_sources::{HostSources, host_sources};

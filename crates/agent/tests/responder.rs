@@ -15,7 +15,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use timeball_agent::{
-    Agent, AgentConfig, AgentOptions, HostPort, QueryError, StartError, query, source,
+    Agent, AgentConfig, AgentOptions, HostPort, PollRange, QueryError, SourceConfig, StartError,
+    query, source,
 };
 use timeball_api::status::Status;
 
@@ -112,6 +113,20 @@ fn disturb(socket: &UdpSocket, client: SocketAddr, answer: &[u8; 48], former: &[
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&elsewhere, client).unwrap();
 }
 
+/// The port of each request to a server that answers every second one.
+fn ports_of_requests(socket: &UdpSocket, count: usize) -> Vec<u16> {
+    let mut request = [0; 256];
+    let mut ports = Vec::new();
+    while ports.len() < count {
+        let (_, client) = socket.recv_from(&mut request).unwrap();
+        ports.push(client.port());
+        if ports.len() % 2 == 0 {
+            socket.send_to(&answer(&request, 0), client).unwrap();
+        }
+    }
+    ports
+}
+
 fn agent(sources: &[String], listen: &[SocketAddr]) -> Result<Agent, StartError> {
     let sources = sources.iter().map(|text| source(text).unwrap()).collect();
     let server_listen = listen.to_vec();
@@ -189,6 +204,22 @@ fn hostile_datagrams_are_counted_and_change_nothing() {
     let answer = query(&[responder.target()], Duration::from_secs(5)).remove(0).outcome.unwrap();
     assert!((answer.offset.as_nanos() - lie_ns).abs() <= 5_000_000, "{answer:?}");
     agent.shutdown();
+}
+
+#[test]
+fn every_request_leaves_from_another_port() {
+    // RFC 9109: whoever does not see our traffic must not be able to guess where to send a forgery.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let poll = PollRange { min: -4, max: -4 };
+    let quick = SourceConfig { poll, ..source(&socket.local_addr().unwrap().to_string()).unwrap() };
+    let config = AgentConfig { sources: vec![quick], ..AgentConfig::default() };
+    let agent = Agent::start(config, AgentOptions::default()).unwrap();
+    let ports = ports_of_requests(&socket, 8);
+    agent.shutdown();
+    let distinct: std::collections::BTreeSet<_> = ports.iter().collect();
+    // By chance the kernel may choose one of 28,000 twice, but hardly more.
+    assert!(distinct.len() >= 7, "{ports:?}");
 }
 
 #[test]

@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
-use support::peers::Peers;
+use support::peers::{Chronyd, Peers, set_mode};
 use support::{Liar, Lie, Scratch, Up, stdout};
 
 /// What two readings of one clock through loopback may differ by on a busy machine.
@@ -89,6 +91,91 @@ fn query_measures_chronyd_and_our_own_server_alike() {
         assert!(offset.abs() <= delay.max(1_000_000), "{server}: {answer}");
         assert!(delay < 50_000_000, "{server}: {answer}");
         assert_eq!(answer["stratum"], stratum, "{server}: {answer}");
+    }
+}
+
+/// One key of each algorithm that chronyd knows, as both sides' files have them.
+const KEYS: &str = "1 MD5 a-word\n2 SHA1 HEX:0123456789abcdef\n3 SHA256 ASCII:another\n\
+    4 SHA512 third\n5 AES128 HEX:000102030405060708090a0b0c0d0e0f\n\
+    6 AES256 HEX:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+const OTHER_KEYS: &str = "5 AES128 HEX:ff0102030405060708090a0b0c0d0e0f\n";
+
+#[test]
+fn keys_are_shared_with_chronyd_as_server_and_as_client() {
+    let Some(peers) = Peers::find("shared keys with chronyd") else { return };
+    let scratch = Scratch::new("keys");
+    // Each key has a chronyd of its own: two sources never ask the same address.
+    let servers: Vec<_> = (1..=6).map(|_| peers.chronyd_with_keys(KEYS)).collect();
+    let source = |(key, server): (i32, &Chronyd)| {
+        format!("[[source]]\naddress = \"{}\"\nkey = {key}\n", server.address())
+    };
+    let sources: String = (1..).zip(&servers).map(source).collect();
+    let up = configured(&scratch, KEYS, &sources);
+    up.wait_for(|line| line["state"] == "synchronized");
+    let status = wait_for_status(&up, |status| {
+        status["sources"].as_array().is_some_and(|all| all.iter().all(|s| s["received"] != 0))
+    });
+    for source in status["sources"].as_array().expect("sources") {
+        assert_eq!(source["rejected"], 0, "{source}");
+    }
+    for key in [1, 3, 5, 6] {
+        let wrong_by = peers.chronyd_measures_with(up.ntp(), KEYS, &format!("key {key}"));
+        assert!(wrong_by.is_some_and(|s| s.abs() < LOOPBACK_ERROR_S), "key {key}: {wrong_by:?}");
+    }
+}
+
+#[test]
+fn a_chronyd_with_another_key_and_we_do_not_believe_each_other() {
+    let Some(peers) = Peers::find("wrong keys") else { return };
+    let chronyd = peers.chronyd_with_keys(OTHER_KEYS);
+    let scratch = Scratch::new("wrong-keys");
+    let source = |key: &str| format!("[[source]]\naddress = \"{}\"\n{key}\n", chronyd.address());
+    let up = configured(&scratch, KEYS, &source("key = 5"));
+    let status = wait_for_status(&up, |status| status["sources"][0]["sent"].as_u64() >= Some(2));
+    assert_eq!(status["sources"][0]["received"], 0, "{status}");
+    assert_eq!(peers.chronyd_measures_with(up.ntp(), OTHER_KEYS, "key 5"), None);
+    let status = wait_for_status(&up, |status| status["server"]["unauthenticated"] != 0);
+    assert_eq!(status["server"]["answered"], 0, "{status}");
+}
+
+#[test]
+fn chronyd_and_we_speak_the_interleaved_mode_in_both_directions() {
+    let Some(peers) = Peers::find("the interleaved mode with chronyd") else { return };
+    let (scratch, chronyd) = (Scratch::new("interleaved"), peers.chronyd());
+    let source = format!(
+        "[[source]]\naddress = \"{}\"\ninterleaved = true\npoll = {{ min = -2, max = -2 }}\n",
+        chronyd.address()
+    );
+    let up = configured(&scratch, "", &source);
+    let second = up.wait_for(|line| line["state"] == "synchronized");
+    let (offset, bound) = (whole(&second["offset_ns"]), whole(&second["bound_ns"]));
+    assert!(offset.abs() <= bound, "{second}");
+    let status = wait_for_status(&up, |status| status["sources"][0]["interleaved"] == true);
+    assert!(whole(&status["sources"][0]["offset_ns"]).abs() < 5_000_000, "{status}");
+    assert!(whole(&status["sources"][0]["delay_ns"]) < 5_000_000, "{status}");
+    let wrong_by = peers.chronyd_measures_with(up.ntp(), "", "xleave minpoll -2 maxpoll -2");
+    assert!(wrong_by.is_some_and(|s| s.abs() < LOOPBACK_ERROR_S), "{wrong_by:?}");
+    wait_for_status(&up, |status| status["server"]["interleaved"].as_u64() >= Some(1));
+}
+
+/// An `up` with such keys and sources.
+fn configured(scratch: &Scratch, keys: &str, sources: &str) -> Up {
+    let (file, config) = (scratch.join("keys"), scratch.join("agent.toml"));
+    std::fs::write(&file, keys).expect("keys");
+    set_mode(file.as_ref(), 0o600);
+    std::fs::write(&config, format!("[keys]\nfile = \"{file}\"\n{sources}")).expect("settings");
+    Up::start(&scratch.join("state"), &["--config", &config])
+}
+
+fn wait_for_status(up: &Up, good: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = up.ask(&["status"]);
+        if good(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "never: {status}");
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -59,14 +59,24 @@ impl Peers {
 
     /// The same where an earlier one was, `127.0.0.1:port`.
     pub fn chronyd_at(&self, address: &str) -> Chronyd {
+        self.chronyd_as(address, "")
+    }
+
+    /// The same on a free port, with the keys of such a file.
+    pub fn chronyd_with_keys(&self, keys: &str) -> Chronyd {
+        self.chronyd_as(&format!("127.0.0.1:{}", free_port()), keys)
+    }
+
+    fn chronyd_as(&self, address: &str, keys: &str) -> Chronyd {
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         let port: u16 = port.expect("host:port");
         let directory = self.directory_of_nobody(&format!("chronyd-{port}"));
         let settings = directory.join("chrony.conf");
         let text = format!(
             "port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nlocal stratum 1\ncmdport 0\n\
-             bindcmdaddress /\npidfile {}/pid\n",
-            directory.display()
+             bindcmdaddress /\npidfile {}/pid\nkeyfile {}\n",
+            directory.display(),
+            key_file(&directory, keys).display()
         );
         fs::write(&settings, text).expect("settings");
         // -x: never control the clock. -U -u root: stay who you are, which is nobody.
@@ -80,21 +90,40 @@ impl Peers {
 
     /// What chronyd finds this machine's clock wrong by, in seconds: what it would add to it.
     pub fn chronyd_measures(&self, server: &str) -> f64 {
+        let (wrong_by, text) = self.chronyd_client(server, "", "maxsamples 4", 20);
+        wrong_by.unwrap_or_else(|| panic!("chronyd took no answer of {server}: {text}"))
+    }
+
+    /// The same as a client with the keys of such a file and further options of `server`; `None`
+    /// where it takes no answer in 8 s.
+    pub fn chronyd_measures_with(&self, server: &str, keys: &str, options: &str) -> Option<f64> {
+        self.chronyd_client(server, keys, options, 8).0
+    }
+
+    fn chronyd_client(
+        &self,
+        server: &str,
+        keys: &str,
+        options: &str,
+        patience_s: u32,
+    ) -> (Option<f64>, String) {
         let (host, port) = server.rsplit_once(':').expect("host:port");
         let directory = self.directory_of_nobody(&format!("client-{port}"));
         let mut command = self.program("usr/sbin/chronyd");
         // -Q: print the offset and end; -t: give up then.
-        command.args(["-x", "-Q", "-U", "-u", "root", "-t", "20"]);
-        command.arg(format!("server {host} port {port} iburst maxsamples 4"));
+        command.args(["-x", "-Q", "-U", "-u", "root"]);
+        command.args(["-t", &patience_s.to_string()]);
+        command.arg(format!("server {host} port {port} iburst {options}"));
+        command.arg(format!("keyfile {}", key_file(&directory, keys).display()));
         command.arg(format!("pidfile {}/pid", directory.display())).args(["cmdport 0"]);
         let output = command.stdin(Stdio::null()).output().expect("chronyd starts");
         let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text);
+        let text = String::from_utf8_lossy(&text).into_owned();
         assert!(text.contains("Disabled control of system clock"), "{text}");
         let wrong_by = text
             .split_once("System clock wrong by ")
             .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
-        wrong_by.unwrap_or_else(|| panic!("chronyd took no answer of {server}: {text}"))
+        (wrong_by, text)
     }
 
     /// ntpdig's answer about a server.
@@ -188,6 +217,14 @@ impl Drop for Chronyd {
     }
 }
 
+/// A file of keys that nobody's programs may read.
+fn key_file(directory: &Path, keys: &str) -> PathBuf {
+    let path = directory.join("keys");
+    fs::write(&path, keys).expect("keys");
+    set_mode(&path, 0o644);
+    path
+}
+
 /// A port that is free now; between that and its use another program could take it, which the next
 /// run would not repeat.
 fn free_port() -> u16 {
@@ -213,6 +250,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn set_mode(path: &Path, mode: u32) {
+/// Sets the permissions of a file or directory of the test.
+pub fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
 }
