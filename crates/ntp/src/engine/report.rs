@@ -103,7 +103,8 @@ pub enum Selection {
     NoMajority,
     /// Measured only: `noselect`.
     NotSelectable,
-    /// Its addresses are other sources', too: it is not asked, for two names of one server are not two witnesses.
+    /// Its addresses are other sources', too: it is not asked, for two names of one server are not
+    /// two witnesses.
     Duplicate,
     /// Truechimer, not used because a better or preferred one is.
     Candidate,
