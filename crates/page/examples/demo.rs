@@ -126,6 +126,7 @@ impl Scene {
                 answered: polls * 40,
                 invalid: polls,
                 denied: 0,
+                ..Server::default()
             }),
             counters: Counters {
                 sent: polls * 4,
