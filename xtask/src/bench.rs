@@ -22,11 +22,16 @@ enum How {
     Here(fn(&Project, &[&str]) -> Result<bool>),
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "fire",
         what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
         how: How::Cargo { package: "timeball-scheduler", target: "fire" },
+    },
+    Bench {
+        name: "occurrence",
+        what: "time to find the next occurrence beside croner",
+        how: How::Cargo { package: "timeball-schedule", target: "occurrence" },
     },
     Bench {
         name: "bound",
@@ -53,7 +58,7 @@ const BENCHES: [Bench; 5] = [
 /// Prints what there is.
 pub(crate) fn list() -> bool {
     for Bench { name, what, .. } in &BENCHES {
-        steps::print(&format!("{name:8} {what}"));
+        steps::print(&format!("{name:10} {what}"));
     }
     true
 }

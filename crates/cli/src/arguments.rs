@@ -127,6 +127,13 @@ pub(crate) struct StatusArguments {
 pub(crate) enum ScheduleCommand {
     /// Show the next instants of an expression
     Next(NextArguments),
+    /// Say what an expression means, when it is next, and what changes of the clocks will do to it
+    Explain(ExplainArguments),
+    /// Write the entries of a crontab, or Kubernetes CronJobs, as schedule files; says what is
+    /// dropped or left out
+    Import(ImportArguments),
+    /// Write schedule files as Kubernetes CronJobs where nothing is lost; else says what would be
+    Export(ExportArguments),
     /// List the schedules of a running `timeball up`
     List(StatusArguments),
     /// Show what became of a schedule's instants, newest first
@@ -136,6 +143,29 @@ pub(crate) enum ScheduleCommand {
 #[cfg(feature = "scheduler")]
 #[derive(Args, Debug)]
 pub(crate) struct NextArguments {
+    #[command(flatten)]
+    pub(crate) expression: ExpressionArguments,
+    /// How many
+    #[arg(short = 'n', value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: u32,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) expression: ExpressionArguments,
+    /// How many instants
+    #[arg(short = 'n', value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) count: u32,
+}
+
+/// An expression and how it is meant.
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct ExpressionArguments {
     /// The expression, for example "*/5 * * * *", "*/0.250 * * * * *" or "@every 10ms"
     pub(crate) expression: String,
     /// Time zone (IANA name)
@@ -144,19 +174,54 @@ pub(crate) struct NextArguments {
     /// Show instants strictly after this one [default: now]
     #[arg(long, value_name = "RFC3339")]
     pub(crate) after: Option<String>,
-    /// How many
-    #[arg(short = 'n', value_name = "N", default_value_t = 5,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) count: u32,
     /// The expression's dialect
     #[arg(long, value_enum, default_value_t)]
     pub(crate) dialect: DialectName,
     /// What happens to local times that are skipped or repeated [default: the dialect's own rule]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) dst: Option<DstName>,
+    /// Number that chooses what is written `H` (a schedule's file uses its uid)
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
     /// Form of the answer
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct ImportArguments {
+    /// The file; `-` for standard input
+    pub(crate) file: PathBuf,
+    /// What it is
+    #[arg(long, value_enum)]
+    pub(crate) from: ImportFormat,
+    /// A crontab whose entries name a user, as /etc/crontab
+    #[arg(long)]
+    pub(crate) system: bool,
+    /// Time zone of a crontab without CRON_TZ (IANA name) [default: Etc/UTC]
+    #[arg(long = "tz", value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+}
+
+/// A form of schedules of others.
+#[cfg(feature = "scheduler")]
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// crontab(5)
+    Crontab,
+    /// Kubernetes CronJobs in YAML or JSON
+    Cronjob,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct ExportArguments {
+    /// The file; `-` for standard input
+    pub(crate) file: PathBuf,
+    /// Image whose container runs the command
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: String,
 }
 
 #[cfg(feature = "scheduler")]
@@ -179,14 +244,15 @@ pub(crate) struct HistoryArguments {
 #[cfg(feature = "scheduler")]
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum DialectName {
-    /// crontab(5): 5 fields, or 6 with seconds first, which may have fractions; @every
+    /// crontab(5): 5 fields, or 6 with seconds first, which may have fractions; L W # H; @every,
+    /// @at; ISO 8601 repeating intervals; RRULE
     #[default]
     Vixie,
     /// As batch/v1 CronJob
     Kubernetes,
     /// Quartz: 6 or 7 fields
     Quartz,
-    /// The Open Cron Pattern Specification
+    /// The Open Cron Pattern Specification 1.0 to 1.4
     Ocps,
     /// systemd's OnCalendar
     Systemd,

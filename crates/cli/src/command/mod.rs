@@ -9,6 +9,10 @@ mod query;
 #[cfg(feature = "scheduler")]
 mod schedule;
 #[cfg(feature = "scheduler")]
+mod schedule_explain;
+#[cfg(feature = "scheduler")]
+mod schedule_files;
+#[cfg(feature = "scheduler")]
 mod schedule_next;
 mod status;
 #[cfg(all(feature = "agent", feature = "scheduler"))]

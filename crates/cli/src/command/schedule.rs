@@ -1,7 +1,7 @@
 //! `timeball schedule …`: schedules of a running `up`, and files.
 
 use crate::arguments::{HistoryArguments, ScheduleCommand, StatusArguments};
-use crate::command::schedule_next;
+use crate::command::{schedule_explain, schedule_files, schedule_next};
 use crate::error::CliError;
 use crate::output::{self, Format, length, span};
 use crate::state_client;
@@ -12,6 +12,9 @@ use timeball_timebase::Timestamp;
 pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
     match command {
         ScheduleCommand::Next(arguments) => schedule_next::run(&arguments),
+        ScheduleCommand::Explain(arguments) => schedule_explain::run(&arguments),
+        ScheduleCommand::Import(arguments) => schedule_files::import(&arguments),
+        ScheduleCommand::Export(arguments) => schedule_files::export(&arguments),
         ScheduleCommand::List(arguments) => list(&arguments),
         ScheduleCommand::History(arguments) => history(&arguments),
     }

@@ -1,6 +1,6 @@
 //! `timeball schedule next`: the instants an expression means.
 
-use crate::arguments::{DialectName, DstName, NextArguments};
+use crate::arguments::{DialectName, DstName, ExpressionArguments, NextArguments};
 use crate::error::CliError;
 use crate::output::{self, Format};
 use serde::Serialize;
@@ -10,28 +10,20 @@ use timeball_timebase::{Span, Timestamp};
 
 /// One instant, as the JSON shows it.
 #[derive(Serialize)]
-struct Instant {
+pub(crate) struct Instant {
     /// RFC 3339 with the zone's offset.
-    at: String,
+    pub(crate) at: String,
     /// RFC 3339 in UTC.
-    utc: String,
+    pub(crate) utc: String,
 }
 
 pub(crate) fn run(arguments: &NextArguments) -> Result<ExitCode, CliError> {
-    let zone = timeball_scheduler::Zones::new()
-        .zone(&arguments.zone)
-        .map_err(|error| CliError::usage(format!("--tz: {error}")))?;
-    let dst = arguments.dst.map(DstPolicy::from);
-    let schedule = Schedule::parse(&arguments.expression, arguments.dialect.into(), &zone, dst)
-        .map_err(|error| {
-            let pointer = " ".repeat(error.position.min(arguments.expression.len()));
-            CliError::usage(format!("{error}\n  {}\n  {pointer}^", arguments.expression))
-        })?;
-    let instants = next(&schedule, &zone, after(arguments)?, arguments.count);
+    let (schedule, after) = compile(&arguments.expression)?;
+    let instants = next(&schedule, after, arguments.count);
     if instants.is_empty() {
         output::talk("the expression is valid, but no instant follows");
     }
-    match arguments.output {
+    match arguments.expression.output {
         Format::Json => {
             output::json(&instants);
         }
@@ -46,18 +38,38 @@ pub(crate) fn run(arguments: &NextArguments) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn next(schedule: &Schedule, zone: &Zone, after: Timestamp, count: u32) -> Vec<Instant> {
+/// Compiles the expression of a command line, and gives the moment from which instants are asked.
+pub(crate) fn compile(arguments: &ExpressionArguments) -> Result<(Schedule, Timestamp), CliError> {
+    let zone = timeball_scheduler::Zones::new()
+        .zone(&arguments.zone)
+        .map_err(|error| CliError::usage(format!("--tz: {error}")))?;
+    let (text, dialect) = (&arguments.expression, arguments.dialect.into());
+    let dst = arguments.dst.map(DstPolicy::from);
+    let schedule = match arguments.seed {
+        Some(seed) => Schedule::parse_seeded(text, dialect, &zone, dst, seed),
+        None => Schedule::parse(text, dialect, &zone, dst),
+    };
+    let schedule = schedule.map_err(|error| {
+        let pointer = " ".repeat(error.position.min(text.len()));
+        CliError::usage(format!("{error}\n  {text}\n  {pointer}^"))
+    })?;
+    Ok((schedule, after(arguments)?))
+}
+
+/// The next instants after a moment.
+pub(crate) fn next(schedule: &Schedule, after: Timestamp, count: u32) -> Vec<Instant> {
     let mut at = after;
     let mut instants = Vec::new();
     while instants.len() < count as usize {
         let Some(next) = schedule.next_after(at) else { break };
         at = next;
-        instants.push(Instant { at: in_zone(at, zone), utc: at.to_string() });
+        instants.push(Instant { at: in_zone(at, schedule.zone()), utc: at.to_string() });
     }
     instants
 }
 
-fn in_zone(at: Timestamp, zone: &Zone) -> String {
+/// RFC 3339 with the zone's offset.
+pub(crate) fn in_zone(at: Timestamp, zone: &Zone) -> String {
     let offset_s = i64::from(zone.offset_s_at(at));
     let local = (at + Span::from_secs(offset_s)).to_string();
     let sign = if offset_s < 0 { '-' } else { '+' };
@@ -65,7 +77,7 @@ fn in_zone(at: Timestamp, zone: &Zone) -> String {
     format!("{}{sign}{:02}:{:02}", local.trim_end_matches('Z'), minutes / 60, minutes % 60)
 }
 
-fn after(arguments: &NextArguments) -> Result<Timestamp, CliError> {
+fn after(arguments: &ExpressionArguments) -> Result<Timestamp, CliError> {
     let Some(text) = &arguments.after else {
         return Ok(timeball_runtime::read_clocks().system);
     };

@@ -259,6 +259,12 @@ impl Schedule {
         self.count_between(at, at, 1) == 1
     }
 
+    /// Whether another schedule names the same times, whatever zone and rule they were compiled
+    /// for. Only the same fields are found to be the same times.
+    pub fn names_the_same_times(&self, other: &Self) -> bool {
+        self.when == other.when
+    }
+
     /// The zone it was compiled for.
     pub fn zone(&self) -> &Zone {
         &self.zone

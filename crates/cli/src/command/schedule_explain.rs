@@ -1,0 +1,128 @@
+//! `timeball schedule explain`: what an expression means, when it is next, and what changes of the
+//! clocks will do to it.
+
+use crate::arguments::ExplainArguments;
+use crate::command::schedule_next::{self, Instant, in_zone};
+use crate::error::CliError;
+use crate::output::{self, Format};
+use serde::Serialize;
+use std::process::ExitCode;
+use timeball_schedule::language::{Schedule, Trap, TrapEffect};
+use timeball_timebase::{Span, Timestamp};
+
+/// How far ahead changes of the clocks are looked for: two years have four in most zones.
+const AHEAD_S: i64 = 2 * 366 * 86_400;
+
+/// The answer, as the JSON shows it.
+#[derive(Serialize)]
+struct Explanation {
+    /// The expression, as it was given.
+    expression: String,
+    /// Its canonical form.
+    canonical: String,
+    dialect: &'static str,
+    time_zone: String,
+    /// In words.
+    meaning: String,
+    next: Vec<Instant>,
+    /// Changes of the clocks ahead that skip or repeat times of it.
+    traps: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct Change {
+    /// When the clocks are changed: RFC 3339 with the offset after it.
+    at: String,
+    /// Seconds forward; negative for back.
+    change_s: i64,
+    /// The first time on the wall that is skipped or repeated.
+    local: String,
+    /// How many times on the wall.
+    count: u64,
+    /// `at-the-jump`, `skipped`, `once` or `twice`.
+    effect: &'static str,
+}
+
+pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, CliError> {
+    let (schedule, after) = schedule_next::compile(&arguments.expression)?;
+    let explanation = explain(arguments, &schedule, after);
+    if arguments.expression.output == Format::Json {
+        output::json(&explanation);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Explanation { canonical, dialect, time_zone, meaning, next, traps, .. } = &explanation;
+    let mut lines = vec![
+        format!("{meaning}, in {time_zone}"),
+        String::new(),
+        format!("  canonical  {canonical}"),
+        format!("  dialect    {dialect}"),
+    ];
+    for (index, instant) in next.iter().enumerate() {
+        let head = if index == 0 { "next" } else { "" };
+        lines.push(format!("  {head:9}  {}", instant.at));
+    }
+    if next.is_empty() {
+        lines.push("  next       never".to_owned());
+    }
+    for (index, change) in traps.iter().enumerate() {
+        let head = if index == 0 { "clocks" } else { "" };
+        lines.push(format!("  {head:9}  {}", sentence(change)));
+    }
+    if traps.is_empty() {
+        lines.push(
+            "  clocks     no change of the clocks in the next two years touches it".to_owned(),
+        );
+    }
+    output::line(&lines.join("\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) -> Explanation {
+    let zone = schedule.zone();
+    let change = |trap: Trap| Change {
+        at: in_zone(trap.at, zone),
+        change_s: trap.change_s,
+        local: trap.local.to_string().trim_end_matches('Z').to_owned(),
+        count: trap.count,
+        effect: match trap.effect {
+            TrapEffect::AtTheJump => "at-the-jump",
+            TrapEffect::Skipped => "skipped",
+            TrapEffect::Once => "once",
+            TrapEffect::Twice => "twice",
+        },
+    };
+    let until = after + Span::from_secs(AHEAD_S);
+    Explanation {
+        expression: arguments.expression.expression.clone(),
+        canonical: schedule.to_string(),
+        dialect: timeball_schedule::language::Dialect::from(arguments.expression.dialect).name(),
+        time_zone: zone.name().to_owned(),
+        meaning: schedule.describe(),
+        next: schedule_next::next(schedule, after, arguments.count),
+        traps: schedule.traps(after, until).into_iter().map(change).collect(),
+    }
+}
+
+fn sentence(change: &Change) -> String {
+    let Change { at, change_s, local, count, effect } = change;
+    let minutes = change_s.abs() / 60;
+    let way = if *change_s > 0 { "forward" } else { "back" };
+    let time = local.split_once('T').map_or(local.as_str(), |(_, time)| time);
+    let (times, verb) = match count {
+        1 => (time.to_owned(), "s"),
+        count => (format!("{count} times from {time} on"), ""),
+    };
+    let become_of_it = match *effect {
+        "at-the-jump" => format!(
+            "{times} do{e} not exist, run{verb} right after the jump",
+            e = if *count == 1 { "es" } else { "" }
+        ),
+        "skipped" => format!(
+            "{times} do{e} not exist, do{e} not run",
+            e = if *count == 1 { "es" } else { "" }
+        ),
+        "once" => format!("{times} come{verb} twice, run{verb} the first time only"),
+        _ => format!("{times} come{verb} twice, run{verb} twice"),
+    };
+    format!("{at}  {minutes} min {way}: {become_of_it}")
+}

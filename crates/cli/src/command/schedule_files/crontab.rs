@@ -1,0 +1,223 @@
+//! crontab(5) files as schedules.
+
+use super::Imported;
+use serde_json::{Map, Value, json};
+use timeball_schedule::language::{Dialect, Schedule, Zone};
+
+/// Longest file, in lines.
+const LINES_MAX: usize = 10_000;
+
+/// How a crontab is read.
+pub(super) struct Options<'o> {
+    /// Whether a user stands before the command, as in /etc/crontab.
+    pub(super) system: bool,
+    /// The zone of the times; `None` where nobody said.
+    pub(super) zone: Option<&'o str>,
+    /// What the schedules' names begin with.
+    pub(super) name: &'o str,
+}
+
+/// What lines above set.
+struct Environment {
+    shell: String,
+    zone: Option<String>,
+    directory: Option<String>,
+    variables: Vec<(String, String)>,
+}
+
+/// Turns each entry into a schedule; what cannot be one is left out with its reason.
+pub(super) fn import(text: &str, options: &Options<'_>) -> Imported {
+    let mut imported = Imported::default();
+    let mut environment = Environment {
+        shell: "/bin/sh".to_owned(),
+        zone: options.zone.map(str::to_owned),
+        directory: None,
+        variables: Vec::new(),
+    };
+    for (index, line) in text.lines().enumerate() {
+        if index == LINES_MAX {
+            imported.left_out.push(format!("lines after {LINES_MAX}: a crontab has no more"));
+            break;
+        }
+        let (number, line) = (index + 1, line.trim());
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some((name, value)) = variable(line) {
+            match name {
+                "SHELL" => environment.shell = value,
+                "CRON_TZ" => environment.zone = Some(value),
+                "MAILTO" | "MAILFROM" => imported.remarks.push(format!(
+                    "line {number}: {name} is dropped: output is kept in the history, not mailed"
+                )),
+                "RANDOM_DELAY" => imported.remarks.push(format!(
+                    "line {number}: RANDOM_DELAY is dropped: use `jitterMilliseconds`"
+                )),
+                _ => {
+                    if name == "HOME" {
+                        environment.directory = Some(value.clone());
+                    }
+                    environment.variables.retain(|(known, _)| known != name);
+                    environment.variables.push((name.to_owned(), value));
+                }
+            }
+            continue;
+        }
+        match entry(line, number, &environment, options) {
+            Ok(document) => imported.documents.push(document),
+            Err(reason) => imported.left_out.push(format!("line {number}: {reason}")),
+        }
+    }
+    if !imported.documents.is_empty() && environment.zone.is_none() {
+        imported.remarks.push(
+            "the times are taken to be in Etc/UTC, and cron took them in the machine's own zone: \
+             give --tz ZONE"
+                .to_owned(),
+        );
+    }
+    imported
+}
+
+/// `NAME = value`, with or without quotes.
+fn variable(line: &str) -> Option<(&str, String)> {
+    let (name, value) = line.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let sound = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+    let quoted = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(value);
+    sound.then(|| (name, value.to_owned()))
+}
+
+fn entry(
+    line: &str,
+    number: usize,
+    environment: &Environment,
+    options: &Options<'_>,
+) -> Result<Value, String> {
+    // cronie's `-` only keeps the run out of the system's log.
+    let line = line.strip_prefix('-').unwrap_or(line);
+    let fields = if line.starts_with('@') { 1 } else { 5 };
+    let (expression, rest) = split(line, fields).ok_or("no command follows the schedule")?;
+    let (user, command) = match options.system {
+        false => (None, rest),
+        true => {
+            let (user, command) = split(rest, 1).ok_or("no command follows the user")?;
+            (Some(user), command)
+        }
+    };
+    Schedule::parse(&expression, Dialect::Vixie, &Zone::utc(), None)
+        .map_err(|error| format!("{error} (in `{expression}`)"))?;
+    let command = unescape(command)?;
+    let mut exec = Map::new();
+    exec.insert("command".to_owned(), json!([environment.shell, "-c", command]));
+    // cron has no limit, and this is the largest here.
+    exec.insert("timeoutSeconds".to_owned(), json!(86_400));
+    if let Some(directory) = &environment.directory {
+        exec.insert("workingDirectory".to_owned(), json!(directory));
+    }
+    if let Some(user) = user {
+        exec.insert("user".to_owned(), json!(user));
+    }
+    if !environment.variables.is_empty() {
+        let variables = environment.variables.iter();
+        let variables: Vec<Value> =
+            variables.map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        exec.insert("env".to_owned(), Value::Array(variables));
+    }
+    let zone = environment.zone.as_deref().unwrap_or("Etc/UTC");
+    Ok(super::document(
+        &format!("{}-{number}", options.name),
+        // cron does not run what it missed while it was off.
+        json!({
+            "schedule": expression,
+            "timeZone": zone,
+            "catchUp": { "policy": "None" },
+            "target": { "exec": exec },
+        }),
+    ))
+}
+
+/// The first words, joined by one space, and what stands behind them.
+fn split(text: &str, words: usize) -> Option<(String, &str)> {
+    let mut rest = text.trim_start();
+    let mut found = Vec::new();
+    for _ in 0..words {
+        let (word, tail) = rest.split_once([' ', '\t'])?;
+        found.push(word);
+        rest = tail.trim_start();
+    }
+    (!rest.is_empty()).then(|| (found.join(" "), rest))
+}
+
+/// `\%` is a percent sign; a plain one would begin the command's standard input.
+fn unescape(command: &str) -> Result<String, String> {
+    let mut plain = String::with_capacity(command.len());
+    let mut before = ' ';
+    for c in command.chars() {
+        if c == '%' {
+            if before != '\\' {
+                return Err("`%` gives the command a standard input, which `exec` has not; \
+                    write it as a pipe (printf … | command)"
+                    .to_owned());
+            }
+            plain.pop();
+        }
+        plain.push(c);
+        before = c;
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(system: bool) -> Options<'static> {
+        Options { system, zone: Some("Europe/Berlin"), name: "crontab" }
+    }
+
+    #[test]
+    fn entries_become_schedules_with_the_lines_above_them() {
+        let text = "# backups\nSHELL=/bin/bash\nPATH=/usr/bin:/bin\nMAILTO=root\n\n\
+            30 2 * * mon-fri  backup --to 'a b'\n@daily date +\\%F\n";
+        let imported = import(text, &options(false));
+        assert_eq!(imported.left_out, Vec::<String>::new());
+        assert_eq!(imported.documents.len(), 2);
+        let first = &imported.documents[0];
+        assert_eq!(first["metadata"]["name"], "crontab-6");
+        assert_eq!(first["spec"]["schedule"], "30 2 * * mon-fri");
+        assert_eq!(first["spec"]["timeZone"], "Europe/Berlin");
+        let exec = &first["spec"]["target"]["exec"];
+        assert_eq!(exec["command"], json!(["/bin/bash", "-c", "backup --to 'a b'"]));
+        assert_eq!(exec["env"], json!([{ "name": "PATH", "value": "/usr/bin:/bin" }]));
+        let second = &imported.documents[1]["spec"]["target"]["exec"]["command"][2];
+        assert_eq!(second, "date +%F");
+        assert!(imported.remarks[0].contains("MAILTO"), "{:?}", imported.remarks);
+        let typed: timeball_api::cron_job::PreciseCronJob =
+            serde_json::from_value(first.clone()).unwrap();
+        assert_eq!(typed.metadata.name, "crontab-6");
+    }
+
+    #[test]
+    fn a_system_crontab_has_users() {
+        let imported = import("17 * * * * root cd / && run-parts x\n", &options(true));
+        let exec = &imported.documents[0]["spec"]["target"]["exec"];
+        assert_eq!(
+            (&exec["user"], &exec["command"][2]),
+            (&json!("root"), &json!("cd / && run-parts x"))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_a_schedule_is_left_out_with_its_reason() {
+        let text = "@reboot start\n61 * * * * x\n* * * * *\n* * * * * mail%hello\n";
+        let imported = import(text, &options(false));
+        assert!(imported.documents.is_empty());
+        for (line, part) in
+            [(0, "@reboot"), (1, "out of range"), (2, "no command"), (3, "standard input")]
+        {
+            assert!(imported.left_out[line].contains(part), "{:?}", imported.left_out);
+        }
+    }
+}
