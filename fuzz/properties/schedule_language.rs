@@ -22,7 +22,7 @@ pub(crate) fn check(octets: &[u8]) {
     let zone = if choice & 0x10 == 0 { Zone::utc() } else { berlin() };
     let dst = [None, Some(DstPolicy::Vixie), Some(DstPolicy::Kubernetes), Some(DstPolicy::Ocps)]
         [choice >> 5 & 3];
-    let schedule = match Schedule::parse(expression, dialect, &zone, dst) {
+    let schedule = match Schedule::parse_seeded(expression, dialect, &zone, dst, 7) {
         Ok(schedule) => schedule,
         Err(error) => {
             assert!(error.position <= expression.len(), "{error} at {}", error.position);
@@ -30,11 +30,17 @@ pub(crate) fn check(octets: &[u8]) {
             return;
         }
     };
+    assert!(!schedule.describe().is_empty());
     let printed = schedule.to_string();
+    // What is printed says what `H` became.
     let again = Schedule::parse(&printed, dialect, &zone, dst);
     let again = again.unwrap_or_else(|error| panic!("printed as `{printed}`, refused: {error}"));
     assert_eq!(again.to_string(), printed);
     let moment = Timestamp::from_unix(MOMENTS[choice % MOMENTS.len()], 0);
+    assert_eq!(again.describe(), schedule.describe());
+    let (year_before, year_after) =
+        (moment - Span::from_secs(31_536_000), moment + Span::from_secs(31_536_000));
+    assert_eq!(again.traps(year_before, year_after), schedule.traps(year_before, year_after));
     check_instants(&schedule, &again, moment);
 }
 
