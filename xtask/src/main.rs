@@ -7,6 +7,7 @@ mod guest;
 mod packages;
 mod peers;
 mod project;
+mod python;
 mod schema;
 mod source;
 mod steps;

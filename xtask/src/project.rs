@@ -40,6 +40,11 @@ impl Project {
         self.target.join("peers")
     }
 
+    /// The Python interpreter of the virtual environment that the tests use.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.target.join("python/bin/python3")
+    }
+
     /// The cargo that runs us, in the workspace.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));

@@ -2,13 +2,14 @@
 
 use crate::project::Project;
 use crate::steps::{self, Steps};
-use crate::{browser, check, guest, peers};
+use crate::{browser, check, guest, peers, python};
 use anyhow::Result;
 
 pub(crate) fn run(project: &Project) -> Result<bool> {
     let mut steps = Steps::new("test");
     check::add_steps(project, &mut steps);
     peers::add_step(project, &mut steps);
+    python::add_step(project, &mut steps);
     add_tests(project, &mut steps);
     guest::add_step(project, &mut steps);
     browser::add_step(project, &mut steps);
@@ -19,6 +20,7 @@ fn add_tests(project: &Project, steps: &mut Steps) {
     steps.step("tests: units, properties, simulations, the corpora of the fuzzers", |tally| {
         let mut cargo = project.cargo();
         cargo.args(["test", "--workspace", "--no-fail-fast", "--exclude", "timeball"]);
+        cargo.env("TIMEBALL_PYTHON", project.python());
         steps::stream(&mut cargo, tally)
     });
     let what = "tests of the binary: real peers, lying servers, kill -9 in mid-fire, bad input";

@@ -1,6 +1,6 @@
 //! Recurrence rules: what they mean, against python-dateutil. Known differences are in
 //! docs/schedule-differences.md.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 
@@ -122,7 +122,8 @@ fn rule(random: &mut Random) -> String {
 
 /// The answers, each `None` where dateutil gave up; `None` where there is no dateutil.
 fn ask(lines: &str) -> Option<Vec<Option<Vec<i64>>>> {
-    let python = ["target/python/bin/python3", "python3"];
+    let own = std::env::var("TIMEBALL_PYTHON").unwrap_or_default();
+    let python = [own.as_str(), "python3"];
     let has = |program: &&str| {
         let import = Command::new(program).args(["-c", "import dateutil"]).output();
         import.is_ok_and(|output| output.status.success())
