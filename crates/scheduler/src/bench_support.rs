@@ -1,13 +1,38 @@
 //! What benchmarks and nobody else need of the inside.
 
+use crate::store::Journal;
 use crate::timer::{Timer, TimerEvent, TimerOptions};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
 use timeball_runtime::ClockCell;
 use timeball_schedule::planner::{ArmedFire, ClockPolicy};
 use timeball_schedule::{FireId, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
+
+/// How long it takes to note fires in a journal of this directory, one after the other, as a
+/// target does just before its effect.
+///
+/// # Errors
+/// Where the journal cannot be written.
+pub fn note_in_journal(directory: &Path, fires: u32) -> io::Result<Vec<Span>> {
+    let (journal, _) = Journal::open(&directory.join("journal"), [0; 16], None)?;
+    let mut spans = Vec::new();
+    for n in 0..fires {
+        let scheduled_at = Timestamp::from_unix(i64::from(n), 0);
+        let start = Instant::now();
+        let noted = journal.begin(FireId { schedule: ScheduleUid([0; 16]), scheduled_at });
+        let nanos = start.elapsed().as_nanos();
+        noted.map_err(io::Error::other)?;
+        spans.push(Span::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX)));
+        // As a commit does.
+        let (_, mark) = journal.absorb();
+        journal.settle(mark);
+    }
+    Ok(spans)
+}
 
 /// The real firing thread, with releases that do nothing.
 pub struct FiringThread {

@@ -133,6 +133,37 @@ fn programs_and_requests_fire_ten_times_a_second_and_restart_where_they_were() {
 }
 
 #[test]
+fn instants_that_passed_meanwhile_are_caught_up_as_far_as_the_policy_says() {
+    let house = House::new();
+    let policy = "  catchUp: { policy: All, windowSeconds: 60, limit: 5 }";
+    let spec = format!("  schedule: '@every 100ms'\n{policy}\n{}", append(&house, "log"));
+    house.write("a.yaml", "late", &spec);
+    let scheduler = house.start();
+    wait_for("fires", || find(&scheduler, "late").filter(|s| s.counts.fired >= 5));
+    scheduler.shutdown();
+    std::thread::sleep(Duration::from_millis(1_500));
+    let before = lines(&house.path("log"));
+    let scheduler = house.start();
+    wait_for("it goes on", || {
+        let fired = lines(&house.path("log")).len();
+        find(&scheduler, "late").filter(|_| fired > before.len() + 10)
+    });
+    scheduler.shutdown();
+    let counts = find(&scheduler, "late").unwrap().counts;
+    assert!(counts.missed >= 5 && counts.unknown == 0, "{counts:?}");
+    let micros = |line: &String| line.rsplit('.').next().unwrap().parse::<i64>().unwrap();
+    let mut fired: Vec<i64> = lines(&house.path("log")).iter().map(micros).collect();
+    fired.sort_unstable();
+    fired.dedup();
+    assert_eq!(fired.len(), lines(&house.path("log")).len(), "none twice");
+    // Five of those that passed, the latest, and then without a gap.
+    let gap = fired.windows(2).find(|pair| pair[1] - pair[0] > 150_000).unwrap();
+    let after: Vec<i64> = fired.iter().copied().filter(|at| *at >= gap[1]).collect();
+    assert!(after.len() > 10 && after.windows(2).all(|pair| pair[1] - pair[0] == 100_000));
+    assert_eq!((gap[1] - gap[0]) / 100_000 - 1, i64::try_from(counts.missed).unwrap());
+}
+
+#[test]
 fn a_hanging_server_delays_nobody_else() {
     let house = House::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

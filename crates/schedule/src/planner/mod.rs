@@ -192,7 +192,7 @@ impl Planner {
                 });
                 if adds_claims {
                     // They lie where others were claimed before, so they are claimed at once.
-                    self.store.sent_at = Timestamp::MIN;
+                    (self.store.sent_at, self.store.retry_at) = (Timestamp::MIN, Timestamp::MIN);
                 }
             }
             None => {

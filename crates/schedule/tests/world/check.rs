@@ -35,7 +35,11 @@ impl World {
             let spec = &self.specs[&record.schedule];
             let release_at = spec.release_at(record.until);
             // A clock that is set may show an earlier time now than when it was decided.
-            let known = self.chaos.steps || spec.generation > 1;
+            let set = self.chaos.steps || spec.generation > 1;
+            // No more of them than the limit are planned, however long the jitter is.
+            let (from, until) = (self.now() - spec.jitter, self.now() + Span::from_secs(2));
+            let crowd = spec.schedule.count_between(from, until, u64::MAX) as usize;
+            let known = set || crowd >= LIMITS.in_flight_per_schedule;
             assert!(known || release_at <= self.now(), "{reason:?} before its time: {record:?}");
         }
     }

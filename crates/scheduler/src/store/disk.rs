@@ -289,3 +289,6 @@ impl Raw {
         Some(Loaded { schedules: all.into_values().collect(), closing: self.closing })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The store on a disk that dies, fills up, and tears what was not synced.
+
+use super::*;
+use redb::StorageBackend;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use timeball_timebase::Span;
+
+const UID: ScheduleUid = ScheduleUid([7; 16]);
+/// What a disk writes as a whole.
+const SECTOR_OCTETS: usize = 512;
+
+/// A disk with a cache: what was not synced may be lost, in any part and in any order.
+#[derive(Clone, Debug)]
+struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What was synced.
+    durable: Vec<u8>,
+    /// What is read: the same with everything that was written since.
+    cached: Vec<u8>,
+    unsynced: Vec<(usize, Vec<u8>)>,
+    /// How many more writes and syncs succeed.
+    room: u64,
+}
+
+impl Disk {
+    fn new(room: u64) -> Self {
+        Self(Arc::new(Mutex::new(State { room, ..State::default() })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn open(&self) -> Result<Database, redb::Error> {
+        Ok(Database::builder().create_with_backend(self.clone())?)
+    }
+
+    /// What is found after the machine has lost its power: of each unsynced write some sectors.
+    fn after_power_loss(&self, seed: u64) -> Vec<u8> {
+        let state = self.lock();
+        let mut image = state.durable.clone();
+        let mut seed = seed;
+        for (offset, octets) in &state.unsynced {
+            for (n, sector) in octets.chunks(SECTOR_OCTETS).enumerate() {
+                seed = seed
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let (from, kept) = (offset + n * SECTOR_OCTETS, (seed >> 40) % 2 == 0);
+                if kept {
+                    let until = from + sector.len();
+                    image.resize(image.len().max(until), 0);
+                    image[from..until].copy_from_slice(sector);
+                }
+            }
+        }
+        image
+    }
+}
+
+impl State {
+    fn spend(&mut self) -> io::Result<()> {
+        self.room =
+            self.room.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
+        Ok(())
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.lock().cached.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let from = offset as usize;
+        let state = self.lock();
+        let octets = state.cached.get(from..from + out.len());
+        out.copy_from_slice(octets.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.lock();
+        state.spend()?;
+        state.cached.resize(len as usize, 0);
+        state.durable.resize(len as usize, 0);
+        state.unsynced.retain(|(from, octets)| from + octets.len() <= len as usize);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        state.spend()?;
+        state.durable = state.cached.clone();
+        state.unsynced.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let from = offset as usize;
+        let mut state = self.lock();
+        state.spend()?;
+        state.cached[from..from + data.len()].copy_from_slice(data);
+        state.unsynced.push((from, data.to_vec()));
+        Ok(())
+    }
+}
+
+fn store() -> DiskStore {
+    DiskStore { path: "store".into(), database: None }
+}
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_unix(1_795_000_000, 0) + Span::from_secs(second as i64)
+}
+
+/// The `n`th commit: one claim more, the outcome of the one before, and word of it in the row.
+fn batch(n: u64) -> Batch {
+    let row = Row { name: "flush".into(), accounted_until_ns: Some(n as i64), ..Row::default() };
+    let mut batch = Batch::default();
+    batch.rows.insert(UID, Some(row));
+    batch.claims.insert((UID, at(n)), Some(false));
+    batch.claims.insert((UID, at(n - 1)), None);
+    batch.closing.journal = Some(n);
+    batch
+}
+
+/// Commits until the disk is full; returns how many commits were confirmed.
+fn fill(disk: &Disk) -> u64 {
+    let Ok(database) = disk.open() else { return 0 };
+    if store().write_format(&database).is_err() {
+        return 0;
+    }
+    let full = (1..).find(|n| write(&database, &batch(*n)).is_err()).unwrap();
+    full - 1
+}
+
+#[test]
+fn a_power_loss_at_any_write_leaves_the_last_commit_or_the_one_after_it_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    for room in (1..120).step_by(2) {
+        let disk = Disk::new(room);
+        let confirmed = fill(&disk);
+        for seed in 0..2 {
+            let path = directory.path().join(format!("{room}-{seed}"));
+            fs::write(&path, disk.after_power_loss(room * 31 + seed)).unwrap();
+            let (mut store, aside) = DiskStore::open(&path).unwrap();
+            // Only a store of which nothing was ever confirmed may be beyond reading.
+            assert!(aside.is_none() || confirmed == 0, "room for {room} writes, seed {seed}");
+            let loaded = store.load().unwrap();
+            let Some(kept) = loaded.schedules.first() else {
+                assert_eq!(confirmed, 0, "room for {room} writes, seed {seed}");
+                continue;
+            };
+            let found = loaded.closing.journal.unwrap();
+            assert!((confirmed..=confirmed + 1).contains(&found), "{found} of {confirmed}");
+            assert_eq!(kept.row.accounted_until_ns, Some(found as i64));
+            assert_eq!(kept.claims.keys().copied().collect::<Vec<_>>(), [at(found)]);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_to_be_full_and_the_store_goes_on_once_there_is_room() {
+    for room in (40..80).step_by(4) {
+        let disk = Disk::new(room);
+        let confirmed = fill(&disk);
+        let database = disk.open();
+        let error = database.and_then(|database| write(&database, &batch(1))).unwrap_err();
+        let error = store().failed(error);
+        assert!(matches!(error, StoreError::Unusable { .. }), "{error}");
+        assert!(error.to_string().contains("is the disk full"), "{error}");
+        disk.lock().room = u64::MAX;
+        let database = disk.open().unwrap();
+        let loaded = read_all(&database).unwrap().understand().unwrap();
+        let found = loaded.closing.journal.unwrap_or(0);
+        assert!((confirmed..=confirmed + 1).contains(&found), "{found} of {confirmed}");
+        write(&database, &batch(found + 1)).unwrap();
+    }
+}
