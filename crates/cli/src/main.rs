@@ -16,6 +16,8 @@ compile_error!(
 mod arguments;
 mod command;
 mod error;
+#[cfg(feature = "scheduler")]
+mod gate;
 mod output;
 mod state_client;
 
@@ -23,6 +25,10 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "scheduler")]
+    if let Some(code) = gate::run_if_asked() {
+        return code;
+    }
     let arguments = arguments::Arguments::parse();
     match command::run(arguments.command) {
         Ok(code) => code,

@@ -10,9 +10,10 @@ pub(crate) struct Cue {
     said: Option<Event>,
 }
 
-/// What whoever has the other end is told, if that is a socket.
+/// How far a command is whose start another program decides (`--on`), as that is told on its socket
+/// in single octets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Progress {
+pub enum Progress {
     /// The command is held at its entry point.
     Held,
     /// The command will be executed; it could not be held, or was not to be.
@@ -21,6 +22,25 @@ pub(crate) enum Progress {
     LetGo,
     /// The command could not be executed after all.
     Failed,
+}
+
+impl Progress {
+    const ALL: [Self; 4] = [Self::Held, Self::ToBeExecuted, Self::LetGo, Self::Failed];
+
+    /// The octet that says so.
+    pub const fn octet(self) -> u8 {
+        match self {
+            Self::Held => b'H',
+            Self::ToBeExecuted => b'X',
+            Self::LetGo => b'B',
+            Self::Failed => b'E',
+        }
+    }
+
+    /// What the octet says; `None` if it says nothing.
+    pub fn from_octet(octet: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|progress| progress.octet() == octet)
+    }
 }
 
 impl Cue {
@@ -54,14 +74,8 @@ impl Cue {
 
     /// Tells of the progress; nobody may be there to hear it.
     pub(crate) fn tell(&self, progress: Progress) {
-        let octet = match progress {
-            Progress::Held => b'H',
-            Progress::ToBeExecuted => b'X',
-            Progress::LetGo => b'B',
-            Progress::Failed => b'E',
-        };
         if let Some(descriptor) = &self.descriptor {
-            let _ = descriptor.send(&[octet]);
+            let _ = descriptor.send(&[progress.octet()]);
         }
     }
 }

@@ -26,4 +26,5 @@ mod zones;
 
 pub use scheduler::{Scheduler, SchedulerOptions, StartError};
 pub use store::StoreError;
+pub use targets::exec::GateProgram;
 pub use zones::{Zones, ZonesError};

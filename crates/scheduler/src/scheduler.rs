@@ -4,6 +4,7 @@ use crate::board::Board;
 use crate::dispatcher::{Dispatcher, Message, Parts};
 use crate::files::{LoadedSet, Seen, Watcher};
 use crate::store::{DiskStore, Journal, JournalError, Ledger, StoreError, boot_id};
+use crate::targets::exec::GateProgram;
 use crate::targets::{Ended, Report, TargetLimits, Targets};
 use crate::timer::{Timer, TimerOptions};
 use std::fs::DirBuilder;
@@ -41,13 +42,15 @@ pub struct SchedulerOptions {
     pub spin: Span,
     /// How long what runs has to end when the scheduler is stopped, before it is killed.
     pub term_grace: Span,
+    /// What holds the programs of `exec` until their instants; `None`: they are started then.
+    pub gate: Option<GateProgram>,
 }
 
 impl SchedulerOptions {
-    /// Options with the usual values: no spinning, 5 seconds of grace.
+    /// Options with the usual values: no spinning, 5 seconds of grace, no gate.
     pub fn new(schedules_dir: PathBuf, state_dir: PathBuf, clock: Arc<ClockCell>) -> Self {
         let term_grace = Span::from_secs(5);
-        Self { schedules_dir, state_dir, clock, spin: Span::ZERO, term_grace }
+        Self { schedules_dir, state_dir, clock, spin: Span::ZERO, term_grace, gate: None }
     }
 }
 
@@ -97,7 +100,7 @@ impl Scheduler {
     /// made.
     /// A corrupt store is kept aside and begun anew: see [`Scheduler::store_kept_aside`].
     pub fn start(options: SchedulerOptions) -> Result<Self, StartError> {
-        let SchedulerOptions { schedules_dir, state_dir, clock, spin, term_grace } = options;
+        let SchedulerOptions { schedules_dir, state_dir, clock, spin, term_grace, gate } = options;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -114,7 +117,7 @@ impl Scheduler {
         let (inbox, received) = mpsc::channel();
         let limits = TargetLimits { term_grace, ..TargetLimits::default() };
         let witness = Witness { journal: ledger.journal(), inbox: inbox.clone() };
-        let targets = Targets::start(limits, Arc::new(witness))?;
+        let targets = Targets::start(limits, gate, Arc::new(witness))?;
         let told = inbox.clone();
         let timer = Timer::start(TimerOptions {
             clock,

@@ -2,8 +2,13 @@
 //! any.
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+mod gate_of_tests;
 mod process;
 mod timer;
+
+#[cfg(test)]
+pub(crate) use gate_of_tests::GATE_OF_TESTS;
 
 pub(crate) use process::{Account, Child, Exit, SpawnPlan, account, effective_user_is_root, spawn};
 pub(crate) use timer::{Alarm, Poked, Wake, poll_readable, set_timer_slack, sleep_until};

@@ -1,6 +1,7 @@
 //! Starting a program, watching it, signalling its process group.
 
 use super::check;
+use super::timer::poll_readable;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
@@ -24,6 +25,8 @@ pub(crate) struct SpawnPlan {
     pub(crate) directory: CString,
     /// Whom it runs as, where that is not ourselves.
     pub(crate) account: Option<Account>,
+    /// A descriptor of ours that it gets under the same number, beside the standard streams.
+    pub(crate) passed: Option<RawFd>,
 }
 
 /// A user of this machine, as needed to become that user.
@@ -97,6 +100,16 @@ impl Child {
         }))
     }
 
+    /// Waits for the program to end, and takes its exit status.
+    pub(crate) fn wait(&self) -> io::Result<Exit> {
+        loop {
+            poll_readable([self.as_raw_fd()], -1)?;
+            if let Some(exit) = self.try_wait()? {
+                return Ok(exit);
+            }
+        }
+    }
+
     /// Signals the program and what it started in its process group. Not to be called once
     /// [`Self::try_wait`] has returned an exit: the number may then be another process's.
     pub(crate) fn signal_group(&self, signal: i32) {
@@ -115,7 +128,7 @@ impl AsRawFd for Child {
 fn spawn_as_ourselves(plan: &SpawnPlan, output: RawFd) -> io::Result<libc::pid_t> {
     let arguments = pointers(&plan.arguments);
     let environment = pointers(&plan.environment);
-    let actions = FileActions::new(output, &plan.directory)?;
+    let actions = FileActions::new(output, plan.passed, &plan.directory)?;
     let attributes = Attributes::new()?;
     let mut pid = 0;
     // SAFETY: every pointer is to an initialised value that lives through the call, and both
@@ -144,7 +157,7 @@ fn as_result(code: libc::c_int) -> io::Result<()> {
 struct FileActions(libc::posix_spawn_file_actions_t);
 
 impl FileActions {
-    fn new(output: RawFd, directory: &CStr) -> io::Result<Self> {
+    fn new(output: RawFd, passed: Option<RawFd>, directory: &CStr) -> io::Result<Self> {
         let mut actions = MaybeUninit::uninit();
         // SAFETY: initialises `actions`, which is used only where that succeeded.
         let mut actions = unsafe {
@@ -158,6 +171,10 @@ impl FileActions {
             as_result(libc::posix_spawn_file_actions_addopen(all, 0, NULL.as_ptr(), flags, 0))?;
             as_result(libc::posix_spawn_file_actions_adddup2(all, output, 1))?;
             as_result(libc::posix_spawn_file_actions_adddup2(all, output, 2))?;
+            if let Some(fd) = passed {
+                // Onto itself: that only has it stay open in the child.
+                as_result(libc::posix_spawn_file_actions_adddup2(all, fd, fd))?;
+            }
             as_result(libc::posix_spawn_file_actions_addchdir_np(all, directory.as_ptr()))?;
         }
         Ok(actions)
@@ -219,7 +236,7 @@ fn spawn_as(plan: &SpawnPlan, account: &Account, output: RawFd) -> io::Result<li
     }));
     command.stdin(Stdio::null()).stdout(duplicate(output)?).stderr(duplicate(output)?);
     command.process_group(0);
-    let (account, directory) = (account.clone(), plan.directory.clone());
+    let (account, directory, passed) = (account.clone(), plan.directory.clone(), plan.passed);
     // SAFETY: between fork and exec the closure makes system calls only; it neither allocates nor
     // takes a lock. It becomes the user before it enters the directory, so that the user's rights
     // decide.
@@ -232,6 +249,9 @@ fn spawn_as(plan: &SpawnPlan, account: &Account, output: RawFd) -> io::Result<li
             check(libc::setgid(account.gid))?;
             check(libc::setuid(account.uid))?;
             check(libc::chdir(directory.as_ptr()))?;
+            if let Some(fd) = passed {
+                check(libc::fcntl(fd, libc::F_SETFD, 0))?;
+            }
             Ok(())
         });
     }
@@ -297,7 +317,6 @@ pub(crate) fn account(name: &str) -> io::Result<Option<Account>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::poll_readable;
     use std::io::Read;
 
     fn plan(script: &str, account: Option<Account>) -> SpawnPlan {
@@ -307,6 +326,7 @@ mod tests {
             environment: vec![c"WORD=hello".to_owned()],
             directory: c"/tmp".to_owned(),
             account,
+            passed: None,
         }
     }
 

@@ -1,24 +1,35 @@
 //! The target `exec`: runs a program at T.
 //!
-//! Ahead of T the program's path is resolved, its arguments and environment are encoded and a
-//! thread stands ready; at T that thread starts the program. Once started it leads a process group
-//! of its own; standard input is empty, standard output and error are read to their end and the
-//! last of them is kept for the outcome. It inherits our environment (without what a service
-//! manager put there for us), umask and resource limits. At its timeout, when another fire replaces
-//! it, or when we are stopped, the group gets SIGTERM and, after a grace, SIGKILL. What it leaves
-//! behind in its group when it ends by itself is let be. If we crash, it runs on, and its outcome
-//! is unknown.
+//! Half a second ahead of T a gate (`timeball-gate`, of our own program) is started, which loads the
+//! program and holds it at its entry point; at T the firing thread lets it go with one octet. A fire
+//! that is revoked takes its program back, and so does our end. Where there is no gate, or no time
+//! for it, the program is started at T.
+//!
+//! Gate and program are a process group of their own; standard input is empty, standard output and
+//! error are read to their end and the last of them is kept for the outcome. The program inherits
+//! our environment (without what a service manager put there for us), umask and resource limits. At
+//! its timeout, when another fire replaces it, or when we are stopped, the group gets SIGTERM and,
+//! after a grace, SIGKILL. What it leaves behind in its group when it ends by itself is let be. If
+//! we crash after T, it runs on, and its outcome is unknown.
 
+mod held;
+mod loader;
+mod plan;
 mod run;
+mod start;
 mod tail;
+
+pub use held::GateProgram;
 
 use super::pool::Pool;
 use super::{Ended, Report, ScheduleName, TargetLimits};
 use crate::sys::{Account, Poked, SpawnPlan, poll_readable};
 use crate::timer::Release;
+use loader::{Armed, Loader, Taken};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fmt;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,7 +63,11 @@ impl fmt::Display for Program {
 }
 
 /// Runs programs.
-pub(crate) struct Runner(Arc<Shared>);
+pub(crate) struct Runner {
+    shared: Arc<Shared>,
+    /// Loads programs ahead; `None` without a gate.
+    loader: Option<Loader>,
+}
 
 struct Shared {
     pool: Pool,
@@ -73,55 +88,98 @@ struct StopSign {
 const READY_MAX: usize = 8;
 
 impl Runner {
-    pub(crate) fn new(limits: TargetLimits, report: Arc<dyn Report>) -> Self {
-        let pool = Pool::new(limits.programs_max);
-        Self(Arc::new(Shared { pool, limits, report, running: Mutex::new(HashMap::new()) }))
+    /// Makes a runner; with a gate, programs are loaded ahead.
+    ///
+    /// # Errors
+    /// Where the process has no thread left.
+    pub(crate) fn new(
+        limits: TargetLimits,
+        gate: Option<GateProgram>,
+        report: Arc<dyn Report>,
+    ) -> io::Result<Self> {
+        // A thread whose program has ended is not ready for the next one in the same moment.
+        let pool = Pool::new(limits.programs_max + READY_MAX);
+        let loader = gate.map(|gate| Loader::start(gate, limits.programs_max, Arc::clone(&report)));
+        let loader = loader.transpose()?;
+        let running = Mutex::new(HashMap::new());
+        Ok(Self { shared: Arc::new(Shared { pool, limits, report, running }), loader })
     }
 
-    /// Encodes what the program gets; the release wakes a thread that starts it.
+    /// Encodes what the program gets, and has it loaded shortly before its instant, which is
+    /// `due_in` from now. The release lets it go, or wakes a thread that starts it; dropped
+    /// instead, it takes the program back.
     pub(crate) fn prepare(
         &self,
         fire: FireId,
+        due_in: Span,
         name: &ScheduleName,
         program: &Arc<Program>,
     ) -> Release {
-        let plan = spawn_plan(fire, name, program);
-        if let Err(error) = self.0.pool.warm(READY_MAX) {
+        let plan = Arc::new(plan::spawn_plan(fire, name, program));
+        if let Err(error) = self.shared.pool.warm(READY_MAX) {
             tracing::warn!(%error, "no thread could be made ready for programs");
         }
-        let (shared, program) = (Arc::clone(&self.0), Arc::clone(program));
-        let sign = Arc::new(StopSign::default());
-        Box::new(move || {
-            let released = Instant::now();
-            shared.lock().insert(fire, Arc::clone(&sign));
-            let inner = Arc::clone(&shared);
-            let job = Box::new(move || {
-                let (outcome, message) = inner.run(fire, &plan, &program, &sign);
-                inner.end(fire, released, outcome, message);
-            });
-            if shared.pool.run(job).is_err() {
-                let max = shared.limits.programs_max;
-                let message = format!("{max} programs run already; this one was not started");
-                shared.end(fire, released, Outcome::Failed(Reason::Unreachable), message);
-            }
-        })
+        let armed = self.loader.as_ref().and_then(|loader| loader.arm(fire, &plan, due_in));
+        let (shared, program) = (Arc::clone(&self.shared), Arc::clone(program));
+        Box::new(move || shared.release(fire, armed, plan, program))
     }
 
     pub(crate) fn stop(&self, fire: FireId, reason: Reason) {
-        if let Some(sign) = self.0.lock().get(&fire) {
+        if let Some(sign) = self.shared.lock().get(&fire) {
             sign.raise(reason);
         }
     }
 
     pub(crate) fn stop_all(&self, reason: Reason) {
-        self.0.lock().values().for_each(|sign| sign.raise(reason));
+        self.shared.lock().values().for_each(|sign| sign.raise(reason));
     }
 }
 
 impl Shared {
+    /// On the firing thread: lets the program go, and has a thread watch it.
+    fn release(
+        self: Arc<Self>,
+        fire: FireId,
+        armed: Option<Armed>,
+        plan: Arc<SpawnPlan>,
+        program: Arc<Program>,
+    ) {
+        let released = Instant::now();
+        let refused = |message: String| {
+            self.end(fire, released, Outcome::Failed(Reason::Unreachable), message);
+        };
+        let sign = Arc::new(StopSign::default());
+        let max = self.limits.programs_max;
+        let has_place = {
+            let mut running = self.lock();
+            let has_place = running.len() < max;
+            if has_place {
+                // The program is let go first of all: what follows costs it no time.
+                if let Some(armed) = &armed {
+                    armed.let_go();
+                }
+                running.insert(fire, Arc::clone(&sign));
+            }
+            has_place
+        };
+        if !has_place {
+            return refused(format!("{max} programs run already; this one was not started"));
+        }
+        let inner = Arc::clone(&self);
+        let job = Box::new(move || {
+            let held = armed.and_then(Armed::take);
+            let (outcome, message) = inner.run(fire, held, &plan, &program, &sign);
+            inner.end(fire, released, outcome, message);
+        });
+        if self.pool.run(job).is_err() {
+            refused("no thread was left to watch the program, so it was killed".to_owned());
+        }
+    }
+
     fn run(
         &self,
         fire: FireId,
+        held: Option<Taken>,
         plan: &SpawnPlan,
         program: &Program,
         sign: &StopSign,
@@ -133,17 +191,27 @@ impl Shared {
         if let Some(reason) = sign.reason() {
             return (Outcome::Failed(reason), "stopped before it was started".to_owned());
         }
-        if let Err(error) = self.report.begin(fire) {
+        let has_begun = held.as_ref().is_some_and(|taken| taken.was_let_go);
+        if !has_begun && let Err(error) = self.report.begin(fire) {
             return (Outcome::Failed(Reason::StoreFailed), error.to_string());
         }
-        let once = || run::once(plan, program.timeout, self.limits.term_grace, sign, poked);
-        let mut last = once();
+        let watch =
+            run::Watch { timeout: program.timeout, grace: self.limits.term_grace, sign, poked };
+        let mut last = match held {
+            Some(Taken { held, was_let_go }) => {
+                if !was_let_go {
+                    held.let_go();
+                }
+                run::held(held, plan, &watch)
+            }
+            None => run::once(plan, &watch),
+        };
         for retry in 1..=program.retries {
             // A program that was stopped from outside is not wanted any more.
             if last.0 == Outcome::Fired || wait(sign, poked, super::back_off(retry)) {
                 break;
             }
-            last = once();
+            last = run::once(plan, &watch);
         }
         last
     }
@@ -180,62 +248,6 @@ fn wait(sign: &StopSign, poked: &Poked, limit: Duration) -> bool {
     // An error leaves the sign itself to be looked at.
     let _ = poll_readable([poked.as_raw_fd()], millis);
     sign.reason().is_some()
-}
-
-/// Variables of ours that would mislead a program: they speak to the process that a service manager
-/// started.
-const NOT_INHERITED: [&str; 7] = [
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "INVOCATION_ID",
-];
-/// The path of another user's programs, since ours may have directories that are none of theirs.
-const PATH_OF_OTHERS: &str = "/usr/local/bin:/usr/bin:/bin";
-
-fn spawn_plan(fire: FireId, name: &ScheduleName, program: &Program) -> SpawnPlan {
-    let mut variables: HashMap<String, String> = HashMap::new();
-    let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
-    match &program.account {
-        None => {
-            for (name, value) in std::env::vars_os() {
-                // What is not UTF-8 cannot be meant for anything that we know of.
-                if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
-                    && !NOT_INHERITED.contains(&name)
-                {
-                    set(name, value);
-                }
-            }
-        }
-        Some(account) => {
-            set("PATH", PATH_OF_OTHERS);
-            set("HOME", &account.home);
-            set("SHELL", &account.shell);
-            set("USER", &account.name);
-            set("LOGNAME", &account.name);
-        }
-    }
-    for (name, value) in &program.variables {
-        set(name, value);
-    }
-    set("TIMEBALL_FIRE_ID", &fire.to_string());
-    set("TIMEBALL_SCHEDULED_AT", &fire.scheduled_at.to_string());
-    set("TIMEBALL_SCHEDULE", &name.to_string());
-    let environment = variables
-        .into_iter()
-        // A file with a null octet in a variable was refused, and the system has none.
-        .filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok())
-        .collect();
-    SpawnPlan {
-        path: program.path.clone(),
-        arguments: program.arguments.clone(),
-        environment,
-        directory: program.directory.clone(),
-        account: program.account.clone(),
-    }
 }
 
 #[cfg(test)]

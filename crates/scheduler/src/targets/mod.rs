@@ -126,9 +126,13 @@ impl Targets {
     ///
     /// # Errors
     /// Where the process has no thread or descriptor left.
-    pub(crate) fn start(limits: TargetLimits, report: Arc<dyn Report>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        limits: TargetLimits,
+        gate: Option<exec::GateProgram>,
+        report: Arc<dyn Report>,
+    ) -> std::io::Result<Self> {
         Ok(Self {
-            exec: exec::Runner::new(limits, Arc::clone(&report)),
+            exec: exec::Runner::new(limits, gate, Arc::clone(&report))?,
             couriers: couriers::Couriers::start(limits, report)?,
             http: http::Client::default(),
         })
@@ -144,7 +148,7 @@ impl Targets {
         target: &Target,
     ) -> Release {
         match target {
-            Target::Exec(program) => self.exec.prepare(fire, name, program),
+            Target::Exec(program) => self.exec.prepare(fire, due_in, name, program),
             Target::Http(request) => self.http.prepare(&self.couriers, fire, due_in, name, request),
         }
     }

@@ -19,7 +19,7 @@ use timeball_runtime::http::{HttpOptions, Server};
 use timeball_runtime::metrics::Metrics;
 use timeball_runtime::state::StateDirectory;
 use timeball_runtime::{ClockCell, Shutdown, read_clocks, signals};
-use timeball_scheduler::{Scheduler, SchedulerOptions};
+use timeball_scheduler::{GateProgram, Scheduler, SchedulerOptions};
 use timeball_timebase::{Span, SyncState};
 
 /// The newest format of the state directory that this version knows.
@@ -49,7 +49,10 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
         ..AgentOptions::default()
     };
     let agent = setup::start_agent(config, &options, arguments.ntp_port, &mut notes)?;
-    let options = SchedulerOptions::new(schedules.clone(), state.clone(), agent.clock());
+    let options = SchedulerOptions {
+        gate: GateProgram::of_this_process(crate::gate::SUBCOMMAND),
+        ..SchedulerOptions::new(schedules.clone(), state.clone(), agent.clock())
+    };
     let scheduler = Scheduler::start(options).map_err(CliError::failed)?;
     if let Some(aside) = scheduler.store_kept_aside() {
         let aside = aside.display();

@@ -1,8 +1,10 @@
 //! One run of a program, from its start to its end.
 
 use super::StopSign;
+use super::held::Held;
+use super::start::{Started, start};
 use super::tail::Tail;
-use crate::sys::{Child, Exit, Poked, SpawnPlan, poll_readable, spawn};
+use crate::sys::{Child, Exit, Poked, SpawnPlan, poll_readable};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -13,42 +15,50 @@ use timeball_timebase::Span;
 const TAIL_OCTETS_MAX: usize = 800;
 /// How much output that is already there when the program ends is still read.
 const LEFTOVER_READS_MAX: usize = 64;
+/// The status of a gate that failed itself (`timeball_gate::Exit::FAILED`).
+const GATE_FAILED: Exit = Exit::Status(125);
+
+/// How a program is watched.
+pub(super) struct Watch<'a> {
+    /// How long it may run.
+    pub(super) timeout: Duration,
+    /// How long it has between SIGTERM and SIGKILL.
+    pub(super) grace: Span,
+    /// Where we are told to stop it.
+    pub(super) sign: &'a StopSign,
+    pub(super) poked: &'a Poked,
+}
 
 /// Runs the program once and says how it ended, with a message for a person.
-pub(super) fn once(
-    plan: &SpawnPlan,
-    timeout: Duration,
-    term_grace: Span,
-    sign: &StopSign,
-    poked: &Poked,
-) -> (Outcome, String) {
-    let started = Instant::now();
-    let begun = io::pipe().and_then(|(reader, writer)| Ok((spawn(plan, &writer)?, reader)));
-    let (child, output) = match begun {
-        Ok(begun) => begun,
-        Err(error) => {
-            let path = plan.path.to_string_lossy();
-            let message = format!("{path} could not be started: {error}");
-            return (Outcome::Failed(Reason::Unreachable), message);
-        }
-    };
-    let mut run = Run {
-        child,
-        output: Some(output),
-        tail: Tail::new(TAIL_OCTETS_MAX),
-        deadline: started + timeout,
-        term_grace: Duration::from_nanos(term_grace.as_nanos().unsigned_abs()),
-        stopped_for: None,
-        killed: false,
-    };
-    match run.watch(sign, poked) {
-        Ok(exit) => run.judge(exit, timeout),
-        Err(error) => {
-            run.child.signal_group(libc::SIGKILL);
-            let message = format!("the program could not be watched and was killed: {error}");
-            (Outcome::Failed(Reason::Unreachable), message)
-        }
+pub(super) fn once(plan: &SpawnPlan, watch: &Watch<'_>) -> (Outcome, String) {
+    match start(plan) {
+        Ok(started) => Run::new(started, watch).finish(watch),
+        Err(error) => not_started(plan, &error.to_string()),
     }
+}
+
+/// Stays with a program that was let go, and says how it ended.
+pub(super) fn held(held: Held, plan: &SpawnPlan, watch: &Watch<'_>) -> (Outcome, String) {
+    let (started, began) = held.into_parts();
+    let mut run = Run::new(started, watch);
+    let exit = match run.watch(watch.sign, watch.poked) {
+        Ok(exit) => exit,
+        Err(error) => return run.lost(&error),
+    };
+    if run.stopped_for.is_some() || began.is_certain() {
+        return run.judge(exit, watch.timeout);
+    }
+    if exit == GATE_FAILED {
+        tracing::warn!(said = %run.tail.text(), "a gate failed; its program is started without it");
+        return once(plan, watch);
+    }
+    not_started(plan, run.tail.text().trim_start_matches("timeball-gate: "))
+}
+
+fn not_started(plan: &SpawnPlan, why: &str) -> (Outcome, String) {
+    let path = plan.path.to_string_lossy();
+    let message = format!("{path} could not be started: {why}");
+    (Outcome::Failed(Reason::Unreachable), message)
 }
 
 struct Run {
@@ -64,6 +74,31 @@ struct Run {
 }
 
 impl Run {
+    fn new(started: Started, watch: &Watch<'_>) -> Self {
+        Self {
+            child: started.child,
+            output: Some(started.output),
+            tail: Tail::new(TAIL_OCTETS_MAX),
+            deadline: Instant::now() + watch.timeout,
+            term_grace: Duration::from_nanos(watch.grace.as_nanos().unsigned_abs()),
+            stopped_for: None,
+            killed: false,
+        }
+    }
+
+    fn finish(mut self, watch: &Watch<'_>) -> (Outcome, String) {
+        match self.watch(watch.sign, watch.poked) {
+            Ok(exit) => self.judge(exit, watch.timeout),
+            Err(error) => self.lost(&error),
+        }
+    }
+
+    fn lost(&self, error: &io::Error) -> (Outcome, String) {
+        self.child.signal_group(libc::SIGKILL);
+        let message = format!("the program could not be watched and was killed: {error}");
+        (Outcome::Failed(Reason::Unreachable), message)
+    }
+
     fn watch(&mut self, sign: &StopSign, poked: &Poked) -> io::Result<Exit> {
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());

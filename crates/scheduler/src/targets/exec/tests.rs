@@ -1,13 +1,21 @@
 use super::*;
+use crate::store::JournalError;
 use std::sync::mpsc::{self, Receiver};
 use timeball_schedule::ScheduleUid;
 use timeball_timebase::Timestamp;
 
 fn runner(programs_max: usize) -> (Runner, Receiver<Ended>) {
+    // This very program is a gate when it is called with that argument: see sys::gate_of_tests.
+    runner_with(programs_max, GateProgram::of_this_process(crate::sys::GATE_OF_TESTS))
+}
+
+fn runner_with(programs_max: usize, gate: Option<GateProgram>) -> (Runner, Receiver<Ended>) {
     let (sender, receiver) = mpsc::channel();
     let term_grace = Span::from_millis(200);
     let limits = TargetLimits { programs_max, term_grace, ..TargetLimits::default() };
-    (Runner::new(limits, Arc::new(move |ended: Ended| sender.send(ended).unwrap())), receiver)
+    // A test that has seen enough does not listen any more.
+    let told = Arc::new(move |ended: Ended| drop(sender.send(ended)));
+    (Runner::new(limits, gate, told).unwrap(), receiver)
 }
 
 fn shell(script: &str) -> Program {
@@ -29,7 +37,7 @@ fn fire(second: i64) -> FireId {
 
 fn release(runner: &Runner, second: i64, program: Program) {
     let name = ScheduleName { namespace: "default".to_owned(), name: "flush".to_owned() };
-    runner.prepare(fire(second), &name, &Arc::new(program))();
+    runner.prepare(fire(second), Span::ZERO, &name, &Arc::new(program))();
 }
 
 fn run(program: Program) -> Ended {
@@ -95,7 +103,7 @@ fn a_running_program_can_be_stopped_and_a_full_house_is_said() {
     let refused = ended.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!((refused.fire, refused.outcome), (fire(1), Outcome::Failed(Reason::Unreachable)));
     assert!(refused.message.starts_with("1 programs run already"), "{}", refused.message);
-    while runner.0.lock().is_empty() {
+    while runner.shared.lock().is_empty() {
         std::thread::yield_now();
     }
     runner.stop(fire(0), Reason::Replaced);
@@ -111,4 +119,211 @@ fn a_failure_is_tried_again_as_often_as_asked() {
     let ended = run(Program { retries: 5, ..shell(&script) });
     assert_eq!(ended.outcome, Outcome::Fired);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "x\nx\nx\n");
+}
+
+fn prepare(runner: &Runner, program: Program) -> Release {
+    let name = ScheduleName { namespace: "default".to_owned(), name: "flush".to_owned() };
+    // Nothing happens by itself at the instant: only the release lets it go.
+    runner.prepare(fire(0), Span::from_millis(400), &name, &Arc::new(program))
+}
+
+/// A program that says in a file that it has begun, and whose arguments tell it from all others.
+fn marking(directory: &tempfile::TempDir) -> (Program, std::path::PathBuf) {
+    let mark = directory.path().join("begun");
+    (shell(&format!("echo begun >> {}", mark.display())), mark)
+}
+
+/// Waits until there is a process with these arguments that its tracer has stopped, with the C
+/// library loaded: at its entry point.
+fn held(program: &Program) -> String {
+    let arguments: Vec<u8> =
+        program.arguments.iter().flat_map(|a| a.to_bytes_with_nul()).copied().collect();
+    let is_held = |process: &std::path::Path| {
+        let read = |name: &str| std::fs::read(process.join(name)).unwrap_or_default();
+        let text = |name: &str| String::from_utf8_lossy(&read(name)).into_owned();
+        read("cmdline") == arguments
+            && text("status").contains("State:\tt")
+            && text("maps").contains("libc")
+    };
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(20) {
+        for entry in std::fs::read_dir("/proc").unwrap() {
+            let path = entry.unwrap().path();
+            if is_held(&path) {
+                return path.to_str().unwrap().to_owned();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("no process is held at its entry point");
+}
+
+#[test]
+fn a_program_is_there_before_its_instant_and_has_not_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let (program, mark) = marking(&directory);
+    let (runner, ended) = runner(4);
+    let release = prepare(&runner, program.clone());
+    held(&program);
+    assert!(!mark.exists());
+    release();
+    let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!((ended.outcome, ended.message.as_str()), (Outcome::Fired, ""));
+    assert_eq!(std::fs::read_to_string(mark).unwrap(), "begun\n");
+}
+
+#[test]
+fn a_revoked_program_never_begins_and_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (program, mark) = marking(&directory);
+    let (runner, ended) = runner(4);
+    let release = prepare(&runner, program.clone());
+    let process = held(&program);
+    drop(release);
+    let started = Instant::now();
+    while std::path::Path::new(&process).exists() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{process} is still there");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // Also what is taken back while it is on its way, and before.
+    drop(prepare(&runner, program.clone()));
+    drop(runner);
+    assert!(!mark.exists());
+    assert!(ended.recv().is_err(), "nothing was released, so nothing ended");
+}
+
+#[test]
+fn a_program_that_is_released_while_it_is_loaded_begins_once() {
+    for wait in [0, 1, 2, 4] {
+        let directory = tempfile::tempdir().unwrap();
+        let (program, mark) = marking(&directory);
+        let (runner, ended) = runner(4);
+        let release = prepare(&runner, program);
+        std::thread::sleep(Duration::from_millis(wait));
+        release();
+        let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!((ended.outcome, ended.message.as_str()), (Outcome::Fired, ""));
+        assert_eq!(std::fs::read_to_string(mark).unwrap(), "begun\n");
+    }
+}
+
+#[test]
+fn a_held_program_ends_and_is_stopped_like_any_other() {
+    let (runner, ended) = runner(4);
+    let failing = shell("echo no such table >&2; exit 125");
+    let release = prepare(&runner, failing.clone());
+    held(&failing);
+    release();
+    let failed = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+    let message = "exit status 125; output: no such table";
+    assert_eq!(failed.outcome, Outcome::Failed(Reason::ExitStatus));
+    assert_eq!(failed.message, message);
+
+    let stubborn = Program {
+        timeout: Duration::from_millis(300),
+        ..shell("trap 'echo asked' TERM; while :; do sleep 0.02; done")
+    };
+    let release = prepare(&runner, stubborn.clone());
+    held(&stubborn);
+    release();
+    let stopped = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(stopped.outcome, Outcome::Failed(Reason::TimedOut));
+    // Asked once: the signal to the group is not sent on by the gate.
+    let (how, output) = stopped.message.split_once("; output: ").unwrap();
+    assert!(how.ends_with("; killed, and ended with signal 9"), "{how}");
+    assert_eq!(output.matches("asked").count(), 1, "{output}");
+}
+
+#[test]
+fn a_program_that_cannot_be_loaded_is_unreachable_and_says_why() {
+    let (runner, ended) = runner(4);
+    let release = prepare(&runner, Program { path: c"/nonexistent".to_owned(), ..shell("") });
+    std::thread::sleep(Duration::from_millis(50));
+    release();
+    let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(ended.outcome, Outcome::Failed(Reason::Unreachable));
+    let expected = "/nonexistent could not be started: ";
+    assert!(ended.message.starts_with(expected), "{}", ended.message);
+    assert!(ended.message.contains("not found"), "{}", ended.message);
+}
+
+#[test]
+fn without_a_gate_that_works_a_program_is_started_at_its_instant() {
+    let failing = GateProgram {
+        path: c"/bin/sh".to_owned(),
+        arguments: ["sh", "-c", "exit 125"].map(|word| CString::new(word).unwrap()).into(),
+    };
+    let missing = GateProgram { path: c"/nonexistent".to_owned(), arguments: Vec::new() };
+    for gate in [Some(failing), Some(missing), None] {
+        let (runner, ended) = runner_with(4, gate);
+        let release = prepare(&runner, shell("echo begun"));
+        std::thread::sleep(Duration::from_millis(20));
+        release();
+        let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!((ended.outcome, ended.message.as_str()), (Outcome::Fired, "begun"));
+    }
+}
+
+#[test]
+fn a_held_program_of_another_user_is_that_users() {
+    if !crate::sys::effective_user_is_root() {
+        return;
+    }
+    let account = crate::sys::account("nobody").unwrap();
+    let program = Program { account, ..shell("id -un; test $(ps -o pgid= $$) -ne $$ && echo led") };
+    let (runner, ended) = runner(4);
+    let release = prepare(&runner, program.clone());
+    held(&program);
+    release();
+    let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+    // The gate leads the process group.
+    assert_eq!((ended.outcome, ended.message.as_str()), (Outcome::Fired, "nobody\nled"));
+}
+
+/// Remembers which fires were noted; refuses if it is to.
+struct Notes {
+    refuses: bool,
+    noted: Mutex<Vec<FireId>>,
+    ended: Mutex<mpsc::Sender<Ended>>,
+}
+
+impl Report for Notes {
+    fn begin(&self, fire: FireId) -> Result<(), JournalError> {
+        if self.refuses {
+            return Err(JournalError::Full);
+        }
+        self.noted.lock().unwrap().push(fire);
+        Ok(())
+    }
+
+    fn end(&self, ended: Ended) {
+        let _ = self.ended.lock().unwrap().send(ended);
+    }
+}
+
+#[test]
+fn a_held_program_is_noted_shortly_before_its_instant_and_not_begun_where_it_cannot_be() {
+    for refuses in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let (program, mark) = marking(&directory);
+        let (sender, ended) = mpsc::channel();
+        let ended_sender = Mutex::new(sender);
+        let notes = Arc::new(Notes { refuses, noted: Mutex::default(), ended: ended_sender });
+        let gate = GateProgram::of_this_process(crate::sys::GATE_OF_TESTS);
+        let told = Arc::clone(&notes) as Arc<dyn Report>;
+        let runner = Runner::new(TargetLimits::default(), gate, told).unwrap();
+        let release = prepare(&runner, program.clone());
+        held(&program);
+        // The instant is 400 ms away; it is noted 20 ms before, or by its release if that is first.
+        std::thread::sleep(Duration::from_millis(450));
+        release();
+        let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+        if refuses {
+            assert_eq!(ended.outcome, Outcome::Failed(Reason::StoreFailed));
+            assert!(!mark.exists());
+        } else {
+            assert_eq!(ended.outcome, Outcome::Fired);
+            assert_eq!(*notes.noted.lock().unwrap(), [fire(0)]);
+        }
+    }
 }
