@@ -1,4 +1,4 @@
-//! `timeball gate …`: the gate as a part of this program, so that one build has all that `up` needs.
+//! `timeball gate …`: the gate as a part of this program, so that one build has all that `up` is.
 //!
 //! Looked for before anything else: `up` starts it for each program that it holds, and what clap
 //! takes to read all commands is time in which a gate does not load its program.

@@ -1,9 +1,9 @@
 //! The target `exec`: runs a program at T.
 //!
-//! Half a second ahead of T a gate (`timeball-gate`, of our own program) is started, which loads the
-//! program and holds it at its entry point; at T the firing thread lets it go with one octet. A fire
-//! that is revoked takes its program back, and so does our end. Where there is no gate, or no time
-//! for it, the program is started at T.
+//! Half a second ahead of T a gate (`timeball-gate`, of our own program) is started, which loads
+//! the program and holds it at its entry point; at T the firing thread lets it go with one octet. A
+//! fire that is revoked takes its program back, and so does our end. Where there is no gate, or no
+//! time for it, the program is started at T.
 //!
 //! Gate and program are a process group of their own; standard input is empty, standard output and
 //! error are read to their end and the last of them is kept for the outcome. The program inherits

@@ -185,7 +185,7 @@ impl Shared {
         }
         let loaded = Held::load(&self.gate, &slot.plan);
         let loaded = loaded.inspect_err(|error| {
-            tracing::warn!(%error, "no gate could be started; the program is started at its instant");
+            tracing::warn!(%error, "no gate could be started; its program starts at T");
             self.held.fetch_sub(1, Ordering::Relaxed);
         });
         if let Some(revoked) = slot.finish(loaded.ok()) {
