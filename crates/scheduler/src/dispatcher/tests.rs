@@ -10,7 +10,7 @@ fn a_target_that_ends_before_its_release_was_told_of_is_waited_for_no_longer() {
     let store_path = directory.path().join("store");
     let ledger = Ledger::open(Box::new(DiskStore::open(&store_path).unwrap().0), None).unwrap();
     let (_sender, inbox) = mpsc::channel();
-    let targets = Targets::start(TargetLimits::default(), Arc::new(|_: Ended| {})).unwrap();
+    let targets = Targets::start(TargetLimits::default(), None, Arc::new(|_: Ended| {})).unwrap();
     let stop_timeout = Duration::from_secs(60);
     let (timer, board) = (None, Arc::default());
     let mut dispatcher =
