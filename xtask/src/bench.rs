@@ -22,7 +22,7 @@ enum How {
     Here(fn(&Project, &[&str]) -> Result<bool>),
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench {
         name: "fire",
         what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
@@ -32,6 +32,11 @@ const BENCHES: [Bench; 6] = [
         name: "occurrence",
         what: "time to find the next occurrence beside croner",
         how: How::Cargo { package: "timeball-schedule", target: "occurrence" },
+    },
+    Bench {
+        name: "targets",
+        what: "how late a program's main begins, held by the gate or not; the gate's size and start",
+        how: How::Cargo { package: "timeball-scheduler", target: "targets" },
     },
     Bench {
         name: "bound",

@@ -1,15 +1,18 @@
 //! What benchmarks and nobody else need of the inside.
 
-use crate::store::Journal;
+use crate::store::{Journal, JournalError};
+use crate::targets::exec::{GateProgram, Program, Runner};
+use crate::targets::{Ended, Report, ScheduleName, TargetLimits};
 use crate::timer::{Timer, TimerEvent, TimerOptions};
+use std::ffi::CString;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::time::Instant;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use timeball_runtime::ClockCell;
 use timeball_schedule::planner::{ArmedFire, ClockPolicy};
-use timeball_schedule::{FireId, ScheduleUid};
+use timeball_schedule::{FireId, Outcome, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
 /// How long it takes to note fires in a journal of this directory, one after the other, as a
@@ -86,5 +89,77 @@ impl FiringThread {
     /// Sleeps until `at` of the system clock, with nothing around it (`clock_nanosleep`).
     pub fn sleep_bare(at: Timestamp) {
         crate::sys::sleep_until(at);
+    }
+}
+
+/// The real firing thread, with the real target `exec`.
+pub struct Programs {
+    timer: Timer,
+    events: Receiver<TimerEvent>,
+    runner: Runner,
+    ended: Receiver<Ended>,
+}
+
+impl Programs {
+    /// Starts it; with a gate, programs are held by it.
+    ///
+    /// # Errors
+    /// Where the process has no descriptor or thread left.
+    pub fn start(gate: Option<GateProgram>) -> io::Result<Self> {
+        let FiringThread { timer, events } = FiringThread::start(Span::ZERO)?;
+        let (sender, ended) = mpsc::channel();
+        let ends = Arc::new(Ends(Mutex::new(sender)));
+        let runner = Runner::new(TargetLimits::default(), gate, ends)?;
+        Ok(Self { timer, events, runner, ended })
+    }
+
+    /// Runs a program (an absolute path) at each instant; returns what they said, in any order.
+    ///
+    /// # Errors
+    /// Where one of them fails.
+    pub fn run(&self, path: &str, arguments: &[&str], at: &[Timestamp]) -> io::Result<Vec<String>> {
+        let words = [path].into_iter().chain(arguments.iter().copied()).map(CString::new);
+        let program = Arc::new(Program {
+            path: CString::new(path)?,
+            arguments: words.collect::<Result<_, _>>()?,
+            directory: c"/".to_owned(),
+            variables: Vec::new(),
+            account: None,
+            timeout: Duration::from_secs(10),
+            retries: 0,
+        });
+        let name = ScheduleName { namespace: "bench".to_owned(), name: "targets".to_owned() };
+        for at in at {
+            let fire = FireId { schedule: ScheduleUid([0; 16]), scheduled_at: *at };
+            let due_in = *at - timeball_runtime::read_clocks().system;
+            let release = self.runner.prepare(fire, due_in, &name, &program);
+            let clock = ClockPolicy::default();
+            self.timer.arm(ArmedFire { fire, release_at: *at, not_after: None, clock }, release);
+        }
+        let mut said = Vec::with_capacity(at.len());
+        while said.len() < at.len() {
+            if let Ok(TimerEvent::ClockSet) = self.events.try_recv() {
+                self.timer.resume();
+            }
+            match self.ended.recv_timeout(Duration::from_millis(50)) {
+                Ok(Ended { outcome: Outcome::Fired, message, .. }) => said.push(message),
+                Ok(ended) => return Err(io::Error::other(ended.message)),
+                Err(_) => {}
+            }
+        }
+        Ok(said)
+    }
+}
+
+struct Ends(Mutex<Sender<Ended>>);
+
+impl Report for Ends {
+    fn begin(&self, _fire: FireId) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn end(&self, ended: Ended) {
+        // Nobody hears the last ends of a benchmark that ends.
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(ended);
     }
 }
