@@ -48,7 +48,7 @@ impl Disk {
                 seed = seed
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1_442_695_040_888_963_407);
-                let (from, kept) = (offset + n * SECTOR_OCTETS, (seed >> 40) % 2 == 0);
+                let (from, kept) = (offset + n * SECTOR_OCTETS, (seed >> 40).is_multiple_of(2));
                 if kept {
                     let until = from + sector.len();
                     image.resize(image.len().max(until), 0);
