@@ -49,7 +49,12 @@ pub(super) fn element(
     let phase = below(word, (step / grain) as u64) as i64 * grain;
     // A fraction may follow the last whole second.
     let last = if grain == unit { largest } else { largest + unit - grain };
-    Ok(Element { base: Base::Range(least + phase, last), step: Some(step) })
+    let first = least + phase;
+    // A step that leads out of the range leaves one value, and is no step in the printed form.
+    Ok(match first + step > last {
+        true => Element { base: Base::One(first), step: None },
+        false => Element { base: Base::Range(first, last), step: Some(step) },
+    })
 }
 
 /// What `H` or `H(a-b)` chooses from.
