@@ -39,6 +39,9 @@ pub(crate) enum Command {
     #[cfg(feature = "scheduler")]
     #[command(subcommand)]
     Schedule(ScheduleCommand),
+    /// Give a running program ticks: a line, a datagram or a signal at each multiple of a period
+    #[cfg(feature = "scheduler")]
+    Tick(TickArguments),
 }
 
 /// Where a `timeball up` keeps what must survive.
@@ -236,6 +239,37 @@ pub(crate) struct HistoryArguments {
     #[command(flatten)]
     pub(crate) state: StateArguments,
     /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// `sequence scheduled real bound`: the number of the instant, the instant, what the system clock
+/// read, and by how many nanoseconds that is wrong at most (`unknown` without a running `up`).
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct TickArguments {
+    /// The period, and after a slash how far behind its multiples since 1970: 10ms, 1s/250ms
+    #[arg(long, value_name = "PERIOD[/PHASE]")]
+    pub(crate) every: String,
+    /// Stop after so many ticks [default: never]
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// After a stall give what was missed too, one tick after the other (at most 1,000), instead of
+    /// the latest alone
+    #[arg(long)]
+    pub(crate) catch_up: bool,
+    /// Write to this FIFO instead of stdout; ticks while nobody reads are dropped
+    #[arg(long, value_name = "PATH", group = "receiver")]
+    pub(crate) fifo: Option<PathBuf>,
+    /// Send a datagram to this UNIX socket instead; ticks while nobody receives are dropped
+    #[arg(long, value_name = "PATH", group = "receiver")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Signal this process instead, by SIGUSR1 (10) or the signal of that number
+    #[arg(long, value_name = "PID[:SIGNAL]", group = "receiver")]
+    pub(crate) signal: Option<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+    /// Form of a line
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Format,
 }

@@ -21,10 +21,12 @@ mod scheduler;
 mod store;
 mod sys;
 mod targets;
+mod tick;
 mod timer;
 mod zones;
 
 pub use scheduler::{Scheduler, SchedulerOptions, StartError};
 pub use store::StoreError;
 pub use targets::exec::GateProgram;
+pub use tick::{Delivery, Tick, TickReceiver, Ticker};
 pub use zones::{Zones, ZonesError};

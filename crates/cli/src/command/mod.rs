@@ -15,6 +15,8 @@ mod schedule_files;
 #[cfg(feature = "scheduler")]
 mod schedule_next;
 mod status;
+#[cfg(feature = "scheduler")]
+mod tick;
 #[cfg(all(feature = "agent", feature = "scheduler"))]
 mod up;
 
@@ -34,5 +36,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Status(arguments) => status::run(&arguments),
         #[cfg(feature = "scheduler")]
         Command::Schedule(command) => schedule::run(command),
+        #[cfg(feature = "scheduler")]
+        Command::Tick(arguments) => tick::run(&arguments),
     }
 }

@@ -10,7 +10,9 @@ mod timer;
 #[cfg(test)]
 pub(crate) use gate_of_tests::GATE_OF_TESTS;
 
-pub(crate) use process::{Account, Child, Exit, SpawnPlan, account, effective_user_is_root, spawn};
+pub(crate) use process::{
+    Account, Child, Exit, Process, SpawnPlan, account, effective_user_is_root, spawn,
+};
 pub(crate) use timer::{Alarm, Poked, Wake, poll_readable, set_timer_slack, sleep_until};
 
 use std::io;

@@ -125,6 +125,31 @@ impl AsRawFd for Child {
     }
 }
 
+/// A process that somebody else started, by a descriptor: it never comes to mean another one.
+#[derive(Debug)]
+pub(crate) struct Process(OwnedFd);
+
+impl Process {
+    /// Opens a process.
+    pub(crate) fn open(pid: libc::pid_t) -> io::Result<Self> {
+        // SAFETY: takes numbers only.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just made and belongs to nobody else.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
+    }
+
+    /// Sends it a signal; 0 only asks whether that is allowed.
+    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+        let (fd, none) = (self.0.as_raw_fd(), ptr::null::<libc::siginfo_t>());
+        // SAFETY: the pointer to a siginfo may be null.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, 0) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
 fn spawn_as_ourselves(plan: &SpawnPlan, output: RawFd) -> io::Result<libc::pid_t> {
     let arguments = pointers(&plan.arguments);
     let environment = pointers(&plan.environment);

@@ -1,0 +1,152 @@
+//! `timeball tick`: ticks for a program that runs.
+
+use crate::arguments::TickArguments;
+use crate::error::CliError;
+use crate::output::{self, Format};
+use crate::state_client;
+use serde::Serialize;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use timeball_api::status::Status;
+use timeball_schedule::language::{Dialect, Schedule, Zone};
+use timeball_scheduler::{Tick, TickReceiver, Ticker, Zones};
+use timeball_timebase::Span;
+
+const SIGUSR1: i32 = 10;
+/// How often a running `up` is asked for the clock's error.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+/// An answer older than this says nothing about the clock any more.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(3);
+/// What a clock may gain or lose since the answer: the most that Linux slews.
+const DRIFT_PPM: u128 = 500;
+
+/// One tick, as the JSON shows it.
+#[derive(Serialize)]
+struct Line {
+    sequence: u64,
+    scheduled: String,
+    real: String,
+    /// `real` less the true time is at most this, either way; null: unknown.
+    bound_ns: Option<i64>,
+    skipped: u64,
+}
+
+pub(crate) fn run(arguments: &TickArguments) -> Result<ExitCode, CliError> {
+    let schedule = parse(&arguments.every)?;
+    let mut receiver = receiver(arguments)?;
+    let error = Arc::new(ClockError::default());
+    watch(arguments, &error);
+    let now = timeball_runtime::read_clocks().system;
+    let instants = schedule.next_after(now).and_then(|at| Some((at, schedule.next_after(at)?)));
+    let Some((first, second)) = instants else {
+        return Err(CliError::usage("--every: no instant follows; give a shorter period"));
+    };
+    let mut ticker =
+        Ticker::start(first, second - first, arguments.catch_up).map_err(CliError::failed)?;
+    let mut left = arguments.count;
+    while left != Some(0) {
+        let tick = ticker.wait().map_err(CliError::failed)?;
+        left = left.map(|left| left - 1);
+        let text = text(&tick, error.bound(), arguments.output);
+        match &mut receiver {
+            // Nobody reads any more.
+            None if !output::line(&text) => break,
+            None => {}
+            Some(receiver) => {
+                receiver.send(&format!("{text}\n")).map_err(|error| {
+                    CliError::failed(format!("no tick can be given any more: {error}"))
+                })?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a period with the language of schedules, which has it: `10ms`, `1s/250ms`.
+fn parse(every: &str) -> Result<Schedule, CliError> {
+    let wrong = |message: String| {
+        CliError::usage(format!("--every {every}: {message}"))
+            .hint("write it like 10ms, 1s, or 1s/250ms for a quarter past each second")
+    };
+    let utc: Zone = Zones::new().zone("Etc/UTC").map_err(|error| wrong(error.to_string()))?;
+    Schedule::parse(&format!("@every {every}"), Dialect::Vixie, &utc, None)
+        .map_err(|error| wrong(error.to_string()))
+}
+
+fn receiver(arguments: &TickArguments) -> Result<Option<TickReceiver>, CliError> {
+    let named = |what: String, receiver: std::io::Result<TickReceiver>| {
+        receiver.map(Some).map_err(|error| CliError::failed(format!("{what}: {error}")))
+    };
+    if let Some(path) = &arguments.fifo {
+        return named(format!("--fifo {}", path.display()), TickReceiver::fifo(path));
+    }
+    if let Some(path) = &arguments.socket {
+        return named(format!("--socket {}", path.display()), TickReceiver::socket(path));
+    }
+    let Some(target) = &arguments.signal else { return Ok(None) };
+    let (pid, signal) = match target.split_once(':') {
+        Some((pid, signal)) => (pid.parse().ok(), signal.parse().ok()),
+        None => (target.parse().ok(), Some(SIGUSR1)),
+    };
+    match (pid.filter(|pid| *pid > 1), signal) {
+        (Some(pid), Some(signal)) => {
+            named(format!("--signal {target}"), TickReceiver::process(pid, signal))
+        }
+        _ => Err(CliError::usage(format!("--signal {target}: expected PID or PID:SIGNAL"))
+            .hint("both are numbers, for example 4711:10")),
+    }
+}
+
+fn text(tick: &Tick, bound: Option<Span>, format: Format) -> String {
+    let Tick { sequence, scheduled, real, skipped } = *tick;
+    match format {
+        Format::Json => {
+            let (scheduled, real) = (scheduled.to_string(), real.to_string());
+            let bound_ns = bound.map(Span::as_nanos);
+            let line = Line { sequence, scheduled, real, bound_ns, skipped };
+            serde_json::to_string(&line).expect("plain data serializes")
+        }
+        Format::Table => {
+            let bound = bound.map_or("unknown".to_owned(), |bound| bound.as_nanos().to_string());
+            format!("{sequence} {scheduled} {real} {bound}")
+        }
+    }
+}
+
+/// How wrong the system clock can be, as a running `up` last said.
+#[derive(Default)]
+struct ClockError(Mutex<Option<(Instant, Span)>>);
+
+impl ClockError {
+    fn bound(&self) -> Option<Span> {
+        let (asked, bound) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let age = asked.elapsed();
+        if age > ANSWER_AGE_MAX {
+            return None;
+        }
+        let drift = age.as_nanos() * DRIFT_PPM / 1_000_000;
+        Some(bound + Span::from_nanos(i64::try_from(drift).ok()?))
+    }
+}
+
+/// Asks a running `up` again and again, on a thread of its own; without one nothing is known.
+fn watch(arguments: &TickArguments, error: &Arc<ClockError>) {
+    let Ok(state) = state_client::state_directory(&arguments.state) else { return };
+    let error = Arc::clone(error);
+    std::thread::spawn(move || {
+        loop {
+            let asked = Instant::now();
+            let answer = ask(&state).map(|bound| (asked, bound));
+            *error.0.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+            std::thread::sleep(ASK_EVERY);
+        }
+    });
+}
+
+fn ask(state: &Path) -> Option<Span> {
+    let status: Status = state_client::get(state, "/v1/status").ok()?;
+    let (offset, bound) = (status.clock.offset_ns?, status.clock.bound_ns?);
+    Some(Span::from_nanos(offset.saturating_abs().saturating_add(bound)))
+}
