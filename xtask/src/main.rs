@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, checks and tests Timeball; one entry for people and CI.
 
 mod bench;
+mod brokers;
 mod browser;
 mod check;
 mod guest;
@@ -29,6 +30,7 @@ Commands:
   tidy              only our own rules: arrows between crates, import circles, sizes, banned calls
   bench [NAME]      runs a benchmark; without NAME lists them
   peers             fetches chrony and ntpdig and unpacks them under target/peers; installs nothing
+  brokers           fetches nats-server, RabbitMQ and Kafka into target/brokers; installs nothing
   schema [--check]  writes docs/schemas from the types; --check only says whether they are current
   help, --help      prints this
 
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         ["bench", name, rest @ ..] => run(|project| bench::run(project, name, rest)),
         ["guest"] => run(guest::run),
         ["peers"] => run(peers::run),
+        ["brokers"] => run(brokers::run),
         ["schema"] => run(|project| schema::run(project, schema::Mode::Write)),
         ["schema", "--check"] => run(|project| schema::run(project, schema::Mode::Check)),
         ["help" | "--help" | "-h"] => {

@@ -165,7 +165,8 @@ fn package_and_version(line: &str) -> Option<String> {
     Some(format!("{package}={}", version.replace("%3a", ":")))
 }
 
-fn remove(directory: &Path) -> Result<()> {
+/// Removes a directory, if it is there.
+pub(crate) fn remove(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} cannot be removed", directory.display()))

@@ -45,6 +45,11 @@ impl Project {
         self.target.join("python/bin/python3")
     }
 
+    /// Where the brokers are.
+    pub(crate) fn brokers(&self) -> PathBuf {
+        self.target.join("brokers")
+    }
+
     /// The cargo that runs us, in the workspace.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));

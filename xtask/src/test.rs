@@ -2,7 +2,7 @@
 
 use crate::project::Project;
 use crate::steps::{self, Steps};
-use crate::{browser, check, guest, peers, python};
+use crate::{brokers, browser, check, guest, peers, python};
 use anyhow::Result;
 
 pub(crate) fn run(project: &Project) -> Result<bool> {
@@ -12,6 +12,7 @@ pub(crate) fn run(project: &Project) -> Result<bool> {
     python::add_step(project, &mut steps);
     add_tests(project, &mut steps);
     guest::add_step(project, &mut steps);
+    brokers::add_steps(project, &mut steps);
     browser::add_step(project, &mut steps);
     Ok(steps.finish())
 }

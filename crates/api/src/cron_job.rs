@@ -1,7 +1,9 @@
 //! `PreciseCronJob`: the schedule file, which is also the cluster's resource (docs: the form in
 //! docs/schedules.md). Unknown fields are refused by name.
 
-use crate::targets::{HttpTarget, Retries, default_timeout};
+use crate::targets::{
+    HttpTarget, KafkaTarget, NatsTarget, RabbitMqTarget, Retries, default_timeout,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -248,6 +250,15 @@ pub struct Target {
     /// Send an HTTP request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpTarget>,
+    /// Give a message to NATS JetStream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nats: Option<NatsTarget>,
+    /// Publish a message to RabbitMQ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq: Option<RabbitMqTarget>,
+    /// Produce a record to Kafka.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaTarget>,
 }
 
 /// Run a program.

@@ -71,7 +71,7 @@ pub(super) fn schedule(
     let expression = spec.schedule.clone();
     let (dialect, dst) = (spec.dialect, spec.dst);
     let definition = format!("{expression} | {dialect:?} | {} | {dst:?}", zone.name());
-    let members = usize::from(spec.target.exec.is_some()) + usize::from(spec.target.http.is_some());
+    let members = target::members(&spec.target);
     let target = target::parse(&spec.target)?.ok_or(DocumentError::Targets { count: members })?;
     Ok(LoadedSchedule { spec: spec_for_planner, target, name, expression, definition, limits })
 }

@@ -46,16 +46,10 @@ fn explain(error: &Error) -> SyntaxError {
 
 fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let shown = word.escape_debug();
-    match word {
-        "jobTemplate" => {
-            return "`jobTemplate` starts Jobs of a cluster, which this scheduler does not; give a \
-                `target` with `exec` or `http`"
-                .to_owned();
-        }
-        "nats" | "kafka" | "rabbitmq" => {
-            return format!("the target `{shown}` is not supported yet; use `exec` or `http`");
-        }
-        _ => {}
+    if word == "jobTemplate" {
+        return "`jobTemplate` starts Jobs of a cluster, which this scheduler does not; give a \
+            `target` instead"
+            .to_owned();
     }
     let list = known.join(", ");
     match nearest(word, known) {

@@ -51,7 +51,10 @@ pub(crate) enum DocumentError {
     #[error("{first} and {second} are both given; keep one")]
     Both { first: &'static str, second: &'static str },
     /// None or two targets.
-    #[error("spec.target has {count} members; it must have exactly one of: exec, http")]
+    #[error(
+        "spec.target has {count} members; it must have exactly one of: exec, http, nats, \
+         rabbitmq, kafka"
+    )]
     Targets { count: usize },
     /// A combination that makes no sense.
     #[error("{what}; {fix}")]

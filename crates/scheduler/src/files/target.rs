@@ -46,11 +46,46 @@ pub(crate) enum TargetError {
 
 /// Checks a target and resolves what it names; `None` where it has no member or two.
 pub(super) fn parse(target: &cron_job::Target) -> Result<Option<Target>, TargetError> {
-    match (&target.exec, &target.http) {
-        (Some(exec), None) => Ok(Some(Target::Exec(Arc::new(program(exec)?)))),
-        (None, Some(http)) => Ok(Some(Target::Http(Arc::new(Request::parse(http)?)))),
-        (None, None) | (Some(_), Some(_)) => Ok(None),
+    if members(target) != 1 {
+        return Ok(None);
     }
+    let parsed = match target {
+        cron_job::Target { exec: Some(exec), .. } => Target::Exec(Arc::new(program(exec)?)),
+        cron_job::Target { http: Some(http), .. } => Target::Http(Arc::new(Request::parse(http)?)),
+        other => broker(other)?,
+    };
+    Ok(Some(parsed))
+}
+
+/// How many members a target has; it should be one.
+pub(super) fn members(target: &cron_job::Target) -> usize {
+    let cron_job::Target { exec, http, nats, rabbitmq, kafka } = target;
+    let given =
+        [exec.is_some(), http.is_some(), nats.is_some(), rabbitmq.is_some(), kafka.is_some()];
+    given.into_iter().filter(|given| *given).count()
+}
+
+#[cfg(feature = "brokers")]
+fn broker(target: &cron_job::Target) -> Result<Target, FormError> {
+    use crate::targets::brokers::{Errand, Kafka, Nats, Order, RabbitMq};
+    let cron_job::Target { nats, rabbitmq, kafka, .. } = target;
+    let errand = match (nats, rabbitmq, kafka) {
+        (Some(form), ..) => Errand::Nats(Arc::new(Order::<Nats>::parse(form)?)),
+        (_, Some(form), _) => Errand::RabbitMq(Arc::new(Order::<RabbitMq>::parse(form)?)),
+        (_, _, Some(form)) => Errand::Kafka(Arc::new(Order::<Kafka>::parse(form)?)),
+        (None, None, None) => unreachable!("one member is given, and it is none of the others"),
+    };
+    Ok(Target::Broker(errand))
+}
+
+#[cfg(not(feature = "brokers"))]
+fn broker(target: &cron_job::Target) -> Result<Target, FormError> {
+    let target = match target {
+        cron_job::Target { nats: Some(_), .. } => "nats",
+        cron_job::Target { rabbitmq: Some(_), .. } => "rabbitmq",
+        _ => "kafka",
+    };
+    Err(FormError::NoBrokers { target })
 }
 
 fn program(exec: &ExecTarget) -> Result<Program, TargetError> {

@@ -66,7 +66,7 @@ fn every_mistake_is_named_with_its_place_and_its_fix() {
             format!("{every}  target: {{ exec: {{ command: [x] }}, http: {{ url: x }} }}\n"),
             &["spec.target has 2 members"],
         ),
-        (format!("{every}  target: {{ kafka: {{}} }}\n"), &["`kafka` is not supported yet"]),
+        (format!("{every}  target: {{ kafka: {{}} }}\n"), &["`brokers` is missing"]),
         (format!("{every}  jobTemplate: {{}}\n"), &["starts Jobs of a cluster"]),
         (exec("command: []"), &["exec.command is empty"]),
         (exec("command: [./x]"), &["`./x` is neither an absolute path"]),
@@ -169,4 +169,62 @@ fn names_kinds_and_duplicates_are_checked() {
     assert!(problem("a: [").contains("line 1"));
     let missing = LoadedSet::read(Path::new("/nonexistent"));
     assert!(missing.problems[0].message.contains("the directory cannot be read"));
+}
+
+#[test]
+#[cfg(feature = "brokers")]
+fn every_mistake_in_a_message_to_a_broker_is_named_with_its_fix() {
+    let target = |kind: &str, inner: &str| {
+        format!("  schedule: '@hourly'\n  target: {{ {kind}: {{ {inner} }} }}\n")
+    };
+    let nats = |inner: &str| target("nats", inner);
+    let rabbitmq = |inner: &str| target("rabbitmq", inner);
+    let kafka = |inner: &str| target("kafka", inner);
+    let servers = "servers: ['nats://a:4222']";
+    for (spec, parts) in [
+        (
+            nats("servers: [], subject: a"),
+            &["nats.servers has 0 entries; it must have 1 to 16"][..],
+        ),
+        (nats("servers: ['a:4222'], subject: a"), &["must be nats://host:port"]),
+        (nats("servers: ['nats://u:p@a:4222'], subject: a"), &["give `auth` instead"]),
+        (nats(&format!("{servers}, subject: 'a.>'")), &["nats.subject `a.>` is no subject"]),
+        (nats(&format!("{servers}, subject: 'a..b'")), &["nats.subject `a..b`"]),
+        (nats(&format!("{servers}, subject: a, auth: {{ username: x }}")), &["nats.auth needs"]),
+        (
+            nats(&format!("{servers}, subject: a, headers: [{{ name: Nats-Msg-Id, value: x }}]")),
+            &["`Nats-Msg-Id` is set by the scheduler"],
+        ),
+        (rabbitmq("url: 'http://a', routingKey: q"), &["must begin with amqp:// or amqps://"]),
+        (rabbitmq("url: 'amqp://a/vhost', routingKey: q"), &["give `virtualHost`"]),
+        (rabbitmq("url: 'amqp://a', routingKey: q, tls: {}"), &["begins with amqp://, but `tls`"]),
+        (
+            rabbitmq("url: 'amqp://a', routingKey: q, headers: [{ name: 'a b', value: x }]"),
+            &["rabbitmq.headers: `a b` with this value"],
+        ),
+        (kafka("brokers: [a], topic: t"), &["kafka.brokers `a` must be host:port"]),
+        (kafka("brokers: ['a:9092'], topic: 'a b'"), &["kafka.topic `a b` is no topic"]),
+        (kafka("brokers: ['a:9092'], topic: t, partition: -1"), &["kafka.partition `-1`"]),
+        (
+            kafka(
+                "brokers: ['a:9092'], topic: t, auth: { mechanism: PLAIN, username: u, \
+                passwordFile: /nonexistent }",
+            ),
+            &["kafka.auth.passwordFile: /nonexistent cannot be read"],
+        ),
+        (
+            kafka("brokers: ['a:9092'], topic: t, body: '$(TIMEBALL_X)'"),
+            &["kafka.body: there is no"],
+        ),
+    ] {
+        names_all(&spec, parts);
+    }
+}
+
+#[test]
+#[cfg(not(feature = "brokers"))]
+fn a_program_without_brokers_says_how_to_get_one_that_has_them() {
+    let target = "rabbitmq: { url: 'amqp://a', routingKey: q }";
+    let spec = format!("  schedule: '@hourly'\n  target: {{ {target} }}\n");
+    names_all(&spec, &["spec.target.rabbitmq", "build it with `--features brokers`"]);
 }

@@ -33,6 +33,18 @@ pub(crate) enum FormError {
     Username { field: &'static str, problem: &'static str },
     #[error("{field}: {source}")]
     Secret { field: &'static str, source: SecretError },
+    #[cfg(feature = "brokers")]
+    #[error("nats.auth needs either `tokenFile`, or `username` and `passwordFile`")]
+    NatsAuth,
+    #[cfg(feature = "brokers")]
+    #[error("{field} `{value}` {problem}")]
+    Value { field: &'static str, value: String, problem: &'static str },
+    #[cfg(feature = "brokers")]
+    #[error("{field} has {count} entries; it must have 1 to {count_max}")]
+    Servers { field: &'static str, count: usize, count_max: usize },
+    #[cfg(not(feature = "brokers"))]
+    #[error("{target}: this program was built without brokers; build it with `--features brokers`")]
+    NoBrokers { target: &'static str },
     #[error("http.tls is given, but the address begins with http://; make it https://")]
     TlsWithoutHttps,
     #[error("{field}.{source}")]

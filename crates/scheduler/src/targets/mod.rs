@@ -1,8 +1,10 @@
-//! What a fire does: run a program, or send a request.
+//! What a fire does: run a program, or send a message.
 //!
 //! A target is parsed when its file is read, prepared when a fire is armed, released on the firing
 //! thread (which only hands over), and told of when it has ended.
 
+#[cfg(feature = "brokers")]
+pub(crate) mod brokers;
 mod couriers;
 mod event;
 pub(crate) mod exec;
@@ -28,6 +30,9 @@ pub(crate) enum Target {
     Exec(Arc<exec::Program>),
     /// Sends an HTTP request.
     Http(Arc<http::Request>),
+    /// Gives a message to a broker.
+    #[cfg(feature = "brokers")]
+    Broker(brokers::Errand),
 }
 
 impl Target {
@@ -37,6 +42,8 @@ impl Target {
         match self {
             Self::Exec(_) => false,
             Self::Http(request) => request.retries > 0,
+            #[cfg(feature = "brokers")]
+            Self::Broker(errand) => errand.retries() > 0,
         }
     }
 }
@@ -47,6 +54,8 @@ impl fmt::Display for Target {
         match self {
             Self::Exec(program) => write!(f, "exec {program}"),
             Self::Http(request) => write!(f, "http {request}"),
+            #[cfg(feature = "brokers")]
+            Self::Broker(errand) => errand.fmt(f),
         }
     }
 }
@@ -119,6 +128,8 @@ pub(crate) struct Targets {
     exec: exec::Runner,
     couriers: couriers::Couriers,
     http: http::Client,
+    #[cfg(feature = "brokers")]
+    brokers: brokers::Posts,
 }
 
 impl Targets {
@@ -135,6 +146,8 @@ impl Targets {
             exec: exec::Runner::new(limits, gate, Arc::clone(&report))?,
             couriers: couriers::Couriers::start(limits, report)?,
             http: http::Client::default(),
+            #[cfg(feature = "brokers")]
+            brokers: brokers::Posts::default(),
         })
     }
 
@@ -150,6 +163,10 @@ impl Targets {
         match target {
             Target::Exec(program) => self.exec.prepare(fire, due_in, name, program),
             Target::Http(request) => self.http.prepare(&self.couriers, fire, due_in, name, request),
+            #[cfg(feature = "brokers")]
+            Target::Broker(errand) => {
+                self.brokers.prepare(&self.couriers, fire, due_in, name, errand)
+            }
         }
     }
 

@@ -1,0 +1,78 @@
+//! A scheduler with its files, and what is asked of it.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use timeball_api::schedules::Schedule;
+use timeball_runtime::ClockCell;
+use timeball_scheduler::{Scheduler, SchedulerOptions};
+
+/// How long anything may take before it is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A scheduler in a directory of its own, with one schedule.
+pub(crate) struct House {
+    scheduler: Scheduler,
+    /// Dropped last.
+    _root: TempDir,
+}
+
+impl House {
+    /// Starts a scheduler whose schedule `flush` has this spec.
+    pub(crate) fn start(spec: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let (schedules, state) = (root.path().join("schedules"), root.path().join("state"));
+        fs::create_dir(&schedules).unwrap();
+        let head = "apiVersion: timeball.dev/v1alpha1\nkind: PreciseCronJob\n";
+        let text = format!("{head}metadata: {{ name: flush }}\nspec:\n{spec}\n");
+        fs::write(schedules.join("flush.yaml"), text).unwrap();
+        let clock = Arc::new(ClockCell::new());
+        let scheduler = Scheduler::start(SchedulerOptions::new(schedules, state, clock)).unwrap();
+        assert_eq!(scheduler.schedules().problems, []);
+        Self { scheduler, _root: root }
+    }
+
+    /// How the schedule fares.
+    pub(crate) fn schedule(&self) -> Schedule {
+        wait_for("the schedule", || self.scheduler.schedules().schedules.pop())
+    }
+
+    /// Waits until the schedule is as wanted.
+    pub(crate) fn wait(&self, what: &str, is_so: impl Fn(&Schedule) -> bool) -> Schedule {
+        let start = Instant::now();
+        loop {
+            let schedule = self.schedule();
+            if is_so(&schedule) {
+                return schedule;
+            }
+            let last = &schedule.last;
+            assert!(start.elapsed() < PATIENCE, "{what}: {:?}, last {last:?}", schedule.counts);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it; everything that it has sent is recorded then.
+    pub(crate) fn stop(self) -> Schedule {
+        self.scheduler.shutdown();
+        self.schedule()
+    }
+}
+
+/// Waits for something to be there.
+pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs what speaks to a broker.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await.expect("in time") })
+}
