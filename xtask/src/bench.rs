@@ -35,7 +35,7 @@ const BENCHES: [Bench; 7] = [
     },
     Bench {
         name: "targets",
-        what: "how late a program's main begins, held by the gate or not; the gate's size and start",
+        what: "how late a program's main begins, held by the gate or not; the gate itself",
         how: How::Cargo { package: "timeball-scheduler", target: "targets" },
     },
     Bench {
