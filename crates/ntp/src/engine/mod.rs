@@ -1,11 +1,9 @@
 //! The engine: one state machine that turns inputs into actions and publishes what it knows.
 //!
-//! A datagram becomes a sample (`source`), a sample a promise about that source (`interval`);
-//! the
+//! A datagram becomes a sample (`source`), a sample a promise about that source (`interval`); the
 //! promises are voted on (`selection`), samples of true sources feed the estimate
-//! (`crate::estimator`), estimate and vote together are published (`publish`) and, in
-//! discipline mode,
-//! followed (`discipline`). All of it is kept on the raw clock ([`system_clock`] converts), so
+//! (`crate::estimator`), estimate and vote together are published (`publish`) and, in discipline
+//! mode, followed (`discipline`). All of it is kept on the raw clock (`system_clock` converts), so
 //! whatever is done to the system clock is something read, not something that happened to the
 //! estimate.
 
