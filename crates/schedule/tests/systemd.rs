@@ -24,8 +24,9 @@ fn component(random: &mut Random, least: i64, largest: i64) -> String {
             list.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
         }
         8 => {
-            let (first, last) = (random.within(least, largest), random.within(least, largest));
-            format!("{}..{}", first.min(last), first.max(last))
+            // systemd refuses a range of one second.
+            let first = random.within(least, largest - 1);
+            format!("{first}..{}", random.within(first + 1, largest))
         }
         _ => {
             let first = random.within(least, largest - 1);
@@ -121,13 +122,23 @@ fn near_a_change(schedule: &Schedule, after: i64, until: i64) -> bool {
     !schedule.zone().changes_between(from, to).is_empty()
 }
 
+/// Whether systemd left out an instant that it finds when it is asked right before it.
+fn denied(event: &str, zone_name: &str, ours: &[i64], theirs: &[i64]) -> bool {
+    let Some((first, _)) = ours.iter().zip(theirs).find(|(ours, theirs)| ours < theirs) else {
+        return false;
+    };
+    let answer = ask(&[event.to_owned()], zone_name, first - 1).and_then(|mut all| all.pop());
+    answer.is_some_and(|answer| answer.instants.first() == Some(first))
+}
+
 #[test]
 fn the_normalized_form_and_the_next_instants_are_those_of_systemd() {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
         return skip("systemd-analyze is not installed (Debian: package systemd)");
     }
     let mut random = Random(20);
-    let (mut compared, mut excused, mut gave_up) = (0, 0, 0);
+    let (mut compared, mut excused) = (0, 0);
+    let (mut gave_up, mut contradictions) = (0, 0);
     for _ in 0..cases(1_000).div_ceil(BATCH) {
         let zone_name = random.of(&ZONES);
         let zone = zone(zone_name);
@@ -165,9 +176,14 @@ fn the_normalized_form_and_the_next_instants_are_those_of_systemd() {
                 excused += 1;
                 continue;
             }
+            if found != theirs.instants && denied(event, zone_name, &found, &theirs.instants) {
+                contradictions += 1;
+                continue;
+            }
             assert_eq!(found, theirs.instants, "{event} in {zone_name} after {after}: {theirs:?}");
         }
     }
+    assert!(contradictions * 100 < compared, "{contradictions} of {compared} contradict");
     assert!(gave_up * 50 < compared, "systemd gave up {gave_up} times of {compared}");
     assert!(excused * 20 < compared, "{excused} of {compared} differ near changes of the clocks");
 }

@@ -115,7 +115,7 @@ impl Parts {
         if self.printed.iter().any(|(given, _)| *given == known) {
             return Err(ParseError::new(at, format!("{known} is given twice")));
         }
-        let reader = Reader { name: known, at: at + name.len() + 1 };
+        let reader = Reader { name: known, at: at + part.len() - value.len() };
         let mut printed = None;
         match known {
             "FREQ" => {
