@@ -74,6 +74,7 @@ pub fn parse_seconds(text: &[u8]) -> i128 {
 pub fn gate(program: &Path, instant: i128, rest: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.arg("--at").arg(at(instant)).args(rest).stdin(Stdio::null());
+    sys::with_signals(&mut command, &[], &[]);
     command
 }
 

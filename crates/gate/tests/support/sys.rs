@@ -19,7 +19,8 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Has a program started with these signals blocked and these ignored.
+/// Has a program started with these signals blocked and these ignored, and no others: who runs the
+/// tests in the background may have ignored some, which a program inherits.
 pub fn with_signals(command: &mut Command, blocked: &'static [i32], ignored: &'static [i32]) {
     let prepare = move || {
         // SAFETY: between fork and exec only calls that are allowed there, on a set of our own.
@@ -30,6 +31,9 @@ pub fn with_signals(command: &mut Command, blocked: &'static [i32], ignored: &'s
                 libc::sigaddset(&raw mut set, *signal);
             }
             libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+            for signal in (1..=31).filter(|n| ![libc::SIGKILL, libc::SIGSTOP].contains(n)) {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             for signal in ignored {
                 libc::signal(*signal, libc::SIG_IGN);
             }
