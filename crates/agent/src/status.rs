@@ -104,15 +104,15 @@ pub(crate) fn state_word(state: SyncState) -> &'static str {
 }
 
 /// A reference identifier as its stratum gives it: letters for a reference clock and for refusals,
-/// an address (or, for IPv6, a hash that looks like one) for a server.
+/// an address (or, for IPv6, a hash that looks like one) for a server. What should be letters and
+/// is not (chronyd's own clock is 127.127.1.1 at any stratum) is shown as an address too.
 pub(crate) fn reference_id(stratum: u8, id: [u8; 4]) -> String {
+    let letters = || id.iter().filter(|octet| **octet != 0);
     match (stratum, id) {
         (_, [0, 0, 0, 0]) => String::new(),
-        (0 | 1 | 16, _) => id
-            .iter()
-            .filter(|octet| **octet != 0)
-            .map(|octet| if octet.is_ascii_graphic() { char::from(*octet) } else { '?' })
-            .collect(),
+        (0 | 1 | 16, _) if letters().all(u8::is_ascii_graphic) => {
+            letters().map(|octet| char::from(*octet)).collect()
+        }
         (_, [a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
     }
 }
@@ -336,7 +336,8 @@ mod tests {
     fn a_reference_identifier_is_shown_as_its_stratum_gives_it() {
         assert_eq!(reference_id(1, *b"GPS\0"), "GPS");
         assert_eq!(reference_id(0, *b"RATE"), "RATE");
-        assert_eq!(reference_id(1, [1, b'A', 0xff, 0]), "?A?");
+        assert_eq!(reference_id(1, [1, b'A', 0xff, 0]), "1.65.255.0");
+        assert_eq!(reference_id(1, [127, 127, 1, 1]), "127.127.1.1");
         assert_eq!(reference_id(2, [192, 0, 2, 7]), "192.0.2.7");
         assert_eq!(reference_id(16, [0; 4]), "");
     }
