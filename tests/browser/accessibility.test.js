@@ -43,7 +43,12 @@ test("everything that can be used is reached by the keyboard, and seen to be", a
       const style = getComputedStyle(node);
       const box = node.getBoundingClientRect();
       return {
-        name: node.id || node.className || node.getAttribute("href") || node.localName,
+        name:
+          node.id ||
+          node.className ||
+          node.getAttribute("href") ||
+          node.getAttribute("aria-label") ||
+          node.localName,
         outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
         visible: box.width > 8 && box.height > 8,
       };
@@ -61,6 +66,8 @@ test("everything that can be used is reached by the keyboard, and seen to be", a
     "range-bound",
     "range-offset",
     "scrub",
+    "History: minute",
+    "History: tick",
     "v1/status",
     "v1/schedules",
     "metrics",

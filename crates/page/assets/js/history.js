@@ -1,5 +1,5 @@
 // What became of a schedule's instants, and why: asked for only while somebody looks.
-import { badge, element, keyed, setBadge, setText } from "./dom.js";
+import { badge, element, keyed, setAttribute, setBadge, setText } from "./dom.js";
 import { count as number, span } from "./format.js";
 import { instantWords } from "./instants.js";
 import { language, t, word } from "./language.js";
@@ -32,10 +32,13 @@ export function history() {
 
 /** Shows the history of a schedule as of an instant (ns since 1970). */
 export function showHistory(node, schedule, nowNs) {
-  setText(node.querySelector("summary"), t("history.title"));
+  const name = `${t("history.title")}: ${schedule.name}`;
+  const summary = node.querySelector("summary");
+  setText(summary, t("history.title"));
+  setAttribute(summary, "aria-label", name);
+  setAttribute(node.querySelector("ol"), "aria-label", name);
   node.schedule = schedule;
   node.nowNs = nowNs;
-  node.querySelector("ol").setAttribute("aria-label", `${t("history.title")}: ${schedule.name}`);
   if (node.open) {
     refresh(node);
   }
