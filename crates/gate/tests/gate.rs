@@ -46,7 +46,7 @@ fn programs_begin_at_the_instant_and_never_before() {
 #[test]
 fn python_begins_after_the_instant_too() {
     if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: python3 is not there");
+        support::skip("python3 is not there");
         return;
     }
     let instant = in_millis(300);
@@ -228,7 +228,7 @@ fn a_signal_disposition_that_a_breakpoint_would_change_is_left_alone() {
 #[test]
 fn a_setuid_program_keeps_its_privilege() {
     if !is_root() {
-        eprintln!("SKIPPED: a setuid program can only be made by root");
+        support::skip("a setuid program can only be made by root");
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -245,7 +245,7 @@ fn a_setuid_program_keeps_its_privilege() {
     let mut direct = Command::new(&id);
     direct.arg("-u");
     if as_nobody(direct).stdout != b"0\n" {
-        eprintln!("SKIPPED: setuid has no effect in the temporary directory");
+        support::skip("setuid has no effect in the temporary directory");
         return;
     }
     let rest = ["--", id.to_str().unwrap(), "-u"];
