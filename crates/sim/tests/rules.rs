@@ -23,6 +23,14 @@ fn liar(behaviour: Behaviour) -> Server {
     Server::honest(Path::symmetric(1e-2, 1e-3)).with(behaviour)
 }
 
+/// The short form of `cargo xtask bench bound`.
+#[test]
+fn rules_hold_in_worlds_drawn_at_random() {
+    for seed in seeds(100) {
+        drawn(seed, 30_000).run(seed).assert_rules_held();
+    }
+}
+
 #[test]
 fn rules_hold_in_the_worlds_of_the_comparison() {
     for compared in compared() {

@@ -39,20 +39,13 @@ impl TimedInterval {
 
     /// Joins what was known with a new measurement of the same server.
     ///
-    /// If both are honest the truth is in both. Where they overlap only by a sliver or not at all,
-    /// the server or the ageing was wrong, and only the new measurement is kept.
+    /// If both are honest the truth is in both. Where they have nothing in common the server, its
+    /// path or our clock is another than it was, and only the new measurement is kept.
     pub(super) fn joined(known: Option<Self>, new: Self, ageing: Ageing) -> Self {
         let Some(known) = known else { return new };
         let aged = known.aged(new.at, ageing);
-        let both = Interval {
-            earliest: aged.earliest.max(new.interval.earliest),
-            latest: aged.latest.min(new.interval.latest),
-        };
-        let narrower = aged.half_width().min(new.interval.half_width());
-        if both.latest < both.earliest || both.half_width() < narrower / 2 {
-            return new;
-        }
-        Self { at: new.at, interval: both }
+        let interval = aged.intersection(&new.interval).unwrap_or(new.interval);
+        Self { at: new.at, interval }
     }
 
     /// Allows for the raw clock having lost `by` or nothing: true time is anything in between on.
@@ -124,7 +117,8 @@ mod tests {
         let new = timed(10, 5_000, 6_000);
         assert_eq!(TimedInterval::joined(Some(timed(0, -50, 50)), new, AGEING), new);
         let sliver = timed(10, 155, 400);
-        assert_eq!(TimedInterval::joined(Some(timed(0, -50, 50)), sliver, AGEING), sliver);
+        let joined = TimedInterval::joined(Some(timed(0, -50, 50)), sliver, AGEING);
+        assert_eq!(joined, timed(10, 155, 160));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod io;
 mod kernel_truth;
 mod polling;
 mod publish;
+mod rates;
 mod report;
 mod selection;
 mod source;
@@ -41,6 +42,7 @@ use crate::sample::Sample;
 use conflict::Conflict;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
+use rates::Rates;
 use selection::{Outcome, Verdict, Voter};
 use source::Source;
 use system_clock::SystemClock;
@@ -63,6 +65,7 @@ pub struct Engine {
     random: Random,
     sources: Vec<Source>,
     estimator: Estimator,
+    rates: Rates,
     system_clock: SystemClock,
     /// Only in discipline mode: without it nothing can be written.
     discipline: Option<Discipline>,
@@ -101,6 +104,7 @@ impl Engine {
         Self {
             random: Random::new(seed),
             estimator: Estimator::new(sources.len(), frequency),
+            rates: Rates::new(now.raw, sources.len(), config.drift_allowance, frequency),
             system_clock: SystemClock::new(now, own_rate),
             discipline,
             conflict: Conflict::default(),
@@ -188,7 +192,7 @@ impl Engine {
         // A stamp that cannot be placed is replaced by now, which is later: longer but not wrong.
         let received_at = self.system_clock.raw_of(now, received_at).unwrap_or(now.raw);
         let precision = self.config.precision.max(Span::NANOSECOND);
-        let ageing = self.ageing_seen(now.raw);
+        let ageing = self.rates.ageing(now.raw);
         let index = usize::from(id.0);
         let Some(source) = self.sources.get_mut(index) else { return };
         let (former_address, was_waiting) = (source.address, source.is_waiting());
@@ -199,9 +203,11 @@ impl Engine {
                 let interval = source.polling.interval();
                 // An interleaved answer may tell nothing new yet.
                 if let Some(sample) = sample {
-                    let new = TimedInterval { at: sample.at, interval: sample.interval() };
+                    let interval = self.rates.interval_of(&sample);
+                    let new = TimedInterval { at: sample.at, interval };
                     source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
                     source.keep(sample);
+                    self.rates.note_sample(index, &sample);
                 }
                 self.counters.received += 1;
                 self.note_heard(now.raw, index, interval);
@@ -216,7 +222,7 @@ impl Engine {
         }
         if answered {
             if self.sources[index].address != former_address {
-                self.estimator.forget_source(index);
+                self.forget_source(index);
             }
             actions.push(Action::Close { source: id });
             self.decide(now, actions);
@@ -241,7 +247,7 @@ impl Engine {
         let taken = self.addresses_except(usize::from(id.0));
         let Some(source) = self.source_mut(id) else { return };
         if source.resolved(now, result, &taken) {
-            self.estimator.forget_source(usize::from(id.0));
+            self.forget_source(usize::from(id.0));
         }
     }
 
@@ -284,6 +290,7 @@ impl Engine {
     /// Votes, feeds the estimator, follows it, publishes.
     fn decide(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.vote(now);
+        self.learn_rate(now.raw);
         self.forget_convicts(now.raw);
         if self.feed_estimator(now.raw) {
             if let Outcome::Majority(interval) = self.verdict.outcome {
@@ -301,12 +308,15 @@ impl Engine {
     }
 
     fn vote(&mut self, now: Now) {
-        let ageing = self.ageing(now.raw);
+        let ageing = self.rates.ageing(now.raw);
         let voters: Vec<Voter> =
             self.sources.iter().map(|source| source.voter(now.raw, ageing)).collect();
         let promised = self.hull_at(now.raw);
         let former_chief = self.verdict.chief;
         self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);
+        if let Some(credible) = self.estimator.credible_at(now.raw) {
+            self.verdict.keep_credible(&voters, credible);
+        }
         let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
         for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
             self.misled |= majority && source.is_used() && *selection == Selection::Falseticker;
@@ -321,6 +331,22 @@ impl Engine {
             Outcome::Witness | Outcome::Silence => {}
             Outcome::Contradiction => self.hull = None,
         }
+    }
+
+    fn learn_rate(&mut self, at: MonoTime) {
+        let Outcome::Majority(interval) = self.verdict.outcome else { return };
+        let wander = self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander);
+        let ageing = self.rates.ageing(at);
+        let is_entitled = |source: &Source| !matches!(source.voter(at, ageing), Voter::Out(_));
+        let entitled: Vec<usize> =
+            (0..self.sources.len()).filter(|&i| is_entitled(&self.sources[i])).collect();
+        let hull = TimedInterval { at, interval };
+        self.rates.note_hull(hull, wander, &entitled, entitled.len().saturating_sub(1) / 2);
+    }
+
+    fn forget_source(&mut self, index: usize) {
+        self.estimator.forget_source(index);
+        self.rates.forget_source(index);
     }
 
     fn steer(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -379,7 +405,7 @@ impl Engine {
                 }
             }
             if source.address != former_address {
-                self.estimator.forget_source(i);
+                self.forget_source(i);
             }
         }
         if !actions.is_empty() {
@@ -405,6 +431,7 @@ impl Engine {
             if let Some(hull) = &mut self.hull {
                 hull.promise.allow_lost(jump);
             }
+            self.rates.interrupt(now.raw);
         }
         self.sources.iter_mut().for_each(|source| source.measure_anew(now.raw));
     }

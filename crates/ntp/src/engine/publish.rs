@@ -5,7 +5,7 @@ use timeball_timebase::{
     Bound, ClockState, Frequency, Interval, Leap, MonoTime, Now, Span, SyncState,
 };
 
-use super::interval::{Ageing, GROWTH_UNMEASURED, Hull, SIGMAS, TimedInterval};
+use super::interval::{Hull, TimedInterval};
 use super::report::{Report, Selection, SourceReport};
 use super::selection::Outcome;
 use super::source::Source;
@@ -16,17 +16,8 @@ use crate::estimator::Estimate;
 
 /// Updates before the estimate is relied on.
 const ACQUIRED_UPDATES: u64 = 3;
-/// Updates before the oscillator counts as known.
-const LEARNED_UPDATES: u64 = 12;
 /// A bound beyond this promises nothing that anybody could use (RFC 5905 MAXDISP).
 const BOUND_MAX: Span = Span::from_secs(16);
-/// Drift that is allowed for in any case while the oscillator is not known (RFC 5905 PHI).
-const GROWTH_UNKNOWN: f64 = 15e-6;
-/// Of the drift allowed for in the future, the share that is allowed for in the past: what the
-/// oscillator did between measurements has been seen, if not exactly.
-const PAST_SHARE: f64 = 0.25;
-/// While there are few measurements, more standard deviations are covered: even they are guesses.
-const SIGMAS_EARLY: f64 = 20.0;
 /// Error of measuring a system clock's rate that somebody else sets.
 const FOREIGN_RATE_ERROR: Frequency = Frequency::from_ppb(500);
 
@@ -74,27 +65,6 @@ impl Engine {
         }
     }
 
-    /// How promises age now: by what is known of the oscillator, and what is not.
-    pub(super) fn ageing(&self, at: MonoTime) -> Ageing {
-        let Some(estimate) = self.estimator.estimate_at(at) else {
-            let drift = self.config.drift.map_or(Frequency::ZERO, |drift| -drift);
-            return Ageing { drift, growth: GROWTH_UNMEASURED };
-        };
-        Ageing {
-            drift: Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default(),
-            growth: self.growth(&estimate, 1.0),
-        }
-    }
-
-    /// How the promises of earlier measurements age up to a new one.
-    pub(super) fn ageing_seen(&self, at: MonoTime) -> Ageing {
-        let ageing = self.ageing(at);
-        match self.estimator.estimate_at(at) {
-            Some(estimate) => Ageing { growth: self.growth(&estimate, PAST_SHARE), ..ageing },
-            None => ageing,
-        }
-    }
-
     /// The last majority's interval now, while it may still be used.
     pub(super) fn hull_at(&self, at: MonoTime) -> Option<Interval> {
         let interval = self.hull?.aged(at);
@@ -105,22 +75,10 @@ impl Engine {
     pub(super) fn new_hull(&self, at: MonoTime, interval: Interval) -> Hull {
         Hull {
             promise: TimedInterval { at, interval },
-            ageing: self.ageing(at),
+            ageing: self.rates.ageing(at),
             wander: self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander),
             learned_at: at,
         }
-    }
-
-    fn growth(&self, estimate: &Estimate, share: f64) -> Frequency {
-        let learned = self.counters.updates >= LEARNED_UPDATES;
-        let allowance = self.config.drift_allowance.abs().as_ratio_f64();
-        let floor = if learned { share * allowance } else { allowance.max(GROWTH_UNKNOWN) };
-        let wander = (estimate.wander * REFRESH_INTERVAL.as_seconds_f64()).sqrt();
-        let sigmas = SIGMAS + SIGMAS_EARLY / self.counters.updates.max(1) as f64;
-        // What was learned and what is allowed for are independent of each other.
-        let growth =
-            floor.hypot(sigmas * (estimate.frequency_sd + wander)) + estimate.frequency_doubt;
-        Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED).min(GROWTH_UNMEASURED)
     }
 
     fn state_at(&self, now: Now) -> ClockState {
@@ -211,8 +169,9 @@ impl Engine {
 
     fn source_report(&self, now: Now, source: &Source) -> SourceReport {
         let told = source.told;
-        let distance =
-            source.promise.map(|promise| promise.aged(now.raw, self.ageing(now.raw)).half_width());
+        let distance = source
+            .promise
+            .map(|promise| promise.aged(now.raw, self.rates.ageing(now.raw)).half_width());
         SourceReport {
             id: source.id,
             host: source.config.host.clone(),

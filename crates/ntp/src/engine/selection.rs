@@ -121,6 +121,28 @@ fn judge(
     }
 }
 
+impl Verdict {
+    /// Where no majority speaks, leaves out who is believed only because the promise has become
+    /// wide: whoever contradicts the estimate must wait for a majority.
+    pub(super) fn keep_credible(&mut self, voters: &[Voter], credible: Interval) {
+        if !matches!(self.outcome, Outcome::Witness | Outcome::Remnant(_)) {
+            return;
+        }
+        for (selection, voter) in self.selections.iter_mut().zip(voters) {
+            let is_used = matches!(selection, Selection::Chief | Selection::Combined);
+            if is_used && voter.interval().is_some_and(|interval| !interval.overlaps(&credible)) {
+                *selection = Selection::NoMajority;
+            }
+        }
+        self.chief = chief_of(voters, &self.selections, self.chief);
+        if let Some(chief) = self.chief {
+            self.selections[chief] = Selection::Chief;
+        } else if self.outcome == Outcome::Witness {
+            self.outcome = Outcome::Silence;
+        }
+    }
+}
+
 impl Voter {
     fn interval(&self) -> Option<Interval> {
         match self {
@@ -157,7 +179,7 @@ impl Voter {
 
 fn chief_of(voters: &[Voter], selections: &[Selection], former: Option<usize>) -> Option<usize> {
     let width = |i: usize| -> Option<Span> {
-        (*selections.get(i)? == Selection::Combined)
+        matches!(selections.get(i)?, Selection::Chief | Selection::Combined)
             .then(|| voters[i].interval().map(|interval| interval.half_width()))
             .flatten()
     };
@@ -266,6 +288,26 @@ mod tests {
         let left = fit(-1, 5).interval().unwrap();
         assert_eq!((verdict.outcome, verdict.chief), (Outcome::Remnant(left), Some(2)));
         assert_eq!(verdict.selections[3], Selection::Falseticker);
+    }
+
+    #[test]
+    fn without_a_majority_nobody_is_believed_against_the_estimate() {
+        let gone = Voter::Absent(Selection::Unreachable);
+        let credible = fit(-2, 2).interval().unwrap();
+        let voters = [gone, fit(40, 41), gone, fit(-1, 1)];
+        let mut verdict = vote(&voters, 1, promise(-50, 50), Some(1));
+        verdict.keep_credible(&voters, credible);
+        assert!(matches!(verdict.outcome, Outcome::Remnant(_)), "{verdict:?}");
+        assert_eq!(verdict.selections[1], Selection::NoMajority);
+        assert_eq!((verdict.chief, verdict.selections[3]), (Some(3), Selection::Chief));
+        let voters = [gone, fit(40, 41), gone, gone];
+        let mut verdict = vote(&voters, 1, promise(-50, 50), Some(1));
+        verdict.keep_credible(&voters, credible);
+        assert_eq!((verdict.outcome, verdict.chief), (Outcome::Silence, None));
+        let voters = [fit(39, 42), fit(40, 41), gone, gone];
+        let mut verdict = vote(&voters, 1, promise(-50, 50), None);
+        verdict.keep_credible(&voters, credible);
+        assert_eq!(verdict.chief, Some(1), "two of four are a majority");
     }
 
     #[test]

@@ -40,11 +40,6 @@ const SURPRISE_SAMPLES_MIN: usize = 8;
 /// The largest change of frequency that one surprise suggests; a second in a row suggests more.
 const FREQUENCY_CHANGE: f64 = 2e-5;
 const FREQUENCY_CHANGE_MAX: f64 = 5e-4;
-/// What a surprise says of the rate may be wrong by more than itself; the doubt fades within some
-/// intervals between measurements, of which the longest count as this.
-const DOUBT_SHARE: f64 = 1.5;
-const DOUBT_INTERVALS: f64 = 16.0;
-const DOUBT_ELAPSED_MAX_S: f64 = 1_024.0;
 /// How asymmetric a path is likely to be, as a share of its smallest round trip.
 const ASYMMETRY_SD: f64 = 0.05;
 /// How far a server is likely to be off, as a share of its own root dispersion.
@@ -69,8 +64,6 @@ pub(crate) struct Estimate {
     pub(crate) frequency_sd: f64,
     /// Power spectral density of the frequency's random walk, 1/s.
     pub(crate) wander: f64,
-    /// How wrong the frequency may be beyond all statistics, after a surprise; at least zero.
-    pub(crate) frequency_doubt: f64,
 }
 
 /// What came of a measurement.
@@ -112,18 +105,6 @@ pub(crate) struct Estimator {
     latest: Vec<(usize, f64)>,
     held: Option<Held>,
     surprised_before: bool,
-    doubt: Option<Doubt>,
-}
-
-/// After a surprise the rate may be taken for what was a change of a path, however sure the filters
-/// are of it.
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    since: MonoTime,
-    /// How wrong the rate may be, ratio.
-    rate: f64,
-    /// How long it takes to tell, in seconds.
-    time_s: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -143,13 +124,6 @@ struct Held {
     innovation: f64,
 }
 
-impl Doubt {
-    fn rate_at(&self, at: MonoTime) -> f64 {
-        let age_s = (at - self.since).as_seconds_f64().max(0.0);
-        self.rate * (-age_s / self.time_s).exp()
-    }
-}
-
 impl Estimator {
     /// Begins knowing the frequency (true time against raw clock) and its standard error as
     /// remembered, if at all.
@@ -166,7 +140,6 @@ impl Estimator {
             latest: Vec::new(),
             held: None,
             surprised_before: false,
-            doubt: None,
         }
     }
 
@@ -234,8 +207,13 @@ impl Estimator {
             frequency,
             frequency_sd: (frequency_variance + wander * age).max(0.0).sqrt(),
             wander,
-            frequency_doubt: self.doubt.map_or(0.0, |doubt| doubt.rate_at(at)),
         })
+    }
+
+    /// Where true time may be by the estimate alone.
+    pub(crate) fn credible_at(&self, at: MonoTime) -> Option<Interval> {
+        let estimate = self.estimate_at(at)?;
+        Some(Interval::around(estimate.offset, seconds(SURPRISE * estimate.offset_sd)))
     }
 
     /// The raw clock lost time (it stands still in suspend): true time is that much further on.
@@ -334,7 +312,7 @@ impl Estimator {
                 if held.source == source {
                     self.blame_the_path(source, innovation);
                 }
-                return self.blame_the_clock(innovation, elapsed, at);
+                return self.blame_the_clock(innovation, elapsed);
             }
             self.blame_the_path(held.source, held.innovation);
         }
@@ -348,7 +326,7 @@ impl Estimator {
             return Account::HoldBack;
         }
         if surprised {
-            return self.blame_the_clock(innovation, elapsed, at);
+            return self.blame_the_clock(innovation, elapsed);
         }
         if settled && self.three_in_a_row() {
             let of_one_source = self.latest.iter().all(|(of, _)| *of == source);
@@ -357,22 +335,16 @@ impl Estimator {
                 self.latest.clear();
                 return Account::Path;
             }
-            return self.blame_the_clock(innovation, elapsed, at);
+            return self.blame_the_clock(innovation, elapsed);
         }
         self.surprised_before = false;
         Account::Noise
     }
 
-    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64, at: MonoTime) -> Account {
+    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) -> Account {
         let limit = if self.surprised_before { FREQUENCY_CHANGE_MAX } else { FREQUENCY_CHANGE };
         let change = (innovation.abs() / elapsed).min(limit);
         self.bank.widen(innovation * innovation, change * change);
-        let before = self.doubt.map_or(0.0, |doubt| doubt.rate_at(at));
-        self.doubt = Some(Doubt {
-            since: at,
-            rate: before.max(DOUBT_SHARE * change),
-            time_s: DOUBT_INTERVALS * elapsed.min(DOUBT_ELAPSED_MAX_S),
-        });
         self.latest.clear();
         self.surprised_before = true;
         Account::Clock

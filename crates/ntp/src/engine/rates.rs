@@ -1,0 +1,411 @@
+//! The rates that the oscillator can have: what promises age by.
+//!
+//! See `docs/decisions/0020-a-voted-interval-of-the-rate.md` for what is assumed and what follows.
+
+mod path;
+
+use std::collections::VecDeque;
+
+use timeball_timebase::{Frequency, Interval, MonoTime, Span, coverage_hull};
+
+use super::interval::{Ageing, SIGMAS, TimedInterval};
+use crate::sample::{RATE_TOLERANCE, Sample};
+use path::PathRates;
+
+/// Faster or slower than this is no oscillator, but a raw clock that jumped or stood still.
+const RATE_MAX: f64 = 0.01;
+/// What a bad oscillator does, of which nothing is known.
+const RATE_UNKNOWN: f64 = 500e-6;
+/// What temperature and age change of a rate from one run to the next, standard deviation.
+const REMEMBERED_SD: f64 = 2e-6;
+/// Past promises of majorities that are kept.
+const HULLS_MAX: usize = 16;
+/// How long past promises are asked.
+const MEMORY: Span = Span::from_minutes(8 * 60);
+/// For how long after a sleep what was known before it is remembered.
+const KEPT_FOR: Span = Span::from_minutes(4 * 60);
+
+/// An interval of rates of true time against the raw clock, as ratios.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct RateInterval {
+    pub(super) lowest: f64,
+    pub(super) highest: f64,
+}
+
+/// How far an oscillator's rate moves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changes {
+    /// It stays this near to what it was on average over any of the last hours.
+    pub(super) allowance: f64,
+    /// Besides, it walks at random: power spectral density, 1/s.
+    pub(super) wander: f64,
+}
+
+/// All that is known of the oscillator's rate.
+#[derive(Clone, Debug)]
+pub(super) struct Rates {
+    allowance: f64,
+    wander: f64,
+    /// What majorities promised, oldest first.
+    hulls: VecDeque<TimedInterval>,
+    paths: Vec<PathRates>,
+    /// What was known when the raw clock stood still last, and when it went on.
+    kept: Option<(RateInterval, MonoTime)>,
+    /// What is known, and since when.
+    known: (RateInterval, MonoTime),
+}
+
+impl Changes {
+    /// How far the rate may be now from its mean over `span`, which ended `age` ago.
+    fn since(&self, age: Span, span: Span) -> f64 {
+        let age_s = age.max(Span::ZERO).as_seconds_f64() + span.as_seconds_f64() / 3.0;
+        self.allowance.hypot(SIGMAS * (self.wander * age_s).sqrt())
+    }
+
+    /// How far the rate may have walked since.
+    fn walked(&self, age: Span) -> f64 {
+        SIGMAS * (self.wander * age.max(Span::ZERO).as_seconds_f64()).sqrt()
+    }
+}
+
+impl RateInterval {
+    const POSSIBLE: Self = Self { lowest: -RATE_MAX, highest: RATE_MAX };
+    const UNKNOWN: Self = Self { lowest: -RATE_UNKNOWN, highest: RATE_UNKNOWN };
+
+    fn around(centre: f64, half: f64) -> Self {
+        Self { lowest: centre - half, highest: centre + half }
+    }
+
+    fn intersection(&self, other: &Self) -> Option<Self> {
+        let (lowest, highest) = (self.lowest.max(other.lowest), self.highest.min(other.highest));
+        (lowest <= highest).then_some(Self { lowest, highest })
+    }
+
+    fn widened(&self, by: f64) -> Self {
+        Self { lowest: self.lowest - by, highest: self.highest + by }
+    }
+
+    /// As a nanosecond for each 10^-15, which the vote is held on.
+    fn as_interval(&self) -> Interval {
+        let span = |ratio: f64| {
+            Span::from_nanos(Frequency::from_ratio_f64(ratio).unwrap_or_default().as_femto())
+        };
+        Interval { earliest: span(self.lowest), latest: span(self.highest) }
+    }
+
+    fn from_interval(interval: Interval) -> Self {
+        let ratio = |span: Span| Frequency::from_femto(span.as_nanos()).as_ratio_f64();
+        Self { lowest: ratio(interval.earliest), highest: ratio(interval.latest) }
+    }
+}
+
+impl Rates {
+    /// Begins with the rate as remembered, with its standard error, if at all.
+    pub(super) fn new(
+        at: MonoTime,
+        sources: usize,
+        allowance: Frequency,
+        remembered: Option<(f64, f64)>,
+    ) -> Self {
+        let allowance = allowance.abs().as_ratio_f64();
+        let kept = remembered.map(|(rate, sd)| {
+            let half = allowance + SIGMAS * sd.hypot(REMEMBERED_SD);
+            (RateInterval::around(rate, half), at)
+        });
+        Self {
+            allowance,
+            wander: 0.0,
+            hulls: VecDeque::new(),
+            paths: vec![PathRates::default(); sources],
+            kept,
+            known: (kept.map_or(RateInterval::UNKNOWN, |(kept, _)| kept), at),
+        }
+    }
+
+    /// How promises age at `at`.
+    pub(super) fn ageing(&self, at: MonoTime) -> Ageing {
+        let RateInterval { lowest, highest } = self.interval(at);
+        let drift = Frequency::from_ratio_f64(lowest / 2.0 + highest / 2.0).unwrap_or_default();
+        let growth = highest - drift.as_ratio_f64();
+        // What rounding took.
+        let growth = Frequency::from_ratio_f64(growth).unwrap_or_default();
+        Ageing { drift, growth: growth + Frequency::from_femto(1) }
+    }
+
+    /// The offsets of true time that agree with a measurement, whose margin holds for ordinary
+    /// oscillators; during the exchange ours may be worse.
+    ///
+    /// The upper end is what true time was ahead of the raw clock at most when the request left,
+    /// the lower end at least when the answer came, and both are carried to the middle in between.
+    pub(super) fn interval_of(&self, sample: &Sample) -> Interval {
+        let interval = sample.interval();
+        let RateInterval { lowest, highest } = self.interval(sample.at);
+        let rate = highest.max(-lowest) / (2.0 * RATE_TOLERANCE.as_ratio_f64());
+        let dispersion = sample.dispersion.as_seconds_f64() * (rate - 1.0).max(0.0);
+        let wider = Span::from_seconds_f64(dispersion).unwrap_or(Span::MAX);
+        Interval { earliest: interval.earliest - wider, latest: interval.latest + wider }
+    }
+
+    /// Takes an answer of a source.
+    pub(super) fn note_sample(&mut self, source: usize, sample: &Sample) {
+        let drift = self.ageing(sample.at).drift;
+        let changes = self.changes();
+        if let Some(path) = self.paths.get_mut(source)
+            && path.note(sample, drift)
+        {
+            path.conclude(sample.at, changes);
+        }
+    }
+
+    /// Forgets what belongs to a source's path.
+    pub(super) fn forget_source(&mut self, source: usize) {
+        if let Some(path) = self.paths.get_mut(source) {
+            *path = PathRates::default();
+        }
+    }
+
+    /// The raw clock stood still, or may have: offsets of before and after do not compare.
+    pub(super) fn interrupt(&mut self, at: MonoTime) {
+        // An oscillator that was cold or off begins with another rate.
+        self.kept = Some((self.interval(at).widened(self.allowance), at));
+        self.hulls.clear();
+        self.paths.fill(PathRates::default());
+        self.conclude(at, &[], 0);
+    }
+
+    /// Takes what a majority promises, and finds what is known now: the rates that agree with what
+    /// majorities promised before, and those that so many of the `voters` agree on that they cannot
+    /// all be wrong if no more than `false_max` are.
+    pub(super) fn note_hull(
+        &mut self,
+        hull: TimedInterval,
+        wander: f64,
+        voters: &[usize],
+        false_max: usize,
+    ) {
+        self.wander = wander;
+        self.remember(hull);
+        let at = hull.at;
+        self.conclude(at, voters, false_max);
+    }
+
+    fn changes(&self) -> Changes {
+        Changes { allowance: self.allowance, wander: self.wander }
+    }
+
+    fn interval(&self, at: MonoTime) -> RateInterval {
+        let (interval, since) = self.known;
+        interval.widened(self.changes().walked(at - since))
+    }
+
+    fn conclude(&mut self, at: MonoTime, voters: &[usize], false_max: usize) {
+        let changes = self.changes();
+        let by_hulls = self.by_hulls();
+        let by_vote = self.by_vote(at, voters, false_max);
+        let kept = self.kept.filter(|(_, since)| at - *since < KEPT_FOR);
+        let kept = kept.map(|(interval, since)| interval.widened(changes.walked(at - since)));
+        // The surest first: what contradicts it is no longer so.
+        let others = [Some(RateInterval::UNKNOWN), kept, by_vote].into_iter().flatten();
+        let known = others.fold(by_hulls, |known, more| known.intersection(&more).unwrap_or(known));
+        self.known = (known, at);
+    }
+
+    /// Truth in two promises puts the mean rate between them.
+    fn by_hulls(&mut self) -> RateInterval {
+        let Some(newest) = self.hulls.back().copied() else { return RateInterval::POSSIBLE };
+        let changes = self.changes();
+        let mut known = RateInterval::POSSIBLE;
+        let mut contradicted = None;
+        for (i, past) in self.hulls.iter().enumerate().rev().skip(1) {
+            let span = newest.at - past.at;
+            let span_s = span.as_seconds_f64();
+            if span_s <= 0.0 {
+                continue;
+            }
+            let gained = |from: Span, to: Span| (to - from).as_seconds_f64() / span_s;
+            let rate = RateInterval {
+                lowest: gained(past.interval.latest, newest.interval.earliest),
+                highest: gained(past.interval.earliest, newest.interval.latest),
+            };
+            let rate = rate.widened(changes.since(Span::ZERO, span));
+            let Some(both) = known.intersection(&rate) else {
+                contradicted = Some(i);
+                break;
+            };
+            known = both;
+        }
+        if let Some(last) = contradicted {
+            self.hulls.drain(..=last);
+        }
+        known
+    }
+
+    fn by_vote(&self, at: MonoTime, voters: &[usize], false_max: usize) -> Option<RateInterval> {
+        let changes = self.changes();
+        let told = voters.iter().filter_map(|&voter| self.paths.get(voter)?.interval(at, changes));
+        let intervals: Vec<Interval> = told.map(|rate| rate.as_interval()).collect();
+        let true_min = intervals.len().checked_sub(false_max).filter(|min| *min > 0)?;
+        coverage_hull(&intervals, true_min).map(RateInterval::from_interval)
+    }
+
+    /// Keeps promises at ages that are about a geometric series.
+    fn remember(&mut self, hull: TimedInterval) {
+        self.hulls.retain(|past| hull.at - past.at < MEMORY);
+        self.hulls.push_back(hull);
+        if self.hulls.len() <= HULLS_MAX {
+            return;
+        }
+        let closeness = |i: usize| {
+            let (older, newer) = (self.hulls[i].at, self.hulls[i + 1].at);
+            let age = (hull.at - older).as_seconds_f64();
+            (newer - older).as_seconds_f64() / age.max(f64::MIN_POSITIVE)
+        };
+        let pairs = 0..self.hulls.len() - 2;
+        let closest = pairs.min_by(|&a, &b| closeness(a).total_cmp(&closeness(b)));
+        let Some(older) = closest else { return };
+        let width = |i: usize| self.hulls[i].interval.half_width();
+        let wider = if width(older) > width(older + 1) { older } else { older + 1 };
+        self.hulls.remove(wider);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWANCE: Frequency = Frequency::from_ppm(1);
+    const TRUE_RATE: f64 = 20e-6;
+
+    fn rates(sources: usize) -> Rates {
+        Rates::new(at(0), sources, ALLOWANCE, None)
+    }
+
+    fn at(second: i64) -> MonoTime {
+        MonoTime::ZERO + Span::from_secs(second)
+    }
+
+    fn truth(second: i64) -> Span {
+        Span::from_seconds_f64(TRUE_RATE * second as f64).unwrap()
+    }
+
+    fn hull(second: i64, half_ms: i64) -> TimedInterval {
+        let interval = Interval::around(truth(second), Span::from_millis(half_ms));
+        TimedInterval { at: at(second), interval }
+    }
+
+    /// An answer that was this many microseconds on its way there and back.
+    fn answer(second: i64, up_us: i64, down_us: i64) -> Sample {
+        Sample {
+            at: at(second),
+            offset: truth(second) + Span::from_nanos((up_us - down_us) * 500),
+            delay: Span::from_micros(up_us + down_us),
+            dispersion: Span::from_nanos(100),
+            root_delay: Span::ZERO,
+            root_dispersion: Span::ZERO,
+            server_sent: timeball_timebase::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn holds(rates: &Rates, second: i64) -> bool {
+        let RateInterval { lowest, highest } = rates.interval(at(second));
+        (lowest..=highest).contains(&TRUE_RATE)
+    }
+
+    fn half_ppm(rates: &Rates, second: i64) -> f64 {
+        let RateInterval { lowest, highest } = rates.interval(at(second));
+        (highest - lowest) / 2.0 * 1e6
+    }
+
+    #[test]
+    fn promises_of_majorities_put_the_rate_between_them_and_the_more_so_the_longer_ago() {
+        let mut rates = rates(1);
+        assert_eq!(half_ppm(&rates, 0), 500.0);
+        let mut former = 500.0;
+        for minute in (0..480).step_by(10) {
+            rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0);
+            assert!(holds(&rates, minute * 60));
+            assert!(half_ppm(&rates, minute * 60) <= former + 0.01, "after {minute} minutes");
+            former = half_ppm(&rates, minute * 60);
+        }
+        // 2 ms over about eight hours, and the allowance.
+        assert!((1.06..1.09).contains(&former), "{former}");
+        assert!(rates.hulls.len() <= HULLS_MAX);
+    }
+
+    #[test]
+    fn what_is_known_fades_as_the_oscillator_walks() {
+        let mut rates = rates(1);
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 1e-18, &[], 0));
+        let (fresh, stale) = (half_ppm(&rates, 5_940), half_ppm(&rates, 15_940));
+        assert!((stale - fresh - 0.5).abs() < 0.01, "{fresh} {stale}");
+    }
+
+    #[test]
+    fn a_change_beyond_the_allowance_is_found_out_and_what_was_before_it_forgotten() {
+        let mut rates = rates(1);
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0));
+        // From now on true time gains 50 ppm instead of 20.
+        for minute in 100..160 {
+            let gained = truth(6_000) + Span::from_micros((minute * 60 - 6_000) * 50);
+            let interval = Interval::around(gained, Span::from_millis(1));
+            rates.note_hull(TimedInterval { at: at(minute * 60), interval }, 0.0, &[], 0);
+        }
+        let RateInterval { lowest, highest } = rates.interval(at(160 * 60));
+        assert!((lowest..=highest).contains(&50e-6), "{lowest} {highest}");
+    }
+
+    #[test]
+    fn a_route_that_changes_in_one_direction_moves_no_rate() {
+        let mut rates = rates(1);
+        for minute in 0..240 {
+            let second = minute * 60;
+            let up_us = if minute < 120 { 3_000 } else { 9_000 };
+            rates.note_sample(0, &answer(second, up_us + minute * 37 % 200, 1_000));
+            rates.note_hull(hull(second, 20), 0.0, &[0], 0);
+            assert!(holds(&rates, second), "after {minute} minutes");
+        }
+        // Hulls alone would leave 40 ms over four hours.
+        assert!(half_ppm(&rates, 14_400) < 1.5, "{}", half_ppm(&rates, 14_400));
+    }
+
+    #[test]
+    fn a_minority_that_drifts_moves_no_rate() {
+        let mut rates = rates(3);
+        for minute in 0..240 {
+            let second = minute * 60;
+            for source in 0..3 {
+                let mut sample = answer(second, 3_000 + (minute * 37 + source) % 200, 1_000);
+                if source == 1 {
+                    sample.offset += Span::from_micros(10) * second;
+                }
+                rates.note_sample(source as usize, &sample);
+            }
+            rates.note_hull(hull(second, 20), 0.0, &[0, 1, 2], 1);
+            assert!(holds(&rates, second), "after {minute} minutes");
+        }
+        assert!(half_ppm(&rates, 14_400) < 1.5, "{}", half_ppm(&rates, 14_400));
+    }
+
+    #[test]
+    fn after_a_sleep_the_rate_is_known_still_if_less_well() {
+        let mut rates = rates(1);
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0));
+        let before = half_ppm(&rates, 6_000);
+        rates.interrupt(at(6_000));
+        let after = half_ppm(&rates, 6_000);
+        assert!((after - before - 1.0).abs() < 0.01, "{before} {after}");
+    }
+
+    #[test]
+    fn an_exchange_is_worth_what_the_oscillator_may_do_meanwhile() {
+        let mut rates = rates(1);
+        let sample = Sample { dispersion: Span::from_micros(3), ..answer(0, 50_000, 50_000) };
+        let wider = |rates: &Rates| {
+            rates.interval_of(&sample).half_width() - sample.interval().half_width()
+        };
+        // 500 ppm of a tenth of a second, half of it on either side, of which 15 ppm are in it.
+        assert!(wider(&rates) > Span::from_micros(22), "{}", wider(&rates));
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0));
+        assert_eq!(wider(&rates), Span::ZERO);
+    }
+}
