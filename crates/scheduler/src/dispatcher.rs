@@ -193,7 +193,13 @@ impl Dispatcher {
         let mut inputs = std::collections::VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let now = read_clocks().system;
-            for action in self.planner.handle_input(now, input) {
+            let actions = self.planner.handle_input(now, input);
+            for action in &actions {
+                if let Action::Claim(claims) = action {
+                    self.parts.ledger.expect(claims);
+                }
+            }
+            for action in actions {
                 if let Some(answer) = self.carry_out(action, now) {
                     inputs.push_back(answer);
                 }
@@ -205,7 +211,9 @@ impl Dispatcher {
         match action {
             Action::Record(record) => self.record(&record),
             Action::Account { schedule, until } => self.parts.ledger.account(schedule, until),
-            // What is claimed or armed while stopping could not be seen to its end.
+            Action::Adopt(schedule) => self.parts.ledger.adopt(schedule),
+            // What is armed while stopping could not be seen to its end, and what is claimed stays
+            // open for the next start.
             _ if self.stopping => {}
             Action::Claim(claims) => {
                 return Some(Input::Claimed(self.parts.ledger.claim(&claims)));
@@ -272,7 +280,6 @@ impl Dispatcher {
         for (uid, schedule) in set.schedules {
             self.upsert(uid, schedule);
         }
-        // Nothing is committed between the new definitions and the claims that come of them.
         self.input(Input::Wake);
         // While a file is wrong, its schedules are not known to be gone.
         if !self.absent_settled && set.problems.is_empty() {

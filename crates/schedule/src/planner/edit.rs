@@ -95,6 +95,8 @@ impl Entry {
             self.plan_just_passed(cause, context);
         }
         self.close_run(context);
+        self.mixed_until = self.frontier.max(context.latest);
+        self.adopting = true;
         self.spec = spec;
         let reason = if self.spec.suspended { Reason::Suspended } else { Reason::Revoked };
         let unreleased: Vec<Timestamp> = self

@@ -42,6 +42,14 @@ pub(super) struct Entry {
     /// The same, as first and last instants, where a process before this one has recorded them.
     pub(super) settled_before: Vec<(Timestamp, Timestamp)>,
     pub(super) run: Option<Run>,
+    /// Records that reach beyond what is yet to be claimed: before the claims are sent, the store
+    /// must not take what lies between for accounted for.
+    pub(super) held: Vec<OutcomeRecord>,
+    /// Up to here an expression of before an edit, or a process before this one, may have left
+    /// instants among those that the expression names now: no run spans them.
+    pub(super) mixed_until: Timestamp,
+    /// The definition is not to be kept before everything unclaimed is claimed.
+    pub(super) adopting: bool,
     /// The schedule is gone, and the entry stays until its last fire has ended.
     pub(super) removed: bool,
     /// Its places in the agenda.
@@ -131,6 +139,9 @@ impl Entry {
             settled_ahead: BTreeSet::new(),
             settled_before: Vec::new(),
             run: None,
+            held: Vec::new(),
+            mixed_until: frontier,
+            adopting: true,
             removed: false,
             keys: Keys::default(),
         }
@@ -237,6 +248,7 @@ impl Entry {
     ) {
         let follows = self.run.as_ref().is_some_and(|run| {
             run.record.outcome == outcome
+                && run.record.until >= self.mixed_until
                 && self.spec.schedule.next_after(run.record.until) == Some(from)
         });
         if let Some(run) = self.run.as_mut().filter(|_| follows) {
@@ -258,8 +270,22 @@ impl Entry {
 
     /// Records the open run.
     pub(super) fn close_run(&mut self, context: &mut Context<'_>) {
-        if let Some(run) = self.run.take() {
-            context.actions.push(Action::Record(run.record));
+        let Some(Run { record, .. }) = self.run.take() else { return };
+        if self.unclaimed.first().is_some_and(|at| *at < record.until) {
+            self.held.push(record);
+        } else {
+            context.actions.push(Action::Record(record));
+        }
+    }
+
+    /// Lets go what had to wait until everything was among the claims.
+    pub(super) fn let_go(&mut self, actions: &mut Vec<Action>) {
+        if !self.unclaimed.is_empty() {
+            return;
+        }
+        actions.extend(self.held.drain(..).map(Action::Record));
+        if std::mem::take(&mut self.adopting) {
+            actions.push(Action::Adopt(self.spec.uid));
         }
     }
 
@@ -272,7 +298,7 @@ impl Entry {
 
     /// Whether nothing is left of a removed schedule.
     pub(super) fn is_over(&self) -> bool {
-        self.removed && self.fires.is_empty() && self.run.is_none()
+        self.removed && self.fires.is_empty() && self.run.is_none() && self.held.is_empty()
     }
 
     /// When the entry wants attention next, now that everything due is done.

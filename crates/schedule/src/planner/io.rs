@@ -70,8 +70,7 @@ pub struct Resume {
     /// at least `now`, so that new instants do not start in the past.
     pub accounted_until: Option<Timestamp>,
     /// Whether the store knows it with another expression: instants between now and
-    /// `accounted_until` may then be new. A shell makes an edit durable together with the claims
-    /// of the wake-up that follows it.
+    /// `accounted_until` may then be new. A shell makes an edit durable with [`Action::Adopt`].
     pub redefined: bool,
     /// What has an outcome although it lies ahead: first and last instant of each record that
     /// reaches beyond now. An edit must not plan it anew. (Instants ahead end early where a fire is
@@ -136,6 +135,10 @@ pub enum Action {
         /// The last instant, or the moment, that is accounted for.
         until: Timestamp,
     },
+    /// Everything that a new or edited definition makes due is among the claims so far: keep the
+    /// definition, durably together with the next claims. Until then the store keeps the one
+    /// before, so that after a crash [`Resume::redefined`] is told again, and nothing is lost.
+    Adopt(ScheduleUid),
     /// Keep this outcome.
     Record(OutcomeRecord),
     /// Wake the planner at this instant of the system clock; replaces the earlier request.

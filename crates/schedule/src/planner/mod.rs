@@ -76,8 +76,7 @@ impl Planner {
     ///
     /// At most one [`Action::WakeAt`] is among them, the last. Inputs that fit no fire (an answer
     /// that came twice) change nothing. A new or edited schedule is claimed at the next `Wake`, so
-    /// that many of them share a commit; a shell sends one when all of an edit is told, and keeps
-    /// the new definitions no earlier than with the claims that come of it.
+    /// that many of them share a commit; a shell sends one when all of an edit is told.
     #[must_use = "the actions are the planner's only effect"]
     pub fn handle_input(&mut self, now: Timestamp, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -164,6 +163,7 @@ impl Planner {
         let Some(entry) = self.entries.get_mut(&uid) else { return };
         let latest = self.latest;
         change(entry, &mut Context { now, latest, options: &self.options, actions });
+        entry.let_go(actions);
         let keys = entry.wanted_keys(now, &self.options);
         self.agenda.update(uid, entry.keys, keys);
         entry.keys = keys;
@@ -286,7 +286,11 @@ impl Planner {
         let limit = self.options.limits.claims_per_commit.max(1);
         let mut claims = Vec::new();
         while let Some((_, uid)) = self.agenda.first_claim().filter(|(at, _)| *at <= now) {
-            if claims.len() >= limit {
+            let to_adopt = self.entries.get(&uid).filter(|entry| entry.adopting);
+            let unclaimed = to_adopt.map_or(0, |entry| entry.unclaimed.len());
+            // An edit goes into one commit where it fits into any.
+            let is_apart = !claims.is_empty() && claims.len() + unclaimed > limit;
+            if claims.len() >= limit || is_apart {
                 break;
             }
             self.touch(uid, now, actions, |entry, context| {

@@ -97,8 +97,6 @@ pub struct World {
     pub calm: bool,
     /// The worst that has died.
     pub crashed: Option<Crash>,
-    /// Inputs share one call of the store.
-    one_call: bool,
 }
 
 const EXPRESSIONS: [&str; 9] = [
@@ -143,7 +141,6 @@ impl World {
             started: instant("2026-11-21T11:59:00Z"),
             calm: !(chaos.crashes || chaos.steps || chaos.store || chaos.hangs || chaos.suspends),
             crashed: None,
-            one_call: false,
             removed_at: Timestamp::MAX,
         };
         for number in 0..1 + world.random.below(3) {
@@ -210,8 +207,6 @@ impl World {
                 self.since.insert(uid, self.now());
                 self.meant.insert(uid, vec![(self.now(), spec.schedule.clone())]);
             }
-            self.store.begin_call();
-            self.store.define(uid, &spec.schedule.to_string());
             self.feed(Input::Upsert { spec: Box::new(spec), resume });
         }
     }
@@ -222,23 +217,35 @@ impl World {
         let mut resume = self.store.resume(uid, self.repeatable.contains(&uid), now);
         resume.redefined = self.store.is_redefined(uid, &spec.schedule.to_string());
         if let Some(until) = resume.accounted_until.filter(|_| resume.redefined) {
-            self.forgiven.push((uid, until, now));
             resume.accounted_until = Some(until.max(now));
             // The edit is taken up now, whenever it was made.
-            // Expressions of which nothing was kept were never taken up.
+            // Expressions that were not kept were never taken up, or not wholly.
             let kept = &self.store.defined[&uid];
             let meant = self.meant.get_mut(&uid).unwrap();
             let place = meant.iter().position(|(_, schedule)| schedule.to_string() == *kept);
+            let abandoned = meant.get(place.unwrap() + 1).map(|(since, _)| *since);
             meant.truncate(place.unwrap() + 1);
+            self.forgiven.push((uid, abandoned.map_or(until, |since| since.min(until)), now));
             meant.push((now, spec.schedule.clone()));
         }
         resume
     }
 
-    /// Another expression for some schedule.
+    /// Other expressions for one schedule or, more than fits one commit, for all.
     fn edit(&mut self) {
         let uids: Vec<ScheduleUid> = self.specs.keys().copied().collect();
-        let uid = self.random.pick(&uids);
+        let one = self.random.pick(&uids);
+        let all = self.random.one_in(3);
+        for uid in uids.into_iter().filter(|uid| all || *uid == one) {
+            self.redefine(uid);
+        }
+        self.feed(Input::Wake);
+        if self.planner.is_some() && self.chaos.crashes && self.random.one_in(3) {
+            self.crash();
+        }
+    }
+
+    fn redefine(&mut self, uid: ScheduleUid) {
         let expression = self.random.pick(&EXPRESSIONS);
         let schedule = Schedule::parse(expression, Dialect::Vixie, &Zone::utc(), None).unwrap();
         let used = self.meant.get(&uid).into_iter().flatten();
@@ -255,16 +262,7 @@ impl World {
         }
         let now = self.now();
         self.meant.get_mut(&uid).unwrap().push((now, schedule));
-        // The shell keeps the new definition together with the claims of the next wake-up.
-        self.store.begin_call();
-        self.store.define(uid, &spec.schedule.to_string());
-        self.one_call = true;
         self.feed(Input::Upsert { spec: Box::new(spec), resume: Resume::default() });
-        self.feed(Input::Wake);
-        self.one_call = false;
-        if self.chaos.crashes && self.random.one_in(3) {
-            self.crash();
-        }
     }
 
     fn crash(&mut self) {
@@ -288,9 +286,7 @@ impl World {
         let Some(planner) = self.planner.as_mut() else { return };
         let actions = planner.handle_input(now, input);
         let mut answers = Vec::new();
-        if !self.one_call {
-            self.store.begin_call();
-        }
+        self.store.begin_call();
         for action in actions {
             match action {
                 Action::Claim(claims) => {
@@ -304,6 +300,10 @@ impl World {
                     self.store.record(record);
                 }
                 Action::Account { schedule, until } => self.store.account(schedule, until),
+                Action::Adopt(uid) => {
+                    let expression = self.specs[&uid].schedule.to_string();
+                    self.store.define(uid, &expression);
+                }
                 Action::Arm(fire) => assert!(self.armed.insert(fire.fire, fire).is_none()),
                 Action::Revoke(fire) => {
                     if self.armed.remove(&fire).is_some() {

@@ -62,6 +62,8 @@ pub(crate) struct Enrolment {
 
 struct Account {
     row: Row,
+    /// The definition that is in force, where the row is yet to keep another.
+    adopting: Option<String>,
     limits: DetailLimits,
     open: OpenClaims,
     history: History,
@@ -93,7 +95,8 @@ impl Ledger {
         let accounts = loaded.schedules.into_iter().map(|kept| {
             let Kept { uid, row, claims: open, history } = kept;
             let history = History::new(history);
-            (uid, Account { row, limits: DEFAULT_LIMITS, open, history, inherited: true })
+            let (adopting, limits) = (None, DEFAULT_LIMITS);
+            (uid, Account { row, adopting, limits, open, history, inherited: true })
         });
         let accounts = accounts.collect();
         let (journal, entries) = open_journal(journal, loaded.closing.journal);
@@ -148,13 +151,14 @@ impl Ledger {
         }
     }
 
-    /// Takes up a schedule, new or changed, and says what is known of it.
+    /// Takes up a schedule, new or changed, and says what is known of it. The definition is kept
+    /// only once the planner says so: see [`Ledger::adopt`].
     pub(crate) fn enroll(&mut self, schedule: Enrolment, now: Timestamp) -> Resume {
         let Enrolment { uid, namespace, name, definition, limits, repeatable } = schedule;
         let account = self.accounts.entry(uid).or_insert_with(Account::new);
-        let is_new = account.row.definition.is_empty();
+        let kept = account.row.definition.clone();
         let returned = account.row.removed_at_ns.is_some();
-        let redefined = !is_new && account.row.definition != definition;
+        let redefined = !kept.is_empty() && kept != definition;
         let inherited = std::mem::replace(&mut account.inherited, false);
         if inherited && returned {
             // Its claims were for instants that nobody means any more.
@@ -169,11 +173,12 @@ impl Ledger {
         account.row = Row {
             namespace,
             name,
-            definition,
+            definition: kept,
             accounted_until_ns: until,
             removed_at_ns: None,
             tally,
         };
+        account.adopting = Some(definition);
         let open = account.open.iter().filter(|_| inherited);
         let open_claims = open
             .map(|(at, released)| OpenClaim { scheduled_at: *at, released: *released })
@@ -183,6 +188,15 @@ impl Ledger {
         let settled = settled.map(|entry| (entry.from, entry.until)).collect();
         self.touch_row(uid);
         Resume { accounted_until, redefined, settled, open_claims, repeatable }
+    }
+
+    /// Keeps the definition that [`Ledger::enroll`] was told of last; durable with the next commit.
+    pub(crate) fn adopt(&mut self, uid: ScheduleUid) {
+        let Some(account) = self.accounts.get_mut(&uid) else { return };
+        if let Some(definition) = account.adopting.take() {
+            account.row.definition = definition;
+            self.touch_row(uid);
+        }
     }
 
     /// Keeps that a schedule's file went away. What of it runs may still end.
@@ -213,21 +227,28 @@ impl Ledger {
         }
     }
 
+    /// Enters claims that are about to be made, so that no run of outcomes spans one of them.
+    pub(crate) fn expect(&mut self, claims: &[Claim]) {
+        for Claim { fire: FireId { schedule, scheduled_at } } in claims {
+            let account = self.accounts.entry(*schedule).or_insert_with(Account::new);
+            if !account.history.has_outcome(*scheduled_at) {
+                account.open.entry(*scheduled_at).or_insert(false);
+                account.account(*scheduled_at);
+                self.dirty.claims.insert((*schedule, *scheduled_at));
+                self.touch_row(*schedule);
+            }
+        }
+    }
+
     /// Makes claims durable, with everything else that waits to be.
     pub(crate) fn claim(&mut self, claims: &[Claim]) -> Vec<(FireId, ClaimResult)> {
-        let mut results = Vec::with_capacity(claims.len());
-        for Claim { fire } in claims {
-            let FireId { schedule, scheduled_at } = *fire;
-            let account = self.accounts.entry(schedule).or_insert_with(Account::new);
-            let lost = account.history.has_outcome(scheduled_at);
-            if !lost {
-                account.open.entry(scheduled_at).or_insert(false);
-                account.account(scheduled_at);
-                self.dirty.claims.insert((schedule, scheduled_at));
-                self.touch_row(schedule);
-            }
-            results.push((*fire, if lost { ClaimResult::Lost } else { ClaimResult::Claimed }));
-        }
+        self.expect(claims);
+        let is_open = |fire: &FireId| {
+            let account = self.accounts.get(&fire.schedule);
+            account.is_some_and(|account| account.open.contains_key(&fire.scheduled_at))
+        };
+        let result = |fire| if is_open(fire) { ClaimResult::Claimed } else { ClaimResult::Lost };
+        let mut results: Vec<_> = claims.iter().map(|c| (c.fire, result(&c.fire))).collect();
         if self.commit() {
             let claimed = results.iter().filter(|(_, result)| *result == ClaimResult::Claimed);
             self.counters.claims += claimed.count() as u64;
@@ -458,6 +479,7 @@ impl Account {
     fn new() -> Self {
         Self {
             row: Row::default(),
+            adopting: None,
             limits: DEFAULT_LIMITS,
             open: OpenClaims::new(),
             history: History::default(),

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use timeball_schedule::planner::{Claim, ClaimResult, OpenClaim, OutcomeRecord};
-use timeball_schedule::{FireDetail, FireId, Outcome};
+use timeball_schedule::{FireDetail, FireId, Outcome, Reason};
 
 const BOOT: [u8; 16] = [9; 16];
 const UID: ScheduleUid = ScheduleUid([7; 16]);
@@ -69,6 +69,7 @@ fn an_expression_that_changed_meanwhile_owes_nothing_of_the_past() {
     let path = directory.path().join("store");
     let mut ledger = open(&path);
     ledger.enroll(enrolment("x"), at(0));
+    ledger.adopt(UID);
     ledger.claim(&[claim(1), claim(2), claim(20)]);
     ledger.journal().begin(claim(1).fire).unwrap();
     drop(ledger);
@@ -77,6 +78,41 @@ fn an_expression_that_changed_meanwhile_owes_nothing_of_the_past() {
     assert_eq!(resume.accounted_until, Some(at(20)));
     let claims = [open_claim(1, true), open_claim(2, false), open_claim(20, false)];
     assert_eq!(resume.open_claims, claims, "the planner decides about them");
+}
+
+#[test]
+fn a_run_of_missed_instants_never_spans_one_that_is_about_to_be_claimed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    ledger.enroll(enrolment("x"), at(0));
+    // A catch-up with jitter: the third of five is still to come.
+    ledger.expect(&[claim(3)]);
+    for second in [1, 2, 4, 5] {
+        record(&mut ledger, second, Outcome::Missed(Reason::NotRunning));
+    }
+    assert_eq!(ledger.claim(&[claim(3)])[0].1, ClaimResult::Claimed);
+    let runs: Vec<_> = ledger.history(UID).map(|entry| (entry.from, entry.count)).collect();
+    assert_eq!(runs, [(at(4), 2), (at(1), 2)]);
+}
+
+#[test]
+fn an_edit_whose_claims_were_not_all_stored_is_told_again_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.adopt(UID);
+    ledger.claim(&[claim(20)]);
+    ledger.enroll(enrolment("y"), at(1));
+    ledger.claim(&[claim(2)]);
+    drop(ledger);
+    let mut ledger = open(&path);
+    assert!(ledger.enroll(enrolment("y"), at(1)).redefined);
+    ledger.adopt(UID);
+    ledger.claim(&[claim(3)]);
+    drop(ledger);
+    assert!(!open(&path).enroll(enrolment("y"), at(1)).redefined);
 }
 
 #[test]
