@@ -18,6 +18,7 @@ use timeball_timebase::Span;
 
 const SIGTRAP: u8 = 5;
 const SIGKILL: u8 = 9;
+const SIGCONT: u8 = 18;
 const SIGSTOP: u8 = 19;
 /// Signals by which a program says that it is broken: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV,
 /// SIGSYS.
@@ -74,6 +75,10 @@ enum Stage {
     Loading(Breakpoint),
     /// It is at the entry point, or past it.
     Loaded,
+    /// It is not traced any more, and on its way to a stop at its entry point.
+    Parking,
+    /// It is stopped there.
+    Parked,
 }
 
 /// Holds the command until its trigger, and then stays with it until it ends.
@@ -153,22 +158,33 @@ impl<'a> Held<'a> {
             if let Err(error) = carried_out {
                 return self.take_back(Ended::Failed(error));
             }
-            action = match self.watch.next(self.inherited, cue.watched()) {
-                Ok(Wake::Event(event)) => self.hold.handle(realtime(), event),
-                Ok(Wake::Child) => match self.children(cue) {
-                    Ok(action) => action,
-                    Err(ended) => return self.take_back(ended),
-                },
-                Ok(Wake::Other) => {
-                    cue.take().map_or(Action::Wait, |said| self.hold.handle(realtime(), said))
-                }
-                Err(error) => return self.take_back(Ended::Failed(error)),
+            let woken = self.watch.next(self.inherited, cue.watched()).map_err(Ended::Failed);
+            action = match woken.and_then(|wake| self.take(wake, cue)) {
+                Ok(action) => action,
+                Err(ended) => return self.take_back(ended),
             };
         }
     }
 
+    fn take(&mut self, wake: Wake, cue: &mut Cue) -> Result<Action, Ended> {
+        // One that was let go without us is not taken back any more: so its state comes first.
+        if matches!(self.stage, Stage::Parked) || wake == Wake::Child {
+            let action = self.children(cue)?;
+            if wake == Wake::Child || matches!(action, Action::Leave(_)) {
+                return Ok(action);
+            }
+        }
+        Ok(match wake {
+            Wake::Event(event) => self.hold.handle(realtime(), event),
+            Wake::Other => {
+                cue.take().map_or(Action::Wait, |said| self.hold.handle(realtime(), said))
+            }
+            Wake::Child => Action::Wait,
+        })
+    }
+
     /// Takes what all children have to tell: one SIGCHLD may stand for several.
-    fn children(&mut self, cue: &Cue) -> Result<Action, Ended> {
+    fn children(&mut self, cue: &mut Cue) -> Result<Action, Ended> {
         let mut last = Action::Wait;
         while let Some(waited) = wait_any() {
             // As process 1 of a container we also get orphans; they are reaped by that.
@@ -176,12 +192,12 @@ impl<'a> Held<'a> {
                 continue;
             }
             self.has_ended |= waited.change.is_end();
-            if let Some(event) = self.changed(waited.change)? {
-                if event == Event::Loaded {
-                    cue.tell(Progress::Held);
-                }
+            if let Some(event) = self.changed(waited.change, cue)? {
                 let action = self.hold.handle(realtime(), event);
                 match action {
+                    Action::Wait if event == Event::Loaded && cue.watched().is_some() => {
+                        self.park().map_err(Ended::Failed)?;
+                    }
                     // At once: there may be more to tell, which must not take its place.
                     Action::Release { .. } => self.release(cue).map_err(Ended::Failed)?,
                     Action::Leave(_) => return Ok(action),
@@ -192,26 +208,62 @@ impl<'a> Held<'a> {
         Ok(last)
     }
 
-    fn release(&self, cue: &Cue) -> Result<(), Errno> {
-        Tracee(self.child).detach()?;
+    fn release(&self, cue: &mut Cue) -> Result<(), Errno> {
+        match self.stage {
+            Stage::Parking | Stage::Parked => send(self.child, SIGCONT)?,
+            Stage::Starting | Stage::Loading(_) | Stage::Loaded => Tracee(self.child).detach()?,
+        }
         cue.tell(Progress::LetGo);
         Ok(())
     }
 
+    /// Leaves the command at its entry point by a stop instead of by tracing it, so that another
+    /// process can let it go with one call, and does not have to wake us first.
+    fn park(&mut self) -> Result<(), Errno> {
+        // It is pending when the command goes on, and is taken before any instruction.
+        let parked = send(self.child, SIGSTOP).and_then(|()| Tracee(self.child).detach());
+        self.stage = Stage::Parking;
+        match parked {
+            // It was killed: that is told by its end.
+            Err(Errno::ESRCH) => Ok(()),
+            parked => parked,
+        }
+    }
+
+    /// The command has come to its stop: whoever says when is told whom to let go.
+    fn parked(&mut self, cue: &mut Cue) -> Result<(), Errno> {
+        self.stage = Stage::Parked;
+        // What it is told of its going on would be the first thing that it does.
+        Disposition::ends_only().set(SIGCHLD)?;
+        cue.tell(Progress::Held { pid: self.child.0 });
+        Ok(())
+    }
+
     /// Leads the child on, or tells what has become of it.
-    fn changed(&mut self, change: Change) -> Result<Option<Event>, Ended> {
+    fn changed(&mut self, change: Change, cue: &mut Cue) -> Result<Option<Event>, Ended> {
         let tracee = Tracee(self.child);
         if self.hold.is_running() {
             return Ok(match change {
                 Change::Exited(status) => Some(Event::Ended(Exit::Status(status))),
                 Change::Killed(signal) => Some(Event::Ended(Exit::Signal(signal))),
                 Change::Stopped(_) => Some(Event::Stopped),
-                Change::Executed => None,
+                Change::Continued | Change::Executed => None,
             });
         }
         let untraceable = |error| Ended::Untraceable(Untraceable::Memory(error));
         match (change, &self.stage) {
             (Change::Exited(_) | Change::Killed(_), Stage::Starting) => Err(self.failure()),
+            // It has begun, or was killed while it was stopped; its end says which.
+            (Change::Exited(status), Stage::Parking | Stage::Parked) => {
+                Ok(Some(Event::Ended(Exit::Status(status))))
+            }
+            (Change::Killed(signal), Stage::Parking | Stage::Parked) => {
+                Ok(Some(Event::Ended(Exit::Signal(signal))))
+            }
+            (Change::Stopped(SIGSTOP), Stage::Parking) => {
+                self.parked(cue).map(|()| None).map_err(Ended::Failed)
+            }
+            (Change::Continued, Stage::Parking | Stage::Parked) => Ok(Some(Event::Begun)),
             (Change::Exited(status), _) => Err(Ended::Loading(Exit::Status(status))),
             (Change::Killed(signal), _) => Err(Ended::Loading(Exit::Signal(signal))),
             (Change::Stopped(SIGSTOP), Stage::Starting) => {
@@ -228,7 +280,8 @@ impl<'a> Held<'a> {
                 self.stage = Stage::Loaded;
                 Ok(Some(Event::Loaded))
             }
-            (Change::Stopped(_), Stage::Loaded) | (Change::Executed, _) => Ok(None),
+            (Change::Stopped(_), Stage::Loaded | Stage::Parking | Stage::Parked)
+            | (Change::Executed | Change::Continued, _) => Ok(None),
             (Change::Stopped(signal), _) => {
                 // A loader that is broken has to know. Other signals find no program yet.
                 let delivered = if FAULTS.contains(&signal) { signal } else { 0 };

@@ -58,6 +58,8 @@ pub(crate) enum Event {
     Told,
     /// The descriptor was closed by whoever had its other end.
     Closed,
+    /// The command has begun, without us.
+    Begun,
     /// The gate got a signal. `ignored`: whoever started us wants it ignored.
     Signal {
         /// The signal.
@@ -137,6 +139,10 @@ impl Hold {
                 self.evaluate(now)
             }
             (Phase::Loading | Phase::Held, Event::Timer) => self.evaluate(now),
+            (Phase::Held, Event::Begun) => {
+                self.phase = Phase::Running;
+                Action::Wait
+            }
             (Phase::Loading | Phase::Held, Event::Told) => {
                 self.told = true;
                 self.evaluate(now)
@@ -153,6 +159,7 @@ impl Hold {
             (Phase::Running, Event::Stopped) if self.stands_aside() => Action::Suspend,
             (Phase::Held | Phase::Running, Event::Loaded)
             | (Phase::Loading | Phase::Held, Event::Stopped)
+            | (Phase::Loading, Event::Begun)
             | (Phase::Running, _) => Action::Wait,
         }
     }
@@ -327,6 +334,17 @@ mod tests {
         assert_eq!(hold.handle(AT, Event::Told), Action::Wait);
         assert_eq!(hold.handle(AT, Event::Closed), Action::Wait);
         assert_eq!(hold.handle(AT, Event::Loaded), release);
+    }
+
+    #[test]
+    fn a_command_that_was_let_go_without_us_runs_and_nothing_revokes_it_any_more() {
+        let mut hold = Hold::loading(Trigger::Descriptor(3));
+        assert_eq!(hold.handle(AT, Event::Loaded), Action::Wait);
+        assert_eq!(hold.handle(AT, Event::Begun), Action::Wait);
+        assert!(hold.is_running());
+        for event in [Event::Told, Event::Closed, signal(SIGTERM)] {
+            assert_eq!(hold.handle(AT, event), Action::Wait);
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ mod targets;
 mod text;
 mod watch;
 
-pub use cue::Progress;
+pub use cue::{HAS_BEGUN, Progress};
 pub use exit::Exit;
 pub use instant::{InstantError, parse_instant, parse_limit};
 pub use run::{fail, run};

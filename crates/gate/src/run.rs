@@ -201,7 +201,7 @@ fn missed(lateness: Span) -> Exit {
     Exit::MISSED
 }
 
-fn not_executable(path: &ProgramPath, error: Errno, cue: &Cue) -> Exit {
+fn not_executable(path: &ProgramPath, error: Errno, cue: &mut Cue) -> Exit {
     cue.tell(Progress::Failed);
     let name = Shown(path.as_c_str().to_bytes());
     const ENOEXEC: Errno = Errno::from_raw(8);

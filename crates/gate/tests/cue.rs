@@ -10,7 +10,9 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use support::sys::{kill, passing, without_ptrace};
-use support::{both, eventually, freestanding, held_command, is_gone, said, start};
+use support::{
+    both, eventually, freestanding, held_command, is_gone, said, start, status_field,
+};
 
 /// Starts a gate on one end of a socket; nobody here keeps that end.
 fn started(program: &Path, rest: &[&str]) -> (Child, UnixStream) {
@@ -38,13 +40,24 @@ fn told(socket: &mut UnixStream) -> u8 {
     octet[0]
 }
 
+/// Waits until the gate has told that the command is held, and which process it is.
+fn told_held(socket: &mut UnixStream) -> u32 {
+    assert_eq!(told(socket), b'H');
+    let mut pid = [0; 4];
+    socket.read_exact(&mut pid).expect("the gate tells whom it holds");
+    u32::from_be_bytes(pid)
+}
+
 #[test]
 fn a_command_is_held_until_an_octet_comes_and_the_other_side_is_told() {
     for program in both() {
-        for (mode, ready) in [("entry", b'H'), ("exec", b'X')] {
+        for mode in ["entry", "exec"] {
             let rest = ["--mode", mode, "--", "sh", "-c", "echo began; exit 7"];
             let (child, mut socket) = started(program, &rest);
-            assert_eq!(told(&mut socket), ready);
+            match mode {
+                "entry" => assert_eq!(told_held(&mut socket), held_command(child.id(), "/bin/sh")),
+                _ => assert_eq!(told(&mut socket), b'X'),
+            }
             socket.write_all(b"\n").unwrap();
             assert_eq!(told(&mut socket), b'B');
             let output = child.wait_with_output().unwrap();
@@ -67,7 +80,7 @@ fn an_octet_that_comes_before_the_command_is_loaded_lets_it_go_when_it_is() {
         assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"began\n"[..]));
         let mut progress = Vec::new();
         socket.read_to_end(&mut progress).unwrap();
-        assert_eq!(progress, b"HB");
+        assert_eq!(progress, b"B");
     }
 }
 
@@ -127,4 +140,60 @@ fn signals_to_the_gate_alone_do_not_reach_the_command_and_those_to_its_group_com
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.signal(), None);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "ready\nterm\n");
+}
+
+#[test]
+fn a_held_command_is_let_go_by_sigcont_and_the_gate_finds_out() {
+    for program in both() {
+        let (child, mut socket) = started(program, &["--", "sh", "-c", "echo began; exit 7"]);
+        kill(told_held(&mut socket), libc::SIGCONT);
+        // Whoever has let it go may be gone before it could say so.
+        drop(socket);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(7), &b"began\n"[..]));
+        assert_eq!(said(&output), "");
+    }
+}
+
+#[test]
+fn a_command_that_was_let_go_by_sigcont_gets_the_signals_of_its_group_like_any_other() {
+    for says_so in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = directory.path().join("ready");
+        let script = format!(
+            "trap 'exit 5' TERM; kill -STOP $$; echo > {}; while :; do sleep 0.02; done",
+            mark.display()
+        );
+        let (mut child, mut socket) = started(freestanding(), &["--", "sh", "-c", &script]);
+        let pid = told_held(&mut socket);
+        kill(pid, libc::SIGCONT);
+        if says_so {
+            socket.write_all(b"C").unwrap();
+        }
+        // It stops itself; the gate, which was told that it has begun, has nothing to do with that.
+        eventually("the command has stopped itself", || {
+            status_field(pid, "State")?.starts_with('T').then_some(())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(child.try_wait().unwrap().is_none() && !mark.exists());
+        kill(pid, libc::SIGCONT);
+        eventually("the command goes on", || mark.exists().then_some(()));
+        let group = format!("-{}", child.id());
+        assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(5), "{status:?}");
+    }
+}
+
+#[test]
+fn a_gate_that_is_killed_takes_the_command_that_it_holds_by_a_stop_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mark = directory.path().join("began");
+    let script = format!("echo > {}", mark.display());
+    let (mut child, mut socket) = started(freestanding(), &["--", "sh", "-c", &script]);
+    let pid = told_held(&mut socket);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    is_gone(pid);
+    assert!(!mark.exists());
 }

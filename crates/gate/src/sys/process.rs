@@ -8,6 +8,7 @@ use core::ffi::CStr;
 const SIGCHLD: usize = 17;
 const WNOHANG: usize = 1;
 const WUNTRACED: usize = 2;
+const WCONTINUED: usize = 8;
 const WALL: usize = 0x4000_0000;
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
@@ -42,6 +43,8 @@ pub(crate) enum Change {
     Killed(u8),
     /// It stopped on this signal.
     Stopped(u8),
+    /// It was stopped, and goes on.
+    Continued,
     /// It stopped because it has begun another program (traced only).
     Executed,
 }
@@ -92,7 +95,7 @@ pub fn exit(status: u8) -> ! {
 /// The next change of any child, if there is one; children that have ended are reaped.
 pub(crate) fn wait_any() -> Option<Waited> {
     let mut status = 0_i32;
-    let options = WNOHANG | WUNTRACED | WALL;
+    let options = WNOHANG | WUNTRACED | WCONTINUED | WALL;
     let arguments = [usize::MAX, &raw mut status as usize, options, 0, 0, 0];
     // SAFETY: the kernel writes one int to a place that holds one.
     let pid = unsafe { call(number::WAIT4, arguments) }.ok().filter(|pid| *pid != 0)?;
@@ -103,9 +106,11 @@ pub(crate) fn wait_any() -> Option<Waited> {
 fn decode(status: i32) -> Change {
     const STOPPED: i32 = 0x7f;
     const EVENT_EXEC: i32 = 4;
+    const CONTINUED: i32 = 0xffff;
     let high = (status >> 8 & 0xff) as u8;
     match status & 0x7f {
         0 => Change::Exited(high),
+        _ if status == CONTINUED => Change::Continued,
         STOPPED if status >> 16 == EVENT_EXEC => Change::Executed,
         STOPPED => Change::Stopped(high),
         signal => Change::Killed(signal as u8),
@@ -160,6 +165,7 @@ mod tests {
         assert_eq!(decode(0x000f), Change::Killed(15));
         assert_eq!(decode(0x008b), Change::Killed(11));
         assert_eq!(decode(0x137f), Change::Stopped(19));
+        assert_eq!(decode(0xffff), Change::Continued);
         assert_eq!(decode(0x4_057f), Change::Executed);
     }
 }

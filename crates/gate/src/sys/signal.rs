@@ -10,6 +10,7 @@ const SIG_SETMASK: usize = 2;
 const SFD_CLOEXEC_NONBLOCK: usize = 0o2_004_000;
 const SIG_DFL: usize = 0;
 const SIG_IGN: usize = 1;
+const SA_NOCLDSTOP: usize = 1;
 
 /// A set of signals, one bit each: signal n is bit n - 1.
 pub(crate) type SignalSet = u64;
@@ -47,6 +48,11 @@ impl Disposition {
     /// The default of each signal.
     pub(crate) fn standard() -> Self {
         Self { handler: SIG_DFL, ..Self::default() }
+    }
+
+    /// That of SIGCHLD by which only ends of children are told, and no stops.
+    pub(crate) fn ends_only() -> Self {
+        Self { flags: SA_NOCLDSTOP, ..Self::standard() }
     }
 
     /// The one in force.

@@ -151,7 +151,7 @@ pub fn status_field(pid: u32, name: &str) -> Option<String> {
 pub fn held_command(gate: u32, program: &str) -> u32 {
     let pid = child_of(gate);
     eventually("the command is held", || {
-        let is_stopped = status_field(pid, "State")?.starts_with('t');
+        let is_stopped = status_field(pid, "State")?.starts_with(['t', 'T']);
         let exe = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
         let is_program = exe == std::fs::canonicalize(program).ok()?;
         // The loader has mapped the C library; before that it is only on its way.

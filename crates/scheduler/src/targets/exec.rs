@@ -198,7 +198,7 @@ impl Shared {
         let watch =
             run::Watch { timeout: program.timeout, grace: self.limits.term_grace, sign, poked };
         let mut last = match held {
-            Some(Taken { held, was_let_go }) => {
+            Some(Taken { mut held, was_let_go }) => {
                 if !was_let_go {
                     held.let_go();
                 }

@@ -253,7 +253,8 @@ impl Slot {
             tracing::warn!(%error, "it could not be noted that a program may begin");
             return;
         }
-        if let State::Held { is_noted, .. } = &mut *self.lock() {
+        if let State::Held { held, is_noted, .. } = &mut *self.lock() {
+            held.make_ready();
             *is_noted = true;
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn once(plan: &SpawnPlan, watch: &Watch<'_>) -> (Outcome, String) {
 
 /// Stays with a program that was let go, and says how it ended.
 pub(super) fn held(held: Held, plan: &SpawnPlan, watch: &Watch<'_>) -> (Outcome, String) {
-    let (started, began) = held.into_parts();
+    let (started, mut began) = held.into_parts();
     let mut run = Run::new(started, watch);
     let exit = match run.watch(watch.sign, watch.poked) {
         Ok(exit) => exit,
@@ -52,7 +52,15 @@ pub(super) fn held(held: Held, plan: &SpawnPlan, watch: &Watch<'_>) -> (Outcome,
         tracing::warn!(said = %run.tail.text(), "a gate failed; its program is started without it");
         return once(plan, watch);
     }
-    not_started(plan, run.tail.text().trim_start_matches("timeball-gate: "))
+    let said = run.tail.text();
+    let said = said.trim_start_matches("timeball-gate: ");
+    match exit {
+        // A held program's gate ends as it did, and has nothing to say about that.
+        Exit::Signal(signal) if said.is_empty() => {
+            not_started(plan, &format!("it ended with signal {signal} before its instant"))
+        }
+        _ => not_started(plan, said),
+    }
 }
 
 fn not_started(plan: &SpawnPlan, why: &str) -> (Outcome, String) {

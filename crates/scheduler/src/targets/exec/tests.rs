@@ -133,8 +133,8 @@ fn marking(directory: &tempfile::TempDir) -> (Program, std::path::PathBuf) {
     (shell(&format!("echo begun >> {}", mark.display())), mark)
 }
 
-/// Waits until there is a process with these arguments that its tracer has stopped, with the C
-/// library loaded: at its entry point.
+/// Waits until there is a process with these arguments that is stopped, with the C library loaded:
+/// at its entry point.
 fn held(program: &Program) -> String {
     let arguments: Vec<u8> =
         program.arguments.iter().flat_map(|a| a.to_bytes_with_nul()).copied().collect();
@@ -142,7 +142,7 @@ fn held(program: &Program) -> String {
         let read = |name: &str| std::fs::read(process.join(name)).unwrap_or_default();
         let text = |name: &str| String::from_utf8_lossy(&read(name)).into_owned();
         read("cmdline") == arguments
-            && text("status").contains("State:\tt")
+            && text("status").contains("State:\tT")
             && text("maps").contains("libc")
     };
     let started = Instant::now();
@@ -170,6 +170,47 @@ fn a_program_is_there_before_its_instant_and_has_not_begun() {
     let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!((ended.outcome, ended.message.as_str()), (Outcome::Fired, ""));
     assert_eq!(std::fs::read_to_string(mark).unwrap(), "begun\n");
+}
+
+#[test]
+fn a_program_has_our_umask_limits_and_path_whether_it_is_held_or_not() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:\t")).unwrap();
+    let ours = std::process::Command::new("sh").args(["-c", "ulimit -n"]).output().unwrap();
+    let limit = String::from_utf8(ours.stdout).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let expected = format!("{umask}\n{}\n{path}\nempty", limit.trim());
+    let program = shell("umask; ulimit -n; echo $PATH; read line || echo empty");
+    for is_held in [true, false] {
+        let (runner, ended) = runner(4);
+        if is_held {
+            let release = prepare(&runner, program.clone());
+            held(&program);
+            release();
+        } else {
+            release(&runner, 0, program.clone());
+        }
+        let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!((ended.outcome, ended.message), (Outcome::Fired, expected.clone()));
+    }
+}
+
+#[test]
+fn a_program_that_is_killed_while_it_is_held_fails_and_says_how() {
+    let directory = tempfile::tempdir().unwrap();
+    let (program, mark) = marking(&directory);
+    let (runner, ended) = runner(4);
+    let release = prepare(&runner, program.clone());
+    let pid = held(&program).rsplit('/').next().unwrap().to_owned();
+    let kill = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+    assert!(kill.unwrap().success());
+    // Until its gate has seen it, and shortly before its instant at the latest.
+    std::thread::sleep(Duration::from_millis(450));
+    release();
+    let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(ended.outcome, Outcome::Failed(Reason::Unreachable));
+    assert!(ended.message.contains("ended with signal 9 before its instant"), "{}", ended.message);
+    assert!(!mark.exists());
 }
 
 #[test]
