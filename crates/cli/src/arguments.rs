@@ -71,6 +71,15 @@ pub(crate) struct UpArguments {
     /// UDP port of the NTP server on loopback (0: any free one) [default: 11123, or a free one]
     #[arg(long, value_name = "PORT")]
     pub(crate) ntp_port: Option<u16>,
+    /// Fire from a real-time thread (SCHED_FIFO, memory locked); where that may not be, says so and
+    /// fires as usual
+    #[arg(long)]
+    pub(crate) real_time: bool,
+    /// Watch the clock instead of sleeping for this long before each fire, at the cost of that much
+    /// processor time
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) spin: u32,
     /// Time source instead of the configured ones: HOST, HOST:PORT or `[V6]:PORT`; may be repeated
     #[arg(long = "source", value_name = "HOST")]
     pub(crate) sources: Vec<String>,

@@ -35,8 +35,8 @@ const TO_BE_EXECUTED: u8 = b'X';
 const LET_GO: u8 = b'B';
 const FAILED: u8 = b'E';
 
-/// The octet by which whoever has let a held command go with SIGCONT says so; any other has the gate
-/// let it go.
+/// The octet by which whoever has let a held command go with SIGCONT says so; any other has the
+/// gate let it go.
 pub const HAS_BEGUN: u8 = b'C';
 
 impl Progress {

@@ -10,9 +10,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use support::sys::{kill, passing, without_ptrace};
-use support::{
-    both, eventually, freestanding, held_command, is_gone, said, start, status_field,
-};
+use support::{both, eventually, freestanding, held_command, is_gone, said, start, status_field};
 
 /// Starts a gate on one end of a socket; nobody here keeps that end.
 fn started(program: &Path, rest: &[&str]) -> (Child, UnixStream) {

@@ -49,22 +49,36 @@ impl FiringThread {
     /// # Errors
     /// Where the process has no descriptor or thread left.
     pub fn start(spin: Span) -> io::Result<Self> {
+        Self::start_in(spin, None)
+    }
+
+    /// Starts it in the class SCHED_FIFO with this priority.
+    ///
+    /// # Errors
+    /// Where the process has no descriptor or thread left, or is refused real time.
+    pub fn start_in(spin: Span, real_time: Option<u8>) -> io::Result<Self> {
         let (told, events) = mpsc::channel();
-        let timer = Timer::start(TimerOptions {
+        let mut timer = Timer::start(TimerOptions {
             clock: Arc::new(ClockCell::new()),
             spin,
+            real_time,
             tell: Box::new(move |event| {
                 // Nobody hears the last events of a benchmark that ends.
                 let _ = told.send(event);
             }),
         })?;
-        Ok(Self { timer, events })
+        match timer.take_refused().pop() {
+            None => Ok(Self { timer, events }),
+            Some(refused) => Err(io::Error::other(refused)),
+        }
     }
 
     /// Arms fires at these instants and waits for them; returns how late each was released.
     pub fn fire(&self, instants: &[Timestamp]) -> Vec<Span> {
-        for at in instants {
-            let fire = FireId { schedule: ScheduleUid([0; 16]), scheduled_at: *at };
+        for (number, at) in (0_u128..).zip(instants) {
+            // A schedule each: several may have the same instant.
+            let schedule = ScheduleUid(number.to_be_bytes());
+            let fire = FireId { schedule, scheduled_at: *at };
             let clock = ClockPolicy::default();
             let armed = ArmedFire { fire, release_at: *at, not_after: None, clock };
             self.timer.arm(armed, Box::new(|| {}));
@@ -84,6 +98,14 @@ impl FiringThread {
     /// Gives the calling thread the timer slack of the firing thread.
     pub fn sleep_bare_prepare() {
         crate::sys::set_timer_slack(1);
+    }
+
+    /// Puts the calling thread into the class of a firing thread that was started with `real_time`.
+    ///
+    /// # Errors
+    /// Where that is refused.
+    pub fn sleep_bare_in(real_time: Option<u8>) -> io::Result<()> {
+        real_time.map_or(Ok(()), crate::sys::schedule_fifo)
     }
 
     /// Sleeps until `at` of the system clock, with nothing around it (`clock_nanosleep`).

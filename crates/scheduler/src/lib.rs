@@ -29,4 +29,5 @@ pub use scheduler::{Scheduler, SchedulerOptions, StartError};
 pub use store::StoreError;
 pub use targets::exec::GateProgram;
 pub use tick::{Delivery, Tick, TickReceiver, Ticker};
+pub use timer::RealTimeError;
 pub use zones::{Zones, ZonesError};

@@ -6,7 +6,7 @@ use crate::files::{LoadedSet, Seen, Watcher};
 use crate::store::{DiskStore, Journal, JournalError, Ledger, StoreError, boot_id};
 use crate::targets::exec::GateProgram;
 use crate::targets::{Ended, Report, TargetLimits, Targets};
-use crate::timer::{Timer, TimerOptions};
+use crate::timer::{RealTimeError, Timer, TimerOptions};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -40,6 +40,9 @@ pub struct SchedulerOptions {
     /// How long before each fire the firing thread stops sleeping and watches the clock instead, at
     /// the cost of that much processor time a fire; zero or more.
     pub spin: Span,
+    /// The priority (1 to 99) of the firing thread in the class SCHED_FIFO, with this process's
+    /// memory locked; `None`: the usual class. See [`Scheduler::real_time_refused`].
+    pub real_time: Option<u8>,
     /// How long what runs has to end when the scheduler is stopped, before it is killed.
     pub term_grace: Span,
     /// What holds the programs of `exec` until their instants; `None`: they are started then.
@@ -47,10 +50,11 @@ pub struct SchedulerOptions {
 }
 
 impl SchedulerOptions {
-    /// Options with the usual values: no spinning, 5 seconds of grace, no gate.
+    /// Options with the usual values: no spinning, no real time, 5 seconds of grace, no gate.
     pub fn new(schedules_dir: PathBuf, state_dir: PathBuf, clock: Arc<ClockCell>) -> Self {
         let term_grace = Span::from_secs(5);
-        Self { schedules_dir, state_dir, clock, spin: Span::ZERO, term_grace, gate: None }
+        let (spin, real_time, gate) = (Span::ZERO, None, None);
+        Self { schedules_dir, state_dir, clock, spin, real_time, term_grace, gate }
     }
 }
 
@@ -82,6 +86,7 @@ pub(crate) struct Shared {
     board: Arc<Board>,
     inbox: Sender<Message>,
     store_aside: Option<PathBuf>,
+    real_time_refused: Vec<RealTimeError>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -100,7 +105,8 @@ impl Scheduler {
     /// made.
     /// A corrupt store is kept aside and begun anew: see [`Scheduler::store_kept_aside`].
     pub fn start(options: SchedulerOptions) -> Result<Self, StartError> {
-        let SchedulerOptions { schedules_dir, state_dir, clock, spin, term_grace, gate } = options;
+        let SchedulerOptions { schedules_dir, state_dir, clock, spin, real_time, .. } = options;
+        let SchedulerOptions { term_grace, gate, .. } = options;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -119,11 +125,16 @@ impl Scheduler {
         let witness = Witness { journal: ledger.journal(), inbox: inbox.clone() };
         let targets = Targets::start(limits, gate, Arc::new(witness))?;
         let told = inbox.clone();
-        let timer = Timer::start(TimerOptions {
+        let mut timer = Timer::start(TimerOptions {
             clock,
             spin,
+            real_time,
             tell: Box::new(move |event| drop(told.send(Message::Timer(event)))),
         })?;
+        let real_time_refused = timer.take_refused();
+        for refused in &real_time_refused {
+            tracing::warn!("{refused}");
+        }
         let board = Arc::new(Board::default());
         let grace = Duration::from_nanos(term_grace.as_nanos().unsigned_abs());
         let dispatcher = Dispatcher::new(Parts {
@@ -148,7 +159,7 @@ impl Scheduler {
             drop(changed.send(Message::Files(set)));
         })?;
         let threads = Mutex::new(Some(Threads { watcher, dispatcher }));
-        Ok(Self(Arc::new(Shared { board, inbox, store_aside, threads })))
+        Ok(Self(Arc::new(Shared { board, inbox, store_aside, real_time_refused, threads })))
     }
 
     /// All schedules and how they fare, and what is wrong with files or store.
@@ -180,6 +191,11 @@ impl Scheduler {
     /// Where a corrupt store was kept when the scheduler started; `None` if it was sound.
     pub fn store_kept_aside(&self) -> Option<&std::path::Path> {
         self.0.store_aside.as_deref()
+    }
+
+    /// What of [`SchedulerOptions::real_time`] the system refused; empty where that was not asked.
+    pub fn real_time_refused(&self) -> &[RealTimeError] {
+        &self.0.real_time_refused
     }
 
     /// Stops: nothing more is fired, programs that run are asked to end (and killed after their

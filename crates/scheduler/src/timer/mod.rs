@@ -8,7 +8,10 @@
 //! is a matter of [`lanes`].
 
 mod lanes;
+mod realtime;
 mod thread;
+
+pub use realtime::RealTimeError;
 
 use crate::sys::Poked;
 use std::io;
@@ -54,6 +57,9 @@ pub(crate) struct TimerOptions {
     pub(crate) clock: Arc<ClockCell>,
     /// How long before a fire the thread stops sleeping and watches the clock; zero for not at all.
     pub(crate) spin: Span,
+    /// The priority (1 to 99) that the thread has in the class SCHED_FIFO, with memory that is
+    /// locked; `None`: the usual class.
+    pub(crate) real_time: Option<u8>,
     /// Takes what the thread has to tell; must not block.
     pub(crate) tell: Box<dyn FnMut(TimerEvent) + Send>,
 }
@@ -63,6 +69,7 @@ pub(crate) struct Timer {
     commands: Sender<Command>,
     poked: Arc<Poked>,
     thread: Option<JoinHandle<()>>,
+    refused: Vec<RealTimeError>,
 }
 
 enum Command {
@@ -81,10 +88,22 @@ impl Timer {
         let poked = Arc::new(Poked::new()?);
         // Unbounded, but the planner bounds it: it arms no more than it has claimed ahead.
         let (commands, received) = mpsc::channel();
+        let real_time = options.real_time;
         let firing = thread::Firing::new(options, received, Arc::clone(&poked))?;
-        let thread =
-            std::thread::Builder::new().name("firing".to_owned()).spawn(move || firing.run())?;
-        Ok(Self { commands, poked, thread: Some(thread) })
+        let (prepared, refused) = mpsc::channel();
+        let run = move || {
+            // Whoever starts us waits for it.
+            let _ = prepared.send(realtime::prepare(real_time));
+            firing.run();
+        };
+        let thread = std::thread::Builder::new().name("firing".to_owned()).spawn(run)?;
+        let refused = refused.recv().unwrap_or_default();
+        Ok(Self { commands, poked, thread: Some(thread), refused })
+    }
+
+    /// What of real time was asked for and is not to be had.
+    pub(crate) fn take_refused(&mut self) -> Vec<RealTimeError> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Has `release` called at the fire's instant. A fire that is armed already is replaced.

@@ -23,6 +23,7 @@ fn rig(spin: Span) -> Rig {
     let options = TimerOptions {
         clock: Arc::clone(&clock),
         spin,
+        real_time: None,
         tell: Box::new(move |event| sender.send(event).unwrap()),
     };
     Rig { timer: Timer::start(options).unwrap(), clock, events, released, release }

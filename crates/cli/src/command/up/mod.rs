@@ -24,6 +24,9 @@ use timeball_timebase::{Span, SyncState};
 
 /// The newest format of the state directory that this version knows.
 const STATE_FORMAT: u32 = 1;
+/// The priority of the firing thread where real time is asked for: above everything that has none,
+/// below the kernel's own threads.
+const REAL_TIME_PRIORITY: u8 = 10;
 /// How long the first answers of the sources are waited for.
 const FIRST_ANSWERS: Duration = Duration::from_secs(3);
 
@@ -51,6 +54,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
     let agent = setup::start_agent(config, &options, arguments.ntp_port, &mut notes)?;
     let options = SchedulerOptions {
         gate: GateProgram::of_this_process(crate::gate::SUBCOMMAND),
+        spin: Span::from_micros(arguments.spin.into()),
+        real_time: arguments.real_time.then_some(REAL_TIME_PRIORITY),
         ..SchedulerOptions::new(schedules.clone(), state.clone(), agent.clock())
     };
     let scheduler = Scheduler::start(options).map_err(CliError::failed)?;
@@ -60,6 +65,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
             "the history could not be read; it is kept as {aside}, a new one begins"
         ));
     }
+    notes.extend(scheduler.real_time_refused().iter().map(ToString::to_string));
     let scheduler = Arc::new(scheduler);
     let measured = Arc::clone(&scheduler);
     metrics.add(move |registry| measured.metrics(registry));
