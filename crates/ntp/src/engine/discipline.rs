@@ -14,10 +14,10 @@ use super::config::{Due, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
 use super::kernel_truth::KernelTruth;
 
-/// Small offsets are removed in a share of the polling interval, within these limits.
+/// Small offsets are removed in a share of the time between measurements, within these limits.
 const SLEW_SHARE: i64 = 16;
 const SLEW_TIME_MIN: Span = Span::from_secs(1);
-const SLEW_TIME_MAX: Span = Span::from_secs(8);
+const SLEW_TIME_MAX: Span = Span::from_secs(32);
 /// No slew for a small offset is faster; the kernel's frequency word alone reaches this.
 const SLEW_RATE_SMALL: f64 = 500e-6;
 /// Large offsets take about this long, but are never slewed faster than the largest rate, which the
@@ -45,7 +45,8 @@ pub(super) struct Aim {
     pub(super) offset_sd: Span,
     /// True time's rate against the raw clock.
     pub(super) frequency: f64,
-    /// The shortest regular polling interval.
+    /// How long until more is known, about: the shortest polling interval, or, where answers are
+    /// lost, the time between the last two that came.
     pub(super) interval: Span,
 }
 

@@ -77,6 +77,8 @@ pub struct Engine {
     misled: bool,
     /// When any source gave its last sample.
     heard_at: Option<MonoTime>,
+    /// When the estimate learned something last, and how long after the time before.
+    updated: Option<(MonoTime, Span)>,
     /// The system clock jumped forward by this: set, or the raw clock stood still in suspend.
     unexplained: Option<Span>,
     published: ClockState,
@@ -112,6 +114,7 @@ impl Engine {
             verdict: selection::vote(&[], config.min_sources, None, None),
             misled: false,
             heard_at: None,
+            updated: None,
             unexplained: None,
             published: ClockState::default(),
             counters: Counters::default(),
@@ -299,6 +302,8 @@ impl Engine {
             // The estimate's frequency decides how promises age, so the vote is held once more.
             self.vote(now);
             self.counters.updates += 1;
+            let gap = self.updated.map_or(Span::ZERO, |(former, _)| now.raw - former);
+            self.updated = Some((now.raw, gap));
             if let Some(discipline) = &mut self.discipline {
                 discipline.count_update();
             }
@@ -378,11 +383,12 @@ impl Engine {
         let estimate = self.estimator.estimate_at(now.raw)?;
         let truth = clamp_into(estimate.offset, hull);
         let interval = self.sources.iter().map(|source| source.polling.interval()).min()?;
+        let gap = self.updated.map_or(Span::ZERO, |(_, gap)| gap);
         Some(Aim {
             offset: truth - system_less_raw(now),
             offset_sd: Span::from_seconds_f64(estimate.offset_sd).unwrap_or(Span::MAX),
             frequency: estimate.frequency,
-            interval,
+            interval: interval.max(gap),
         })
     }
 

@@ -6,7 +6,7 @@ use timeball_timebase::{Frequency, Span, Timestamp};
 use super::{Limits, Passed};
 use crate::clock::Oscillator;
 use crate::network::Path;
-use crate::scenario::Scenario;
+use crate::scenario::{Happening, Scenario};
 use crate::server::{Behaviour, Server};
 
 /// The suite's worlds that have a counterpart here: one client, NTP, no option that is chrony's
@@ -14,6 +14,7 @@ use crate::server::{Behaviour, Server};
 pub fn pass_limits() -> Vec<Passed> {
     let mut worlds = starts();
     worlds.extend(offsets());
+    worlds.extend(polls());
     worlds.extend(noises());
     worlds.extend(selections());
     worlds.extend(gaps());
@@ -54,6 +55,16 @@ fn offsets() -> Vec<Passed> {
         let scenario = usual(&format!("109 time offset {seconds} s, stepped"))
             .with_clock_offset(Span::from_secs(seconds));
         worlds.push(passed(scenario, Limits { settled_s: 140, ..Limits::default() }));
+    }
+    let never = StepPolicy { updates: 0, ..StepPolicy::default() };
+    for seconds in [-100, 100] {
+        let scenario = usual(&format!("004 time offset {seconds} s, slewed"))
+            .with_clock_offset(Span::from_secs(seconds))
+            .with_config(|config| config.step = never);
+        worlds.push(passed(scenario, Limits { settled_s: 1_400, ..Limits::default() }));
+        let scenario = usual(&format!("005 set by {seconds} s by somebody else"))
+            .with_happening(150, Happening::SetClock(Span::from_secs(seconds)));
+        worlds.push(passed(scenario, Limits { settled_s: 1_550, ..Limits::default() }));
     }
     worlds
 }
@@ -134,10 +145,41 @@ fn gaps() -> Vec<Passed> {
     (third.path.up.loss, third.path.down.loss) = (0.33, 0.33);
     let poll = PollRange { min: 6, max: 8 };
     let losing = client("125 packet loss").with_source(third, poll, SourceOptions::default());
+    let lossy = Limits {
+        settled_s: 22_000,
+        error_max_s: 1e-2,
+        error_rms_s: 5e-3,
+        rate_max: 1e-4,
+        rate_rms: 2e-5,
+    };
+    let mut one_in_20 = server(1e-4, 1e-4);
+    one_in_20.path.up.loss = 0.95;
+    let one_in_20 = client("014 one request in 20 passes").with_usual(one_in_20);
     vec![
         passed(intermittent, rare),
+        passed(one_in_20.lasting(100_000), lossy),
         passed(losing.lasting(20_000), Limits { settled_s: 10_000, ..Limits::default() }),
     ]
+}
+
+fn polls() -> Vec<Passed> {
+    let still = Oscillator { wander: 0.0, ..client("").oscillator };
+    let world = |poll: i8| {
+        let interval_s = 1_i64 << poll;
+        let scenario = client(&format!("101 poll {poll}"))
+            .with_oscillator(still.clone())
+            .with_server(server(1e-4, 1e-6), poll)
+            .lasting((10 * interval_s).max(100));
+        let limits = Limits {
+            settled_s: (interval_s * 21 / 10 + 1).max(40),
+            error_max_s: 1e-5,
+            error_rms_s: 5e-6,
+            rate_max: 1e-5,
+            rate_rms: 5e-6,
+        };
+        passed(scenario, limits)
+    };
+    (1..=14).map(world).collect()
 }
 
 fn passed(scenario: Scenario, limits: Limits) -> Passed {
