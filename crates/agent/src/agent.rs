@@ -115,8 +115,7 @@ impl Agent {
         let publisher = StatusPublisher::new(
             Arc::clone(&status),
             options.version.clone(),
-            config.mode,
-            &config.sources,
+            &config,
             tally.clone(),
             prepared.now.raw,
         );

@@ -131,6 +131,7 @@ mod tests {
             counters: Counters::default(),
             kernel: None,
             yielded: false,
+            refused_offset: None,
             adjust_error: None,
         }
     }

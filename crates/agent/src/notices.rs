@@ -1,7 +1,7 @@
 //! What a person should know about the clock and do about it.
 
 use timeball_api::status::{Notice, Source};
-use timeball_ntp::engine::{AdjustError, ClockMode, KernelClock, Report, Selection};
+use timeball_ntp::engine::{AdjustError, ClockMode, KernelClock, Report, Selection, StepPolicy};
 use timeball_timebase::{Reading, Span, SyncState, Timestamp};
 
 use crate::errno::errno_text;
@@ -17,6 +17,7 @@ const WORTH_TELLING: Span = Span::from_millis(100);
 pub(crate) struct Circumstances<'a> {
     pub(crate) report: &'a Report,
     pub(crate) mode: ClockMode,
+    pub(crate) policy: StepPolicy,
     /// `None` where it may not even be read.
     pub(crate) kernel: Option<&'a KernelClock>,
     pub(crate) uptime: Span,
@@ -30,7 +31,11 @@ pub(crate) struct Circumstances<'a> {
 pub(crate) fn all(circumstances: &Circumstances<'_>, sources: &[Source]) -> Vec<Notice> {
     let mut notices = Vec::new();
     notices.extend(writing(circumstances));
-    notices.extend(synchronization(circumstances, sources));
+    match refusal(circumstances) {
+        // The sources agree; what they say is not believed.
+        Some(refusal) => notices.push(refusal),
+        None => notices.extend(synchronization(circumstances, sources)),
+    }
     notices.extend(other_writer(circumstances));
     notices.extend(size_of_error(circumstances));
     notices.extend(single_sources(circumstances, sources));
@@ -57,6 +62,24 @@ fn writing(c: &Circumstances<'_>) -> Option<Notice> {
             format!("The kernel's clock could not be set: {}.", errno_text(errno)),
         ),
     })
+}
+
+/// An offset that the step policy does not believe.
+fn refusal(c: &Circumstances<'_>) -> Option<Notice> {
+    let offset = c.report.refused_offset?;
+    let side = if offset.is_negative() { "ahead of" } else { "behind" };
+    let size = offset.abs().to_string();
+    let limit = c.policy.panic.map(|limit| limit.to_string()).unwrap_or_default();
+    Some(error(
+        "PanicLimit",
+        format!(
+            "The sources say that this clock, which was right before, is now {} {side} UTC: more than \
+             the limit of {} (clock.panic_limit_s). It is left as it is, and nothing is promised. If \
+             the sources are right, set the clock or start this program anew; if not, mend them.",
+            size.trim_start_matches('+'),
+            limit.trim_start_matches('+'),
+        ),
+    ))
 }
 
 /// Why nothing, or little, is known of the clock.
@@ -249,6 +272,7 @@ mod tests {
         Circumstances {
             report,
             mode: ClockMode::Observe,
+            policy: StepPolicy::default(),
             kernel: Some(kernel),
             uptime: Span::from_minutes(1),
             since_foreign_jump: None,
@@ -318,6 +342,20 @@ mod tests {
         c.since_foreign_jump = Some(Span::from_minutes(61));
         assert!(reasons(&c).contains(&"KernelUnsynchronized".to_owned()));
         assert!(!reasons(&c).contains(&"ClockWasSet".to_owned()));
+    }
+
+    #[test]
+    fn a_refused_offset_is_named_with_the_limit_and_what_to_do() {
+        let mut report = report(SyncState::Unsynchronized, &[Selection::Chief]);
+        report.refused_offset = Some(Span::from_secs(-3_600));
+        let c =
+            Circumstances { mode: ClockMode::Discipline, ..circumstances(&report, &KERNEL_GOOD) };
+        assert_eq!(reasons(&c), ["PanicLimit"]);
+        let message = &all(&c, &[Source::default()])[0].message;
+        assert!(
+            message.contains("3600.000 s ahead of UTC: more than the limit of 1000.000 s"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use timeball_api::status as api;
 use timeball_ntp::engine::{
-    ClockMode, KernelClock, Report, ResolveError, Selection, SendError, SourceReport,
+    ClockMode, KernelClock, Report, ResolveError, Selection, SendError, SourceReport, StepPolicy,
 };
 use timeball_ntp::server::ServerCounters;
 use timeball_runtime::{StatusCell, hostname};
 use timeball_timebase::{ClockState, Leap, MonoTime, Now, Span, SyncState};
 
 use crate::address::HostPort;
+use crate::config::AgentConfig;
 use crate::errno::errno_text;
 use crate::kernel_clock;
 use crate::notices::{self, Circumstances};
@@ -22,6 +23,7 @@ pub(crate) struct StatusPublisher {
     pub(crate) version: String,
     pub(crate) hostname: String,
     pub(crate) mode: ClockMode,
+    pub(crate) policy: StepPolicy,
     /// The sources as configured, in order.
     pub(crate) names: Vec<String>,
     pub(crate) server: Option<ServerTally>,
@@ -34,17 +36,17 @@ impl StatusPublisher {
     pub(crate) fn new(
         cell: Arc<StatusCell>,
         version: String,
-        mode: ClockMode,
-        sources: &[timeball_ntp::engine::SourceConfig],
+        config: &AgentConfig,
         server: Option<ServerTally>,
         started: MonoTime,
     ) -> Self {
         let name = |source: &timeball_ntp::engine::SourceConfig| {
             HostPort { host: source.host.clone(), port: source.port }.to_string()
         };
-        let names = numbered(sources.iter().map(name).collect());
+        let names = numbered(config.sources.iter().map(name).collect());
         let hostname = hostname();
-        Self { cell, version, hostname, mode, names, server, started, foreign_jump: None }
+        let (mode, policy) = (config.mode, config.step);
+        Self { cell, version, hostname, mode, policy, names, server, started, foreign_jump: None }
     }
 
     /// Publishes what the engine reports; `refusals` has for each source why the network refused
@@ -62,6 +64,7 @@ impl StatusPublisher {
         let circumstances = Circumstances {
             report,
             mode: self.mode,
+            policy: self.policy,
             kernel: kernel.as_ref().ok(),
             uptime,
             since_foreign_jump: self.since_foreign_jump(report.counters.foreign_jumps, now.raw),
@@ -176,6 +179,7 @@ fn clock_status(report: &Report, now: Now) -> api::Clock {
         leap: leap_word(clock.leap).to_owned(),
         root_delay_ns: clock.root_delay.as_nanos(),
         root_dispersion_ns: clock.root_dispersion.as_nanos(),
+        refused_offset_ns: report.refused_offset.map(Span::as_nanos),
     }
 }
 

@@ -58,6 +58,10 @@ pub struct Clock {
     pub root_delay_ns: i64,
     /// Sum of errors to the reference clock, ns.
     pub root_dispersion_ns: i64,
+    /// True time less system time by the sources, ns, where that is beyond the panic limit, so that
+    /// it is not believed and nothing else is told.
+    #[serde(default)]
+    pub refused_offset_ns: Option<i64>,
 }
 
 /// What `adjtimex` says.

@@ -154,6 +154,7 @@ impl Scene {
             leap: "none".to_owned(),
             root_delay_ns: 3_180_000,
             root_dispersion_ns: 212_000,
+            ..Clock::default()
         }
     }
 

@@ -89,7 +89,9 @@ pub fn readiness(state: &ClockState, now: Now, limit: Option<Span>) -> Readiness
             ),
             _ => because(
                 "ClockUnsynchronized",
-                "no majority of time sources has answered: the error is unknown".to_owned(),
+                "no majority of time sources vouches for the clock, or what they say is refused: the \
+                 error is unknown"
+                    .to_owned(),
             ),
         };
     };

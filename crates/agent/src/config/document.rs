@@ -133,6 +133,14 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// A number of seconds, or `inf` for none.
+    pub(super) fn seconds_or_inf(&self, max: Span) -> Result<Option<Span>, ConfigError> {
+        match self.value.get_ref() {
+            DeValue::Float(float) if matches!(float.as_str(), "inf" | "+inf") => Ok(None),
+            _ => self.seconds(max).map(Some),
+        }
+    }
+
     pub(super) fn table(&self, known: &'static [&'static str]) -> Result<Table<'a>, ConfigError> {
         let entries = self.value.get_ref().as_table();
         let entries = entries.ok_or_else(|| self.wrong_type("a table"))?;

@@ -4,6 +4,7 @@
 //! [clock]
 //! mode = "observe"                            # or "discipline": keep the system clock right
 //! step = { threshold_s = 1.0, updates = 3 }   # larger offsets are stepped, in the first 3 updates
+//! panic_limit_s = 1000.0                      # once set, larger offsets are refused; inf: no limit
 //! min_sources = 1                             # how many must agree
 //!
 //! [[source]]
@@ -57,6 +58,9 @@ pub const SOURCES_MAX: usize = 64;
 pub const POOL_MAX: usize = 16;
 /// Addresses that one server listens on.
 pub const LISTEN_MAX: usize = 16;
+
+/// The largest offset that a setting may name: about 31 years.
+const LIMIT_MAX: Span = Span::from_secs(1_000_000_000);
 
 /// The agent's settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,7 +188,7 @@ pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
 }
 
 fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigError> {
-    let clock = value.table(&["mode", "step", "min_sources"])?;
+    let clock = value.table(&["mode", "step", "panic_limit_s", "min_sources"])?;
     if let Some(mode) = clock.value("mode") {
         const KNOWN: &[&str] = &["observe", "discipline"];
         config.mode = match mode.string()? {
@@ -198,14 +202,20 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
         };
     }
     if let Some(step) = clock.value("step") {
-        let step = step.table(&["threshold_s", "updates"])?;
+        let step = step.table(&["threshold_s", "updates", "backward_s"])?;
         if let Some(threshold) = step.value("threshold_s") {
-            config.step.threshold = threshold.seconds(Span::from_secs(1_000_000_000))?;
+            config.step.threshold = threshold.seconds(LIMIT_MAX)?;
         }
         if let Some(updates) = step.value("updates") {
             let updates = updates.integer(0..=i64::from(u32::MAX))?;
             config.step.updates = u32::try_from(updates).expect("the range was checked");
         }
+        if let Some(backward) = step.value("backward_s") {
+            config.step.backward = backward.seconds_or_inf(LIMIT_MAX)?;
+        }
+    }
+    if let Some(limit) = clock.value("panic_limit_s") {
+        config.step.panic = limit.seconds_or_inf(LIMIT_MAX)?;
     }
     if let Some(value) = clock.value("min_sources") {
         let most = i64::try_from(SOURCES_MAX).expect("64 fits");
@@ -300,7 +310,8 @@ mod tests {
             r#"
             [clock]
             mode = "discipline"
-            step = { threshold_s = 1.0, updates = 3 }
+            step = { threshold_s = 2.0, updates = 4, backward_s = 60 }
+            panic_limit_s = inf
             min_sources = 2
             [[source]]
             address = "192.168.123.1"
@@ -325,7 +336,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.mode, ClockMode::Discipline);
-        assert_eq!(config.step, StepPolicy { threshold: Span::from_secs(1), updates: 3 });
+        let backward = Some(Span::from_secs(60));
+        let threshold = Span::from_secs(2);
+        assert_eq!(config.step, StepPolicy { threshold, updates: 4, backward, panic: None });
         assert_eq!(config.min_sources, 2);
         assert_eq!(config.sources[0].poll, PollRange { min: 6, max: 6 });
         assert!(config.sources[0].options.iburst);

@@ -53,11 +53,18 @@ pub struct StepPolicy {
     pub threshold: Span,
     /// How many clock updates after the start may step (0: never step).
     pub updates: u32,
+    /// A step back by more than this is not made, whatever the update; the clock is slewed. At
+    /// least zero; `None`: no limit.
+    pub backward: Option<Span>,
+    /// Once the clock was within the threshold, an offset beyond this is not believed: the clock
+    /// is left alone, and nothing is promised of it. Above zero; `None`: no limit.
+    pub panic: Option<Span>,
 }
 
 impl Default for StepPolicy {
     fn default() -> Self {
-        Self { threshold: Span::from_secs(1), updates: 3 }
+        let panic = Some(Span::from_secs(1_000));
+        Self { threshold: Span::from_secs(1), updates: 3, backward: None, panic }
     }
 }
 

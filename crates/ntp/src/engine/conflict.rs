@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use timeball_timebase::{Frequency, MonoTime, Now, Span};
 
 use super::Engine;
-use super::config::{Due, StepPolicy};
+use super::config::Due;
 use super::discipline::{Discipline, Write};
 use super::io::{Action, AdjustError, KernelClock};
 
@@ -118,8 +118,9 @@ impl Engine {
         if now.raw - laid_down.seen_at >= SILENCE {
             self.conflict.laid_down = None;
             // Whoever has relied on the clock meanwhile must not see it step.
-            let policy = StepPolicy { updates: 0, ..self.config.step };
-            self.discipline = Some(Discipline::new(now, policy, kernel));
+            let mut servo = Discipline::new(now, self.config.step, kernel);
+            servo.policy.forbid_steps();
+            self.discipline = Some(servo);
             self.system_clock.rate_written(now, kernel.frequency);
         }
     }

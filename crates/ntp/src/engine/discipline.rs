@@ -13,6 +13,7 @@ use timeball_timebase::{ClockState, Frequency, Now, Span};
 use super::config::{Due, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
 use super::kernel_truth::KernelTruth;
+use super::policy::{Judgement, Policy};
 
 /// Small offsets are removed in a share of the time between measurements, within these limits.
 const SLEW_SHARE: i64 = 16;
@@ -61,8 +62,7 @@ pub(super) enum Write {
 /// The servo.
 #[derive(Debug)]
 pub(super) struct Discipline {
-    policy: StepPolicy,
-    updates: u32,
+    pub(super) policy: Policy,
     slew_due: Due,
     truth: KernelTruth,
     pending: VecDeque<Write>,
@@ -74,8 +74,7 @@ impl Discipline {
     /// Begins with the kernel's clock as found.
     pub(super) fn new(now: Now, policy: StepPolicy, kernel: KernelClock) -> Self {
         Self {
-            policy,
-            updates: 0,
+            policy: Policy::new(policy),
             slew_due: None,
             truth: KernelTruth::new(now),
             pending: VecDeque::new(),
@@ -94,24 +93,22 @@ impl Discipline {
         self.slew_due.is_some_and(|due| now.raw >= due)
     }
 
-    /// Counts a clock update, on which the step policy depends.
-    pub(super) fn count_update(&mut self) {
-        self.updates = self.updates.saturating_add(1);
-    }
-
     /// Sets the clock on its way to the aim.
     pub(super) fn steer(&mut self, now: Now, aim: Aim) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut offset = aim.offset;
-        let may_step = self.updates <= self.policy.updates && self.policy.updates > 0;
-        if may_step && offset.abs() > self.policy.threshold {
-            self.push(Write::Step(offset));
-            actions.push(Action::Step(offset));
-            offset = Span::ZERO;
+        match self.policy.judge(offset) {
+            Judgement::Slew => {}
+            Judgement::Step => {
+                self.push(Write::Step(offset));
+                actions.push(Action::Step(offset));
+                offset = Span::ZERO;
+            }
+            Judgement::Refuse => offset = Span::ZERO,
         }
         let base = aim.frequency.clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
         let worth = NEGLIGIBLE.max(aim.offset_sd / 16);
-        let started = self.updates > START_UPDATES;
+        let started = self.policy.updates() > START_UPDATES;
         let large = if started { SLEW_TIME_LARGE_S } else { SLEW_TIME_START_S };
         let rate = if offset.abs() > worth { slew_rate(offset, aim.interval, large) } else { 0.0 };
         self.slew_due = (rate != 0.0).then(|| now.raw + slew_time(offset, rate));
@@ -220,7 +217,7 @@ mod tests {
     }
 
     fn servo() -> Discipline {
-        let policy = StepPolicy { threshold: Span::from_secs(1), updates: 3 };
+        let policy = StepPolicy::default();
         let kernel = KernelClock { frequency: Frequency::from_ppm(10), ..KernelClock::default() };
         Discipline::new(now(0), policy, kernel)
     }
@@ -235,7 +232,7 @@ mod tests {
             (Span::from_secs(100), Span::from_secs(1_200)),
         ] {
             let mut servo = servo();
-            servo.updates = START_UPDATES + 1;
+            (0..=START_UPDATES).for_each(|_| servo.policy.count_update());
             let actions = servo.steer(now(0), aim(offset));
             let [Action::SetFrequency(frequency)] = actions[..] else { panic!("{actions:?}") };
             let until = servo.slew_due.unwrap() - now(0).raw;
@@ -248,10 +245,10 @@ mod tests {
     #[test]
     fn steps_are_taken_only_in_the_first_updates() {
         let mut servo = servo();
-        servo.count_update();
+        servo.policy.count_update();
         let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
         assert_eq!(actions[0], Action::Step(Span::from_secs(-10)));
-        servo.updates = 4;
+        (0..3).for_each(|_| servo.policy.count_update());
         let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
         assert!(matches!(actions[..], [Action::SetFrequency(_)]), "{actions:?}");
     }

@@ -16,6 +16,7 @@ mod feed;
 mod interval;
 mod io;
 mod kernel_truth;
+mod policy;
 mod polling;
 mod publish;
 mod rates;
@@ -305,7 +306,7 @@ impl Engine {
             let gap = self.updated.map_or(Span::ZERO, |(former, _)| now.raw - former);
             self.updated = Some((now.raw, gap));
             if let Some(discipline) = &mut self.discipline {
-                discipline.count_update();
+                discipline.policy.count_update();
             }
             self.steer(now, actions);
         }

@@ -33,6 +33,7 @@ impl Engine {
             counters: self.counters,
             kernel: self.discipline.as_ref().map(|servo| servo.kernel),
             yielded: self.conflict.is_yielded(),
+            refused_offset: self.refused_offset(),
             adjust_error: self.discipline.as_ref().and_then(|servo| servo.error),
         }
     }
@@ -84,6 +85,7 @@ impl Engine {
     fn state_at(&self, now: Now) -> ClockState {
         let estimate = self.estimator.estimate_at(now.raw);
         let hull = self.hull.zip(self.hull_at(now.raw));
+        let hull = hull.filter(|_| self.refused_offset().is_none());
         let (Some((promised, hull)), Some(estimate)) = (hull, estimate) else {
             return ClockState {
                 as_of: now.raw,
@@ -127,6 +129,11 @@ impl Engine {
         }
     }
 
+    /// An offset that the policy does not believe: while there is one, nothing can be promised.
+    fn refused_offset(&self) -> Option<Span> {
+        self.discipline.as_ref().and_then(|servo| servo.policy.refused())
+    }
+
     fn sync_state(&self) -> SyncState {
         let acquired = self.counters.updates >= ACQUIRED_UPDATES;
         match (self.verdict.outcome, acquired) {
@@ -140,7 +147,9 @@ impl Engine {
 
     fn verdict_changed(&self, now: Now) -> bool {
         let promised = self.published.bound.is_some();
-        let known = self.hull_at(now.raw).is_some() && self.counters.updates > 0;
+        let known = self.hull_at(now.raw).is_some()
+            && self.counters.updates > 0
+            && self.refused_offset().is_none();
         promised != known || (promised && self.published.state != self.sync_state())
     }
 

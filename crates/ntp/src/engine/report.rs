@@ -24,6 +24,8 @@ pub struct Report {
     pub kernel: Option<KernelClock>,
     /// Whether the clock was left to another program that keeps writing it (discipline mode only).
     pub yielded: bool,
+    /// True time less system time, where that is beyond the panic limit and therefore refused.
+    pub refused_offset: Option<Span>,
     /// Why the last clock write failed, until one succeeds.
     pub adjust_error: Option<AdjustError>,
 }

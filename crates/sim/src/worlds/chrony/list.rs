@@ -26,7 +26,7 @@ fn starts() -> Vec<Passed> {
     let era_ends = Timestamp::from_unix(2_085_978_496, 0);
     let before = era_ends - Span::from_secs(5_000);
     let still = Oscillator { wander: 0.0, ..client("").oscillator };
-    let at_once = StepPolicy { threshold: Span::from_millis(10), updates: 3 };
+    let at_once = StepPolicy { threshold: Span::from_millis(10), ..StepPolicy::default() };
     let remembering = |scenario: Scenario| {
         scenario.with_config(|config| config.drift = Some(Frequency::from_ppm(100)))
     };

@@ -1,0 +1,123 @@
+//! What the clock may be made to do: when it is stepped, and which offset is not believed.
+//!
+//! A step is for a clock that nobody relies on yet. Once it was set, an offset beyond the panic
+//! limit means that the sources, or this machine, are broken in a way that no servo can judge: the
+//! clock is left alone, and nothing is promised until a person has looked.
+
+use timeball_timebase::Span;
+
+use super::config::StepPolicy;
+
+/// What is to be done about an offset.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Judgement {
+    /// Remove it little by little.
+    Slew,
+    /// Remove it at once.
+    Step,
+    /// Leave the clock as it is: it is beyond the panic limit.
+    Refuse,
+}
+
+/// The step policy with what it depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    rules: StepPolicy,
+    updates: u32,
+    /// Whether the clock was right once, within the threshold.
+    is_set: bool,
+    refused: Option<Span>,
+}
+
+impl Policy {
+    /// For a clock that nobody relies on yet.
+    pub(super) fn new(rules: StepPolicy) -> Self {
+        Self { rules, updates: 0, is_set: false, refused: None }
+    }
+
+    /// From now on somebody relies on the clock: it is stepped no more.
+    pub(super) fn forbid_steps(&mut self) {
+        self.rules.updates = 0;
+        self.is_set = true;
+    }
+
+    /// Counts a clock update.
+    pub(super) fn count_update(&mut self) {
+        self.updates = self.updates.saturating_add(1);
+    }
+
+    /// Clock updates so far.
+    pub(super) fn updates(&self) -> u32 {
+        self.updates
+    }
+
+    /// The offset that was refused last, until one is taken again.
+    pub(super) fn refused(&self) -> Option<Span> {
+        self.refused
+    }
+
+    /// Decides on an offset (true time less system time), and remembers a refusal.
+    pub(super) fn judge(&mut self, offset: Span) -> Judgement {
+        let StepPolicy { threshold, updates, backward, panic } = self.rules;
+        if self.is_set && panic.is_some_and(|limit| offset.abs() > limit) {
+            self.refused = Some(offset);
+            return Judgement::Refuse;
+        }
+        self.refused = None;
+        if offset.abs() <= threshold {
+            self.is_set = true;
+            return Judgement::Slew;
+        }
+        let is_early = self.updates <= updates && updates > 0;
+        let is_too_far_back = backward.is_some_and(|limit| offset < -limit);
+        if is_early && !is_too_far_back { Judgement::Step } else { Judgement::Slew }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Span = Span::from_secs(3_600);
+
+    #[test]
+    fn before_it_was_set_a_clock_may_be_years_off_and_afterwards_not() {
+        let mut policy = Policy::new(StepPolicy::default());
+        policy.count_update();
+        assert_eq!(policy.judge(HOUR * 20_000), Judgement::Step);
+        assert_eq!(policy.judge(Span::from_millis(3)), Judgement::Slew);
+        assert_eq!((policy.judge(HOUR), policy.refused()), (Judgement::Refuse, Some(HOUR)));
+        assert_eq!((policy.judge(-HOUR), policy.refused()), (Judgement::Refuse, Some(-HOUR)));
+        assert_eq!((policy.judge(Span::ZERO), policy.refused()), (Judgement::Slew, None));
+    }
+
+    #[test]
+    fn a_clock_that_slews_towards_the_truth_is_not_set_before_it_arrives() {
+        let never = StepPolicy { updates: 0, ..StepPolicy::default() };
+        let mut policy = Policy::new(never);
+        for offset in [HOUR, HOUR - Span::from_secs(600)] {
+            assert_eq!(policy.judge(offset), Judgement::Slew);
+        }
+    }
+
+    #[test]
+    fn without_a_limit_everything_is_believed() {
+        let mut policy = Policy::new(StepPolicy { panic: None, ..StepPolicy::default() });
+        assert_eq!(policy.judge(Span::ZERO), Judgement::Slew);
+        (0..4).for_each(|_| policy.count_update());
+        assert_eq!(policy.judge(HOUR * 20_000), Judgement::Slew);
+    }
+
+    #[test]
+    fn a_step_back_beyond_its_limit_is_slewed_and_one_forward_is_made() {
+        let backward = Some(Span::from_secs(5));
+        let mut policy = Policy::new(StepPolicy { backward, ..StepPolicy::default() });
+        for (seconds, expected) in
+            [(-4, Judgement::Step), (-6, Judgement::Slew), (6, Judgement::Step)]
+        {
+            assert_eq!(policy.judge(Span::from_secs(seconds)), expected, "{seconds} s");
+        }
+        policy.forbid_steps();
+        assert_eq!(policy.judge(Span::from_secs(6)), Judgement::Slew);
+    }
+}
