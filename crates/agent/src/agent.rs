@@ -38,7 +38,7 @@ use crate::udp::ServerSocket;
 
 /// How long the loop waits at most, so that status and sign of life stay fresh.
 const WAIT_MAX: Span = Span::from_secs(1);
-/// The same with nobody watching; it only has to notice a signal that came before `poll` did.
+/// The same with nobody watching, not even a segment; it only has to notice a signal that came before `poll` did.
 const WAIT_MAX_BARE: Span = Span::from_secs(10);
 
 /// What the composer of an agent decides.
@@ -119,6 +119,7 @@ impl Agent {
             tally.clone(),
             prepared.now.raw,
         );
+        let smears = config.server_smears;
         let (precision, keys) = (prepared.precision, prepared.engine.keys.clone());
         let outlets = prepared.outlets(&clock, &heartbeat, Some(publisher));
         let time = TimeThread::start(outlets)?;
@@ -127,7 +128,7 @@ impl Agent {
             Some(tally) => {
                 let seed = sys::random_seed()?;
                 let server_config =
-                    ServerConfig { precision, keys, seed, ..ServerConfig::default() };
+                    ServerConfig { precision, keys, seed, smears, ..ServerConfig::default() };
                 let clock = Arc::clone(&clock);
                 let server = NtpServer::start(sockets, server_config, clock, tally.clone())?;
                 Some((server, tally))
@@ -183,7 +184,7 @@ pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartEr
     let prepared = Prepared::new(&config, trace)?.outlets(&clock, &Heartbeat::new(), None);
     let surroundings = Surroundings {
         is_stopped: Box::new(signals::raised),
-        wait_max: WAIT_MAX_BARE,
+        wait_max: if config.segment.is_some() { WAIT_MAX } else { WAIT_MAX_BARE },
         mailbox: None,
         clock_set: None,
         resolver: Resolver::Inline,
@@ -343,6 +344,7 @@ fn engine_config(
     EngineConfig {
         mode: config.mode,
         step: config.step,
+        leap: config.leap,
         sources: config.sources.clone(),
         keys,
         min_sources: config.min_sources,

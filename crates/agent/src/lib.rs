@@ -36,6 +36,7 @@ pub use host_sources::{HostSources, host_sources};
 pub use query::{QueryError, QueryResult, TARGETS_MAX, query};
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{
-    ClockMode, PollRange, ResolveError, SendError, SourceConfig, SourceOptions, StepPolicy,
+    ClockMode, LeapPolicy, PollRange, ResolveError, SendError, SourceConfig, SourceOptions,
+    StepPolicy,
 };
 pub use timeball_ntp::query::QueryAnswer;

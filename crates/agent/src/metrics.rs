@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use timeball_api::status::{Source, Status};
 use timeball_runtime::metrics::Metrics;
 use timeball_runtime::{ClockCell, StatusCell, read_clocks};
-use timeball_timebase::Span;
+use timeball_timebase::{Leap, Span};
 
 use crate::ntp_server::ServerTally;
 
@@ -69,6 +69,13 @@ fn clock_part(registry: &mut Registry, clock: &ClockCell) {
     let stratum = ConstGauge::new(i64::from(state.stratum));
     let help = "Steps from a reference clock: 1 to 15, 16 while unsynchronized";
     registry.register("timeball_clock_stratum", help, stratum);
+    let leap = match state.leap {
+        Leap::None => 0,
+        Leap::Insert => 1,
+        Leap::Delete => -1,
+    };
+    let help = "Seconds that the announced leap second adds to UTC: 1, 0 (none) or -1";
+    registry.register("timeball_clock_leap", help, ConstGauge::new(i64::from(leap)));
     let help = "Sum of round trips to the reference clock";
     seconds(registry, "timeball_clock_root_delay", help, state.root_delay);
 }
@@ -224,6 +231,7 @@ fn server_part(registry: &mut Registry, server: &ServerTally) {
         ("not_a_request", "Packets that are no request", counters.not_a_request),
         ("denied", "Requests from networks that are not allowed", counters.denied),
         ("rate_limited", "Requests over the rate limit", counters.rate_limited),
+        ("kisses", "Requests over the rate limit that were told so (RATE)", counters.kisses),
         ("unauthenticated", "Requests with a wrong MAC", counters.unauthenticated),
     ] {
         registry.register(format!("timeball_server_{name}"), help, ConstCounter::new(value));

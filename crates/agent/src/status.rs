@@ -177,6 +177,7 @@ fn clock_status(report: &Report, now: Now) -> api::Clock {
         stratum: clock.stratum,
         reference_id: reference_id(clock.stratum, clock.reference_id),
         leap: leap_word(clock.leap).to_owned(),
+        leap_at: clock.leap_second.map(|leap_second| leap_second.at.to_string()),
         root_delay_ns: clock.root_delay.as_nanos(),
         root_dispersion_ns: clock.root_dispersion.as_nanos(),
         refused_offset_ns: report.refused_offset.map(Span::as_nanos),
@@ -206,6 +207,7 @@ fn source_status(
         selection: selection_word(source.selection).to_owned(),
         stratum: source.stratum,
         reference_id: reference_id(source.stratum, source.reference_id),
+        leap: leap_word(source.leap).to_owned(),
         reach: source.reach,
         poll_interval_s: f64::from(source.poll).exp2(),
         last_answer_s: sample.map(|s| (now - s.at).max(Span::ZERO).as_seconds_f64()),
@@ -278,6 +280,7 @@ fn server_status(tally: &ServerTally) -> api::Server {
         not_a_request,
         denied,
         rate_limited,
+        kisses,
         unauthenticated,
     } = tally.read();
     api::Server {
@@ -288,6 +291,7 @@ fn server_status(tally: &ServerTally) -> api::Server {
         denied: denied + rate_limited + unauthenticated,
         interleaved: answered_interleaved,
         rate_limited,
+        kisses,
         unauthenticated,
     }
 }

@@ -54,6 +54,10 @@ pub struct Clock {
     pub reference_id: String,
     /// `none`, `insert` or `delete`.
     pub leap: String,
+    /// The midnight (UTC) of the leap second that is announced, or that came less than a day ago,
+    /// as RFC 3339.
+    #[serde(default)]
+    pub leap_at: Option<String>,
     /// Sum of round trips to the reference clock, ns.
     pub root_delay_ns: i64,
     /// Sum of errors to the reference clock, ns.
@@ -93,6 +97,9 @@ pub struct Source {
     pub stratum: u8,
     /// Its reference identifier, readable.
     pub reference_id: String,
+    /// Leap second it announces: `none`, `insert` or `delete`.
+    #[serde(default)]
+    pub leap: String,
     /// Reachability of the last eight polls, newest in the lowest bit.
     pub reach: u8,
     /// Polling interval, seconds.
@@ -142,6 +149,9 @@ pub struct Server {
     /// Of those denied, the ones over the rate limit.
     #[serde(default)]
     pub rate_limited: u64,
+    /// Of those over the rate limit, the ones that were told so (the kiss of death `RATE`).
+    #[serde(default)]
+    pub kisses: u64,
     /// Of those denied, the ones with a MAC that no key of ours made.
     #[serde(default)]
     pub unauthenticated: u64,

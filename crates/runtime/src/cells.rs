@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use timeball_api::status::Status;
-use timeball_timebase::{Bound, ClockState, Frequency, Leap, MonoTime, Span, SyncState, Timestamp};
+use timeball_timebase::{
+    Bound, ClockState, Frequency, Leap, LeapSecond, MonoTime, Span, SyncState, Timestamp,
+};
 
 /// The clock state as last published: one writer, any number of readers that never wait.
 ///
@@ -89,9 +91,11 @@ impl StatusCell {
     }
 }
 
-const WORDS: usize = 12;
+const WORDS: usize = 13;
 const HAS_OFFSET: u64 = 1;
 const HAS_BOUND: u64 = 2;
+const HAS_LEAP_SECOND: u64 = 4;
+const LEAP_SECOND_IS_INSERTED: u64 = 8;
 
 fn encode(state: &ClockState) -> [u64; WORDS] {
     let sync = match state.state {
@@ -111,6 +115,10 @@ fn encode(state: &ClockState) -> [u64; WORDS] {
     }
     if state.bound.is_some() {
         has |= HAS_BOUND;
+    }
+    if let Some(leap_second) = state.leap_second {
+        has |= HAS_LEAP_SECOND;
+        has |= if leap_second.is_inserted { LEAP_SECOND_IS_INSERTED } else { 0 };
     }
     let small = has
         | sync << 8
@@ -136,6 +144,7 @@ fn encode(state: &ClockState) -> [u64; WORDS] {
         state.reference_time.as_unix_nanos() as u64,
         state.root_delay.as_nanos() as u64,
         state.root_dispersion.as_nanos() as u64,
+        state.leap_second.map_or(0, |leap_second| leap_second.at.as_unix_nanos() as u64),
     ]
 }
 
@@ -172,6 +181,10 @@ fn decode(words: [u64; WORDS]) -> ClockState {
         reference_time: time(9),
         root_delay: span(10),
         root_dispersion: span(11),
+        leap_second: (small & HAS_LEAP_SECOND != 0).then(|| LeapSecond {
+            at: time(12),
+            is_inserted: small & LEAP_SECOND_IS_INSERTED != 0,
+        }),
     }
 }
 
@@ -200,6 +213,7 @@ mod tests {
             reference_time: Timestamp::from_unix_nanos(n),
             root_delay: span,
             root_dispersion: span,
+            leap_second: Some(LeapSecond { at: Timestamp::from_unix_nanos(n), is_inserted: true }),
         }
     }
 
@@ -243,6 +257,7 @@ mod tests {
             offset in any::<Option<i64>>(),
             bound in any::<Option<i64>>(),
             (state, leap, stratum, reference_id) in (0..4, 0..3, any::<u8>(), any::<[u8; 4]>()),
+            leap_second in any::<Option<bool>>(),
         ) {
             let span = |i: usize| Span::from_nanos(numbers[i]);
             let expected = ClockState {
@@ -264,6 +279,10 @@ mod tests {
                 reference_time: Timestamp::from_unix_nanos(numbers[6]),
                 root_delay: span(7),
                 root_dispersion: span(8),
+                leap_second: leap_second.map(|is_inserted| LeapSecond {
+                    at: Timestamp::from_unix_nanos(numbers[9]),
+                    is_inserted,
+                }),
             };
             let cell = ClockCell::new();
             cell.publish(expected);

@@ -1,7 +1,7 @@
 //! The client's oscillator and the two clocks that count it.
 
 use timeball_ntp::engine::{AdjustError, KernelClock, KernelStatus};
-use timeball_timebase::{Frequency, MonoTime, Now, Span, Timestamp};
+use timeball_timebase::{Frequency, Leap, MonoTime, Now, Span, Timestamp};
 
 use crate::noise::Noise;
 
@@ -55,6 +55,10 @@ pub(crate) struct Clocks {
     rate: f64,
     kernel: KernelClock,
     written_at: i64,
+    /// Leap second that the kernel is to make at its next midnight.
+    armed: Leap,
+    /// Whether it has made that which it is still armed with.
+    has_leapt: bool,
     /// Every write is refused while this is set.
     pub(crate) refuses: bool,
 }
@@ -79,6 +83,8 @@ impl Clocks {
             rate: 0.0,
             kernel: KernelClock::default(),
             written_at: 0,
+            armed: Leap::None,
+            has_leapt: false,
             refuses: false,
         };
         clocks.rate = clocks.rate_now();
@@ -89,9 +95,27 @@ impl Clocks {
     pub(crate) fn advance(&mut self, to: i64) {
         let elapsed = (to - self.at) as f64;
         let raw = elapsed * (1.0 + self.rate);
+        let before = self.now().system;
         self.raw += raw;
         self.system += raw * (1.0 + self.kernel.frequency.as_ratio_f64());
         self.at = to;
+        self.leap(before);
+    }
+
+    /// Makes the armed leap second if the system clock has come to it since it read `before`, as
+    /// the kernel does: once, until it is armed anew.
+    fn leap(&mut self, before: Timestamp) {
+        let (early, by) = match self.armed {
+            Leap::None => return,
+            Leap::Insert => (Span::ZERO, Span::from_secs(-1)),
+            Leap::Delete => (Span::from_secs(1), Span::from_secs(1)),
+        };
+        let day = |at: Timestamp| (at + early).unix_seconds().div_euclid(86_400);
+        if day(self.now().system) > day(before) {
+            self.set(by);
+            self.armed = Leap::None;
+            self.has_leapt = true;
+        }
     }
 
     /// Lets the rate become what it is by now. Between two calls it is constant, so they come every
@@ -183,6 +207,8 @@ impl Clocks {
         self.kernel.max_error = status.max_error;
         self.kernel.estimated_error = status.estimated_error;
         self.written_at = self.at;
+        self.has_leapt &= status.leap != Leap::None;
+        self.armed = if self.has_leapt { Leap::None } else { status.leap };
         Ok(self.kernel())
     }
 

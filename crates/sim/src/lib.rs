@@ -31,5 +31,5 @@ pub use noise::Noise;
 pub use records::{Records, Series, median};
 pub use scenario::{Attack, Happening, Scenario};
 pub use seeds::seeds;
-pub use server::{Behaviour, Broken, Server};
+pub use server::{Announcement, Behaviour, Broken, Server};
 pub use world::World;

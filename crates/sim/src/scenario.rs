@@ -1,11 +1,14 @@
 //! A scenario: everything about a world but its seed.
 
 use timeball_ntp::engine::{ClockMode, EngineConfig, PollRange, SourceConfig, SourceOptions};
-use timeball_timebase::{Span, Timestamp};
+use timeball_timebase::{LeapSecond, Span, Timestamp};
 
 use crate::clock::Oscillator;
 use crate::network::Path;
 use crate::server::{Server, address};
+
+/// 2026-12-31T24:00:00Z.
+const NEW_YEAR_2027: Timestamp = Timestamp::from_unix(1_798_761_600, 0);
 
 /// The physics of a world as a value. With a seed it is one world, to the bit.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +25,8 @@ pub struct Scenario {
     pub servers: Vec<Server>,
     /// The engine's settings; the sources are those of `servers`.
     pub config: EngineConfig,
+    /// A leap second that really comes.
+    pub leap_second: Option<LeapSecond>,
     /// Somebody who sends datagrams of their own.
     pub attack: Option<Attack>,
     /// What happens to the machine, and at which second.
@@ -70,6 +75,7 @@ impl Scenario {
             epoch: Timestamp::from_unix(1_795_000_000, 0),
             servers: Vec::new(),
             config: EngineConfig { mode: ClockMode::Discipline, ..EngineConfig::default() },
+            leap_second: None,
             attack: None,
             happenings: Vec::new(),
             tick_s: 1,
@@ -146,6 +152,15 @@ impl Scenario {
     #[must_use]
     pub fn with_attack(mut self, attack: Attack) -> Self {
         self.attack = Some(attack);
+        self
+    }
+
+    /// A leap second at the end of 2026, so many seconds after the start.
+    #[must_use]
+    pub fn with_leap_second(mut self, is_inserted: bool, after_s: i64) -> Self {
+        let leap_second = LeapSecond { at: NEW_YEAR_2027, is_inserted };
+        self.epoch = leap_second.comes_at() - Span::from_secs(after_s);
+        self.leap_second = Some(leap_second);
         self
     }
 

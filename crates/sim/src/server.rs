@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use timeball_timebase::{Span, Timestamp};
+use timeball_timebase::{Leap, Span, Timestamp};
 
 use crate::network::Path;
 
@@ -15,6 +15,20 @@ pub struct Server {
     pub behaviour: Behaviour,
     /// Its honest error: it is this far ahead of the truth and says so in its root dispersion.
     pub error: Span,
+    /// What it says of leap seconds.
+    pub announces: Announcement,
+}
+
+/// What a server says of leap seconds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Announcement {
+    /// That which really comes, and makes it.
+    #[default]
+    Truth,
+    /// Nothing, and makes none: its time is a second off afterwards.
+    Nothing,
+    /// This one at any time, and makes only that which really comes.
+    False(Leap),
 }
 
 /// What a server does when asked.
@@ -41,6 +55,15 @@ pub enum Behaviour {
         /// In seconds.
         until_s: f64,
     },
+}
+
+/// What is true of leap seconds at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LeapNow {
+    /// That which is to come.
+    pub(crate) awaited: Leap,
+    /// By how much that which came has changed the time.
+    pub(crate) came: Span,
 }
 
 /// What is broken about a broken server.
@@ -76,7 +99,8 @@ const UNIX_FROM_1900: i64 = 2_208_988_800;
 impl Server {
     /// An honest server at the end of `path`.
     pub fn honest(path: Path) -> Self {
-        Self { path, behaviour: Behaviour::Honest, error: Span::ZERO }
+        let announces = Announcement::Truth;
+        Self { path, behaviour: Behaviour::Honest, error: Span::ZERO, announces }
     }
 
     /// The same with another behaviour.
@@ -86,9 +110,17 @@ impl Server {
         self
     }
 
+    /// The same that says something else of leap seconds.
+    #[must_use]
+    pub fn announcing(mut self, announces: Announcement) -> Self {
+        self.announces = announces;
+        self
+    }
+
     /// Whether it never lies, though it may say that it does not know the time.
     pub fn is_honest(&self) -> bool {
         matches!(self.behaviour, Behaviour::Honest | Behaviour::HonestUntil { .. })
+            && self.announces == Announcement::Truth
     }
 
     /// How far its time is ahead of the truth, `at_s` seconds after the start.
@@ -101,14 +133,27 @@ impl Server {
         self.error + lie
     }
 
-    /// Answers a request that arrives at the true time `truth`, `at_s` seconds after the start.
-    pub(crate) fn answer(&self, request: &[u8], truth: Timestamp, at_s: f64) -> Option<Vec<u8>> {
+    /// Answers a request that arrives at the true time `truth`, `at_s` seconds after the start;
+    /// `leap` is what is really to come, or came.
+    pub(crate) fn answer(
+        &self,
+        request: &[u8],
+        truth: Timestamp,
+        at_s: f64,
+        leap: LeapNow,
+    ) -> Option<Vec<u8>> {
         if request.len() < 48 || request[0] & 7 != 3 {
             return None;
         }
         let told = truth + self.error_at(at_s);
+        let told = if self.announces == Announcement::Nothing { told - leap.came } else { told };
+        let said = match self.announces {
+            Announcement::Truth => leap.awaited,
+            Announcement::Nothing => Leap::None,
+            Announcement::False(leap) => leap,
+        };
         let mut octets = vec![0; 48];
-        octets[0] = 4 << 3 | 4;
+        octets[0] = (said as u8) << 6 | 4 << 3 | 4;
         octets[1] = 1;
         octets[2] = 6;
         octets[3] = (-24_i8).cast_unsigned();

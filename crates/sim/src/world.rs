@@ -12,12 +12,14 @@ use crate::floor::{Exchange, Floor};
 use crate::noise::Noise;
 use crate::records::Records;
 use crate::scenario::{Attack, Happening, Scenario};
-use crate::server::address;
+use crate::server::{LeapNow, address};
 
 const SECOND: i64 = 1_000_000_000;
 /// Actions that follow from one input, answers to answers included: a world in which there are more
 /// has an engine that talks to itself.
 const ROUNDS_MAX: usize = 100;
+/// How far from a leap second clocks may make it.
+const LEAP_BLUR: Span = Span::from_millis(200);
 /// Streams of random numbers: the clock, attackers, the engine, and from the last one on servers.
 const CLOCK: u64 = 0;
 const ATTACK: u64 = 1;
@@ -345,7 +347,9 @@ impl World {
     fn answer(&mut self, index: usize, octets: &[u8], sent_at: i64) {
         let at_s = self.at_s();
         let server = &self.scenario.servers[index];
-        let Some(octets) = server.answer(octets, self.truth(), at_s) else { return };
+        let Some(octets) = server.answer(octets, self.truth(), at_s, self.leap_now()) else {
+            return;
+        };
         let (from, source) = (address(index), SourceId(index as u16));
         let exchange = Exchange {
             server: index,
@@ -421,10 +425,37 @@ impl World {
     }
 
     fn truth(&self) -> Timestamp {
+        self.counted() + self.leap_now().came
+    }
+
+    /// What would be true time if there were no leap second.
+    fn counted(&self) -> Timestamp {
         self.scenario.epoch + Span::from_nanos(self.at)
     }
 
+    fn leap_now(&self) -> LeapNow {
+        match self.scenario.leap_second {
+            None => LeapNow::default(),
+            Some(leap) if self.counted() < leap.comes_at() => {
+                LeapNow { awaited: leap.leap(), ..LeapNow::default() }
+            }
+            Some(leap) => LeapNow { came: leap.correction(), ..LeapNow::default() },
+        }
+    }
+
+    /// Within the leap second itself, and until all clocks have made it, no reading is right.
+    fn is_amid_leap(&self) -> bool {
+        self.scenario.leap_second.is_some_and(|leap| {
+            let since = self.counted() - leap.comes_at();
+            since > -LEAP_BLUR && since < Span::from_secs(1) + LEAP_BLUR
+        })
+    }
+
     fn look(&mut self) {
+        if self.is_amid_leap() {
+            self.checkers.clock_was_set();
+            return;
+        }
         let scene = Scene {
             at_s: self.at as f64 / 1e9,
             now: self.clocks.now(),

@@ -1,6 +1,6 @@
 //! What the time loop publishes: the state of this machine's clock, small enough to copy.
 
-use crate::{Bound, Frequency, MonoTime, Reading, Span, Timestamp};
+use crate::{Bound, Frequency, Leap, LeapSecond, MonoTime, Reading, Span, Timestamp};
 
 /// Two clocks of one machine, read together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,19 +23,6 @@ pub enum SyncState {
     Synchronized,
     /// Sources are lost; the bound grows from the last good estimate.
     Holdover,
-}
-
-/// The leap indicator (RFC 5905 section 7.3), without the value for "unsynchronized", which is
-/// [`SyncState::Unsynchronized`] here.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Leap {
-    /// No leap second is announced.
-    #[default]
-    None,
-    /// The last minute of the day has 61 seconds.
-    Insert,
-    /// The last minute of the day has 59 seconds.
-    Delete,
 }
 
 /// The clock's published state: an estimate and a promise, true from `as_of` on until the next one.
@@ -61,6 +48,9 @@ pub struct ClockState {
     pub frequency: Frequency,
     /// Announced leap second.
     pub leap: Leap,
+    /// The leap second that is announced, or that came less than a day ago; which of both, `leap`
+    /// tells.
+    pub leap_second: Option<LeapSecond>,
     /// Steps away from a reference clock: 1 to 15, or 16 while unsynchronized.
     pub stratum: u8,
     /// Reference identifier (RFC 5905 section 7.3): of the chief source.

@@ -133,7 +133,7 @@ impl fmt::Display for Timestamp {
 ///
 /// The year is taken to begin in March, so that the leap day is the last of its year and months
 /// follow the regular pattern of 153 days in five.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     const DAYS_TO_1970_FROM_MARCH_0000: i64 = 719_468;
     const DAYS_PER_400_YEARS: i64 = 146_097;
     let shifted = days + DAYS_TO_1970_FROM_MARCH_0000;

@@ -16,14 +16,16 @@ mod clock_state;
 mod frequency;
 mod instant;
 mod interval;
+mod leap;
 mod ntp_time;
 pub mod segment;
 mod span;
 
 pub use bound::{Bound, Reading};
-pub use clock_state::{ClockState, Leap, Now, SyncState};
+pub use clock_state::{ClockState, Now, SyncState};
 pub use frequency::Frequency;
 pub use instant::{MonoTime, Timestamp};
 pub use interval::{Interval, coverage_hull, deepest_overlap};
+pub use leap::{Leap, LeapSecond};
 pub use ntp_time::{NtpShort, NtpTime};
 pub use span::Span;

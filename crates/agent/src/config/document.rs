@@ -133,6 +133,16 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// One of the known words.
+    pub(super) fn word(&self, known: &'static [&'static str]) -> Result<&str, ConfigError> {
+        let word = self.string()?;
+        if known.contains(&word) {
+            return Ok(word);
+        }
+        let (value, nearest) = (word.to_owned(), nearest(word, known));
+        Err(self.error(Problem::UnknownWord { value, nearest, known }))
+    }
+
     /// A number of seconds, or `inf` for none.
     pub(super) fn seconds_or_inf(&self, max: Span) -> Result<Option<Span>, ConfigError> {
         match self.value.get_ref() {

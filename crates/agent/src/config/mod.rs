@@ -4,7 +4,8 @@
 //! [clock]
 //! mode = "observe"                            # or "discipline": keep the system clock right
 //! step = { threshold_s = 1.0, updates = 3 }   # larger offsets are stepped, in the first 3 updates
-//! panic_limit_s = 1000.0                      # once set, larger offsets are refused; inf: no limit
+//! panic_limit_s = 1000.0                      # once set, larger offsets are refused (inf: none)
+//! leap = "system"                             # or "slew" or "ignore"
 //! min_sources = 1                             # how many must agree
 //!
 //! [[source]]
@@ -22,6 +23,7 @@
 //!
 //! [server]
 //! listen = ["127.0.0.1:11123", "[::1]:11123"] # where clients are answered
+//! smear = false                               # leap seconds smeared for them over a day
 //!
 //! [admin]
 //! listen = "127.0.0.1:9133"                   # status, metrics, health
@@ -40,9 +42,10 @@ mod keys;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use timeball_ntp::engine::{ClockMode, PollRange, SourceConfig, SourceOptions, StepPolicy};
+use timeball_ntp::engine::{
+    ClockMode, LeapPolicy, PollRange, SourceConfig, SourceOptions, StepPolicy,
+};
 use timeball_ntp::mac::KeyRing;
-use timeball_runtime::nearest;
 use timeball_timebase::Span;
 use toml::de::DeTable;
 
@@ -69,6 +72,8 @@ pub struct AgentConfig {
     pub mode: ClockMode,
     /// When the clock may be stepped.
     pub step: StepPolicy,
+    /// What is made of leap seconds.
+    pub leap: LeapPolicy,
     /// Sources that must agree before the clock counts as synchronized (1+).
     pub min_sources: usize,
     /// The sources, no two the same.
@@ -77,6 +82,8 @@ pub struct AgentConfig {
     pub key_file: Option<PathBuf>,
     /// Where clients are answered; nowhere where empty.
     pub server_listen: Vec<SocketAddr>,
+    /// Whether clients are served leap seconds smeared over a day.
+    pub server_smears: bool,
     /// Where status, metrics and health are served.
     pub admin_listen: Option<SocketAddr>,
     /// What survives a restart; nothing where `None`.
@@ -90,10 +97,12 @@ impl Default for AgentConfig {
         Self {
             mode: ClockMode::Observe,
             step: StepPolicy::default(),
+            leap: LeapPolicy::default(),
             min_sources: 1,
             sources: Vec::new(),
             key_file: None,
             server_listen: Vec::new(),
+            server_smears: false,
             admin_listen: None,
             state_directory: None,
             segment: None,
@@ -128,10 +137,13 @@ impl AgentConfig {
             read_clock(&clock, &mut config)?;
         }
         if let Some(server) = root.value("server") {
-            let server = server.table(&["listen"])?;
+            let server = server.table(&["listen", "smear"])?;
             let listen = server.required("listen", "listen = [\"127.0.0.1:11123\"]")?;
             for value in listen.array(LISTEN_MAX)? {
                 config.server_listen.push(read_listen(&value, 11_123)?);
+            }
+            if let Some(smear) = server.value("smear") {
+                config.server_smears = smear.boolean()?;
             }
         }
         if let Some(admin) = root.value("admin") {
@@ -188,17 +200,20 @@ pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
 }
 
 fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigError> {
-    let clock = value.table(&["mode", "step", "panic_limit_s", "min_sources"])?;
+    let clock = value.table(&["mode", "step", "panic_limit_s", "leap", "min_sources"])?;
     if let Some(mode) = clock.value("mode") {
         const KNOWN: &[&str] = &["observe", "discipline"];
-        config.mode = match mode.string()? {
+        config.mode = match mode.word(KNOWN)? {
             "observe" => ClockMode::Observe,
-            "discipline" => ClockMode::Discipline,
-            other => {
-                let value = other.to_owned();
-                let nearest = nearest(other, KNOWN);
-                return Err(mode.error(Problem::UnknownWord { value, nearest, known: KNOWN }));
-            }
+            _ => ClockMode::Discipline,
+        };
+    }
+    if let Some(leap) = clock.value("leap") {
+        const KNOWN: &[&str] = &["system", "slew", "ignore"];
+        config.leap = match leap.word(KNOWN)? {
+            "system" => LeapPolicy::System,
+            "slew" => LeapPolicy::Slew,
+            _ => LeapPolicy::Ignore,
         };
     }
     if let Some(step) = clock.value("step") {
@@ -297,150 +312,4 @@ fn read_listen(value: &Value<'_>, port: u16) -> Result<SocketAddr, ConfigError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<AgentConfig, ConfigError> {
-        AgentConfig::parse(text, "timeball.toml")
-    }
-
-    #[test]
-    fn a_file_with_everything_is_read() {
-        let config = parse(
-            r#"
-            [clock]
-            mode = "discipline"
-            step = { threshold_s = 2.0, updates = 4, backward_s = 60 }
-            panic_limit_s = inf
-            min_sources = 2
-            [[source]]
-            address = "192.168.123.1"
-            poll = { min = 6, max = 6 }
-            [[source]]
-            address = "[2001:db8::1]:1123"
-            iburst = false
-            prefer = true
-            interleaved = true
-            key = 7
-            [keys]
-            file = "/etc/timeball/keys"
-            [server]
-            listen = ["127.0.0.1:11123", "[::1]:11123"]
-            [admin]
-            listen = "127.0.0.1:9133"
-            [state]
-            directory = "/var/lib/timeball"
-            [clockbound]
-            segment = "/run/clockbound/shm0"
-            "#,
-        )
-        .unwrap();
-        assert_eq!(config.mode, ClockMode::Discipline);
-        let backward = Some(Span::from_secs(60));
-        let threshold = Span::from_secs(2);
-        assert_eq!(config.step, StepPolicy { threshold, updates: 4, backward, panic: None });
-        assert_eq!(config.min_sources, 2);
-        assert_eq!(config.sources[0].poll, PollRange { min: 6, max: 6 });
-        assert!(config.sources[0].options.iburst);
-        assert_eq!(
-            (config.sources[1].host.as_str(), config.sources[1].port),
-            ("2001:db8::1", 1_123)
-        );
-        assert!(config.sources[1].options.prefer && !config.sources[1].options.iburst);
-        assert!(config.sources[1].options.interleaved && !config.sources[0].options.interleaved);
-        assert_eq!((config.sources[0].key, config.sources[1].key), (None, Some(7)));
-        assert_eq!(config.key_file, Some(PathBuf::from("/etc/timeball/keys")));
-        assert_eq!(config.server_listen.len(), 2);
-        assert_eq!(config.admin_listen, Some("127.0.0.1:9133".parse().unwrap()));
-        assert_eq!(config.state_directory, Some(PathBuf::from("/var/lib/timeball")));
-        assert_eq!(config.segment, Some(PathBuf::from("/run/clockbound/shm0")));
-        assert_eq!(parse("").unwrap(), AgentConfig::default());
-    }
-
-    #[test]
-    fn each_mistake_is_named_with_its_place_and_the_fix() {
-        for (text, expected) in [
-            ("[clok]", "timeball.toml:1:2: clok: unknown key `clok`; did you mean `clock`?"),
-            ("[clock]\nmodee = 1", ":2:1: clock.modee: unknown key `modee`; did you mean `mode`?"),
-            (
-                "[clock]\nmode = \"observ\"",
-                ":2:8: clock.mode: `observ` means nothing here; did you mean `observe`?",
-            ),
-            ("[clock]\nmode = 3", "`3` is of type integer, but a string in quotes is needed"),
-            ("[clock]\nstep = { threshold_s = -1 }", "clock.step.threshold_s: -1 is out of range"),
-            ("[clock]\nstep = { updates = 1.5 }", "clock.step.updates: `1.5` is of type float"),
-            ("[clock]\nmin_sources = 2", "2 sources must agree, but only 0 can be selected"),
-            (
-                "[[source]]\nadress = \"x\"",
-                "source[0].adress: unknown key `adress`; did you mean `address`?",
-            ),
-            ("[[source]]\niburst = true", "source[0]: `address` is missing; add for example"),
-            ("[[source]]\naddress = \"a b\"", "`a b` is neither a host name nor an address"),
-            (
-                "[[source]]\naddress = \"a\"\npoll = { min = 20 }",
-                "source[0].poll.min: 20 is out of range; write a number from -4 to 17",
-            ),
-            (
-                "[[source]]\naddress = \"a\"\npoll = { min = 9, max = 4 }",
-                "min = 9 is above max = 4",
-            ),
-            (
-                "[[source]]\naddress = \"a\"\n[[source]]\naddress = \"A:123\"",
-                "source[1].address: `A:123` is given twice",
-            ),
-            ("source = 3", "source: `3` is of type integer, but a list is needed"),
-            (
-                "[server]\nlisten = [\"11123\"]",
-                "server.listen[0]: `11123` is not an address to listen on; write it as `127.0.0.1:11123`",
-            ),
-            ("[admin]\n", "admin: `listen` is missing"),
-            ("[state]\ndirectory = \"state\"", "is not absolute"),
-            ("[keys]\nfile = \"keys\"", "keys.file: `\"keys\"` is not absolute"),
-            ("[[source]]\naddress = \"a\"\nkey = 0", "0 is out of range"),
-            (
-                "[[source]]\naddress = \"a\"\nkey = 1",
-                "source[0].key: key 1 is named, but no file of keys; add `[keys]`",
-            ),
-            ("[clockbound]\nsegment = \"shm0\"", "is not absolute"),
-            ("[[source]]\naddress = \"a\"\ncount = 17", "write a number from 1 to 16"),
-            ("[clock\n", "timeball.toml:1:"),
-            (
-                "[telemetry]",
-                "known here: `clock`, `source`, `keys`, `server`, `admin`, `state`, `clockbound`",
-            ),
-        ] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
-            assert!(error.starts_with("timeball.toml:"), "{error}");
-        }
-    }
-
-    #[test]
-    fn one_end_of_the_polling_range_moves_the_other_along() {
-        let poll = |text: &str| {
-            let config = parse(&format!("[[source]]\naddress = \"a\"\npoll = {{ {text} }}"));
-            let PollRange { min, max } = config.unwrap().sources[0].poll;
-            (min, max)
-        };
-        assert_eq!(poll("min = 12"), (12, 12));
-        assert_eq!(poll("max = 2"), (2, 2));
-        assert_eq!(poll("min = -4"), (-4, 10));
-        assert_eq!(poll(""), (6, 10));
-    }
-
-    #[test]
-    fn a_pool_is_as_many_sources_as_are_asked_for() {
-        let pool = |name| format!("[[source]]\naddress = \"{name}\"\ncount = 16\n");
-        let config = parse(&pool("a")).unwrap();
-        assert_eq!(config.sources, vec![SourceConfig::new("a".to_owned(), 123); 16]);
-        let many: String = ["a", "b", "c", "d", "e"].map(pool).concat();
-        assert!(parse(&many).unwrap_err().to_string().contains("80 entries, but at most 64"));
-    }
-
-    #[test]
-    fn a_list_that_is_too_long_is_refused() {
-        let sources: String =
-            (0..=SOURCES_MAX).map(|i| format!("[[source]]\naddress = \"host{i}\"\n")).collect();
-        assert!(parse(&sources).unwrap_err().to_string().contains("65 entries, but at most 64"));
-    }
-}
+mod tests;

@@ -15,6 +15,8 @@ pub struct EngineConfig {
     pub mode: ClockMode,
     /// When the clock may be stepped rather than slewed.
     pub step: StepPolicy,
+    /// What is made of leap seconds.
+    pub leap: LeapPolicy,
     /// The sources, at least one for anything to happen; [`super::SourceId`] is the index.
     pub sources: Vec<SourceConfig>,
     /// The keys that sources may name.
@@ -44,6 +46,18 @@ pub enum ClockMode {
     Observe,
     /// Keep the system clock right.
     Discipline,
+}
+
+/// What is made of a leap second that a majority of the sources announces.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LeapPolicy {
+    /// The kernel makes it: the clock is stepped by a second at the right moment.
+    #[default]
+    System,
+    /// The clock is slewed by a second from that moment on.
+    Slew,
+    /// Announcements are not believed; what the sources tell afterwards is followed.
+    Ignore,
 }
 
 /// When the clock may be stepped.
@@ -133,6 +147,7 @@ impl Default for EngineConfig {
         Self {
             mode: ClockMode::Observe,
             step: StepPolicy::default(),
+            leap: LeapPolicy::default(),
             sources: Vec::new(),
             keys: KeyRing::default(),
             min_sources: 1,

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use timeball_timebase::{ClockState, Frequency, Now, Span};
+use timeball_timebase::{ClockState, Frequency, Leap, Now, Span};
 
 use super::config::{Due, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
@@ -130,9 +130,10 @@ impl Discipline {
         &mut self,
         now: Now,
         state: &ClockState,
+        leap: Leap,
         offset_sd: Option<Span>,
     ) -> Option<Action> {
-        let status = self.truth.tell(now, state, offset_sd)?;
+        let status = self.truth.tell(now, state, leap, offset_sd)?;
         self.push(Write::Status(status));
         Some(Action::SetKernelStatus(status))
     }

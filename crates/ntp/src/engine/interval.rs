@@ -48,6 +48,12 @@ impl TimedInterval {
         Self { at: new.at, interval }
     }
 
+    /// True time is counted anew, this much further on.
+    pub(super) fn shift(&mut self, by: Span) {
+        self.interval.earliest += by;
+        self.interval.latest += by;
+    }
+
     /// Allows for the raw clock having lost `by` or nothing: true time is anything in between on.
     pub(super) fn allow_lost(&mut self, by: Span) {
         self.interval.latest += by.max(Span::ZERO);

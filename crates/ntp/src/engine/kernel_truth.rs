@@ -44,14 +44,15 @@ impl KernelTruth {
         self.due
     }
 
-    /// What to write now, if it is time or what the kernel was told is no longer true.
+    /// What to write now, `leap` being the leap second that the kernel is to make, if it is time or what the kernel was told is no longer true.
     pub(super) fn tell(
         &mut self,
         now: Now,
         state: &ClockState,
+        leap: Leap,
         offset_sd: Option<Span>,
     ) -> Option<KernelStatus> {
-        let truth = Truth::of(now, state);
+        let truth = Truth::of(now, state, leap);
         let is_news = match self.told {
             None => truth.is_synchronized(),
             Some((at, told)) => {
@@ -93,7 +94,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn of(now: Now, state: &ClockState) -> Self {
+    fn of(now: Now, state: &ClockState, leap: Leap) -> Self {
         let reading = state.reading(now);
         let offset = reading.estimate - now.system;
         let known = reading.half_width.zip(state.bound).filter(|_| state.is_usable());
@@ -103,7 +104,7 @@ impl Truth {
             (half_width + offset.abs(), bound.growth + leaving.max(Frequency::ZERO))
         });
         let vouched = state.state == SyncState::Synchronized;
-        Self { vouched, leap: state.leap, error, offset: offset.abs() }
+        Self { vouched, leap, error, offset: offset.abs() }
     }
 
     /// In holdover the bound is still told, but nobody vouches for the clock any more; and nobody
@@ -165,8 +166,8 @@ mod tests {
     fn before_the_first_majority_the_kernel_keeps_for_seconds_what_it_had() {
         let mut kernel = KernelTruth::new(now(0));
         let unknown = ClockState::default();
-        assert_eq!(kernel.tell(now(1_000), &unknown, None), None);
-        let told = kernel.tell(now(8_000), &unknown, None).unwrap();
+        assert_eq!(kernel.tell(now(1_000), &unknown, Leap::None, None), None);
+        let told = kernel.tell(now(8_000), &unknown, Leap::None, None).unwrap();
         assert!(!told.synchronized && told.max_error == Span::from_secs(16), "{told:?}");
     }
 
@@ -174,7 +175,7 @@ mod tests {
     fn the_bound_and_the_offset_together_are_the_largest_error() {
         let mut kernel = KernelTruth::new(now(0));
         let sd = Some(Span::from_micros(10));
-        let told = kernel.tell(now(1), &known(now(1), 1), sd).unwrap();
+        let told = kernel.tell(now(1), &known(now(1), 1), Leap::None, sd).unwrap();
         assert!(told.synchronized);
         assert_eq!(told.max_error, Span::from_millis(4));
         assert_eq!(told.estimated_error, Span::from_micros(3_010));
@@ -184,9 +185,9 @@ mod tests {
     fn a_lost_majority_is_told_at_once_and_the_bound_stays() {
         let mut kernel = KernelTruth::new(now(0));
         let state = known(now(1), 1);
-        assert!(kernel.tell(now(1), &state, None).unwrap().synchronized);
+        assert!(kernel.tell(now(1), &state, Leap::None, None).unwrap().synchronized);
         let holdover = ClockState { state: SyncState::Holdover, ..state };
-        let told = kernel.tell(now(100), &holdover, None).unwrap();
+        let told = kernel.tell(now(100), &holdover, Leap::None, None).unwrap();
         assert!(!told.synchronized && told.max_error < Span::from_millis(5), "{told:?}");
     }
 
@@ -194,8 +195,8 @@ mod tests {
     fn what_the_kernel_cannot_say_is_not_synchronized() {
         let mut kernel = KernelTruth::new(now(0));
         let far = ClockState { offset: Some(Span::from_secs(100)), ..known(now(1), 1) };
-        assert_eq!(kernel.tell(now(1), &far, None), None);
-        let told = kernel.tell(now(8_000), &far, None).unwrap();
+        assert_eq!(kernel.tell(now(1), &far, Leap::None, None), None);
+        let told = kernel.tell(now(8_000), &far, Leap::None, None).unwrap();
         assert!(!told.synchronized, "{told:?}");
     }
 
@@ -204,9 +205,13 @@ mod tests {
         for growth_ppm in [1, 499, 501, 1_505, 40_000] {
             let mut kernel = KernelTruth::new(now(0));
             let state = known(now(0), growth_ppm);
-            let told = kernel.tell(now(0), &state, None).unwrap();
+            let told = kernel.tell(now(0), &state, Leap::None, None).unwrap();
             for ms in 1..8_000 {
-                assert_eq!(kernel.tell(now(ms), &state, None), None, "{growth_ppm} ppm, {ms} ms");
+                assert_eq!(
+                    kernel.tell(now(ms), &state, Leap::None, None),
+                    None,
+                    "{growth_ppm} ppm, {ms} ms"
+                );
                 let grown = told.max_error + KERNEL_GROWTH.over(Span::from_millis(ms));
                 let error = Span::from_millis(4)
                     + Frequency::from_ppm(growth_ppm).over(Span::from_millis(ms));
@@ -215,21 +220,24 @@ mod tests {
                     "{growth_ppm} ppm: the kernel says too little"
                 );
             }
-            assert!(kernel.tell(now(8_000), &state, None).is_some(), "{growth_ppm} ppm");
+            assert!(
+                kernel.tell(now(8_000), &state, Leap::None, None).is_some(),
+                "{growth_ppm} ppm"
+            );
         }
     }
 
     #[test]
     fn worse_news_are_told_at_once_but_never_in_a_circle() {
         let mut kernel = KernelTruth::new(now(0));
-        assert!(kernel.tell(now(0), &known(now(0), 1), None).is_some());
+        assert!(kernel.tell(now(0), &known(now(0), 1), Leap::None, None).is_some());
         let worse = ClockState { offset: Some(Span::from_millis(40)), ..known(now(1), 1) };
-        assert_eq!(kernel.tell(now(1), &worse, None), None);
+        assert_eq!(kernel.tell(now(1), &worse, Leap::None, None), None);
         assert_eq!(kernel.due(), now(50).raw);
-        let told = kernel.tell(now(50), &worse, None).unwrap();
+        let told = kernel.tell(now(50), &worse, Leap::None, None).unwrap();
         assert!(told.max_error >= Span::from_millis(41), "{told:?}");
         kernel.refused(now(50));
-        assert_eq!(kernel.tell(now(4_049), &worse, None), None);
-        assert!(kernel.tell(now(4_050), &worse, None).is_some());
+        assert_eq!(kernel.tell(now(4_049), &worse, Leap::None, None), None);
+        assert!(kernel.tell(now(4_050), &worse, Leap::None, None).is_some());
     }
 }

@@ -16,6 +16,7 @@ mod feed;
 mod interval;
 mod io;
 mod kernel_truth;
+mod leap;
 mod policy;
 mod polling;
 mod publish;
@@ -26,7 +27,8 @@ mod source;
 mod system_clock;
 
 pub use config::{
-    ClockMode, EngineConfig, PollRange, SEED_OCTETS, SourceConfig, SourceOptions, StepPolicy,
+    ClockMode, EngineConfig, LeapPolicy, PollRange, SEED_OCTETS, SourceConfig, SourceOptions,
+    StepPolicy,
 };
 pub use io::{
     Action, AdjustError, Command, Input, KernelClock, KernelStatus, Reply, ResolveError, SendError,
@@ -43,6 +45,7 @@ use crate::sample::Sample;
 use conflict::Conflict;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
+use leap::LeapWatch;
 use rates::Rates;
 use selection::{Outcome, Verdict, Voter};
 use source::Source;
@@ -71,6 +74,7 @@ pub struct Engine {
     /// Only in discipline mode: without it nothing can be written.
     discipline: Option<Discipline>,
     conflict: Conflict,
+    leap: LeapWatch,
     /// What a majority promised last.
     hull: Option<Hull>,
     verdict: Verdict,
@@ -111,6 +115,7 @@ impl Engine {
             system_clock: SystemClock::new(now, own_rate),
             discipline,
             conflict: Conflict::default(),
+            leap: LeapWatch::default(),
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
             misled: false,
@@ -173,6 +178,7 @@ impl Engine {
         }
         actions.extend(self.poll_sources(now));
         self.watch_the_other(now, &mut actions);
+        self.watch_leap(now, &mut actions);
         self.finish_slew(now, &mut actions);
         self.refresh(now, &mut actions);
         self.set_wake(now, &mut actions);
@@ -202,6 +208,8 @@ impl Engine {
         let (former_address, was_waiting) = (source.address, source.is_waiting());
         let accepted = source.accept(now, octets, from, received_at, precision);
         let answered = was_waiting && !source.is_waiting();
+        // Too near to a leap second it cannot be told which side a measurement is on.
+        let accepted = accepted.map(|sample| sample.filter(|s| !self.leap.is_beside(s)));
         match accepted {
             Ok(sample) => {
                 let interval = source.polling.interval();
@@ -423,7 +431,8 @@ impl Engine {
     }
 
     fn look_at_system_clock(&mut self, now: Now) {
-        let Some(jump) = self.system_clock.observe(now) else { return };
+        let jump = self.system_clock.observe(now).filter(|jump| !self.is_leap_jump(now, *jump));
+        let Some(jump) = jump else { return };
         self.counters.foreign_jumps += 1;
         if jump.is_negative() {
             self.foreign_jump(now, jump);
@@ -470,7 +479,7 @@ impl Engine {
         let known = self.published.bound.is_some();
         let refresh = known.then(|| self.published.as_of + REFRESH_INTERVAL);
         let observe = (known && self.discipline.is_none()).then(|| now.raw + OBSERVE_INTERVAL);
-        let look = self.conflict.due();
+        let look = self.conflict.due().into_iter().chain(self.leap_due(now));
         let next = sources.chain(servo).chain(look).chain(refresh).chain(observe).min();
         if let Some(at) = next
             && (self.wake_at != Some(at) || at <= now.raw)

@@ -2,11 +2,11 @@
 
 use core::net::{IpAddr, SocketAddr};
 use timeball_timebase::{
-    Bound, ClockState, Frequency, Interval, Leap, MonoTime, Now, Span, SyncState,
+    Bound, ClockState, Frequency, Interval, Leap, MonoTime, Now, Span, SyncState, Timestamp,
 };
 
 use super::interval::{Hull, TimedInterval};
-use super::report::{Report, Selection, SourceReport};
+use super::report::{Report, SourceReport};
 use super::selection::Outcome;
 use super::source::Source;
 use super::{Action, Engine, OBSERVE_CHANGE, OBSERVE_INTERVAL, REFRESH_INTERVAL};
@@ -96,6 +96,8 @@ impl Engine {
             };
         };
         let truth = clamp_into(estimate.offset, hull);
+        let (leap, leap_second) =
+            self.leap.told(Timestamp::from_unix_nanos(now.raw.as_nanos()) + truth);
         let half_width = (truth - hull.earliest).max(hull.latest - truth).max(Span::NANOSECOND);
         let drift = Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default();
         let foreign = if self.discipline.is_some() { Frequency::ZERO } else { FOREIGN_RATE_ERROR };
@@ -116,7 +118,8 @@ impl Engine {
             drift: drift - self.system_clock.rate(),
             bound: Some(bound),
             frequency: -drift,
-            leap: self.leap(),
+            leap,
+            leap_second,
             stratum: told.map_or(self.published.stratum, |told| told.stratum.saturating_add(1)),
             reference_id: chief
                 .and_then(|chief| chief.address)
@@ -153,26 +156,15 @@ impl Engine {
         promised != known || (promised && self.published.state != self.sync_state())
     }
 
-    /// The leap second that a majority of the sources in use announces.
-    fn leap(&self) -> Leap {
-        let used = self
-            .sources
-            .iter()
-            .filter(|source| matches!(source.selection, Selection::Chief | Selection::Combined));
-        let leaps: Vec<Leap> = used.filter_map(|source| source.told).map(|t| t.leap).collect();
-        let by_majority =
-            |leap: &Leap| leaps.iter().filter(|l| *l == leap).count() * 2 > leaps.len();
-        [Leap::Insert, Leap::Delete].into_iter().find(by_majority).unwrap_or(Leap::None)
-    }
-
     fn tell_kernel(&mut self, now: Now, actions: &mut Vec<Action>) {
         let offset_sd = self
             .estimator
             .estimate_at(now.raw)
             .and_then(|estimate| Span::from_seconds_f64(estimate.offset_sd));
+        let leap = self.leap_for_kernel(now);
         let state = self.published;
         if let Some(discipline) = &mut self.discipline {
-            actions.extend(discipline.tell_kernel(now, &state, offset_sd));
+            actions.extend(discipline.tell_kernel(now, &state, leap, offset_sd));
         }
     }
 

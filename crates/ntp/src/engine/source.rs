@@ -341,6 +341,16 @@ impl Source {
         self.polling.burst(now);
     }
 
+    /// True time is counted anew, this much further on: what was measured of it moves along.
+    pub(super) fn shift_truth(&mut self, by: Span) {
+        if let Some(promise) = &mut self.promise {
+            promise.shift(by);
+        }
+        self.backlog.iter_mut().chain(&mut self.newest).for_each(|sample| sample.offset += by);
+        // An interleaved measurement would be finished by stamps of before.
+        self.exchanges.forget_former();
+    }
+
     /// Keeps a sample for the estimator.
     pub(super) fn keep(&mut self, sample: Sample) {
         if self.backlog.len() == BACKLOG_MAX {

@@ -2,6 +2,7 @@
 //!
 //! A client over its rate is not silenced: one request in a few is answered all the same, at
 //! random. Otherwise anyone could cut a client off from the time by sending requests in its name.
+//! Of the others a few are told that they ask too often, so that an honest client slows down.
 
 use core::net::IpAddr;
 use timeball_timebase::{MonoTime, Span};
@@ -17,12 +18,25 @@ pub struct RateLimit {
     pub burst: u16,
     /// Of the requests over the limit one in this many is answered all the same (1+; 1: no limit).
     pub leak: u16,
+    /// Of those that are not answered one in this many is told so by the kiss RATE (0: none).
+    pub kiss: u16,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self { interval: Span::from_millis(125), burst: 64, leak: 4 }
+        Self { interval: Span::from_millis(125), burst: 64, leak: 4, kiss: 8 }
     }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Admission {
+    /// It is within the rate, or leaks through.
+    Answer,
+    /// Its client is told that it asks too often.
+    Kiss,
+    /// Nothing.
+    Ignore,
 }
 
 /// Clients that share a place in the table; the one that was silent longest makes room.
@@ -50,14 +64,14 @@ impl Clients {
         Self { sets: vec![[None; WAYS]; sets], key }
     }
 
-    /// Whether a request of `address` at `now` is within its rate, or leaks through.
+    /// What becomes of a request of `address` at `now`.
     pub(super) fn admit(
         &mut self,
         address: IpAddr,
         now: MonoTime,
         limit: &RateLimit,
         random: &mut Random,
-    ) -> bool {
+    ) -> Admission {
         let key = client_key(address);
         let full = limit.interval * i64::from(limit.burst.max(1));
         let client = self.find(key, now, full);
@@ -66,9 +80,15 @@ impl Clients {
         client.last_seen = now;
         if client.credit >= limit.interval {
             client.credit -= limit.interval;
-            return true;
+            return Admission::Answer;
         }
-        random.bits().is_multiple_of(u64::from(limit.leak.max(1)))
+        match random.bits() {
+            bits if bits.is_multiple_of(u64::from(limit.leak.max(1))) => Admission::Answer,
+            _ if limit.kiss > 0 && random.bits().is_multiple_of(u64::from(limit.kiss)) => {
+                Admission::Kiss
+            }
+            _ => Admission::Ignore,
+        }
     }
 
     fn find(&mut self, key: u128, now: MonoTime, credit: Span) -> &mut Client {
@@ -112,16 +132,18 @@ mod tests {
 
     #[test]
     fn a_client_over_its_rate_gets_one_answer_in_a_few() {
-        let limit = RateLimit { interval: Span::from_secs(1), burst: 8, leak: 4 };
+        let limit = RateLimit { interval: Span::from_secs(1), burst: 8, leak: 4, kiss: 0 };
         let mut random = Random::new([1; 32]);
         let mut clients = Clients::new(16, [3, 5]);
         let noisy = "192.0.2.1".parse().unwrap();
-        let answered =
-            (0..1_008).filter(|_| clients.admit(noisy, at(5), &limit, &mut random)).count();
+        let mut is_answered = |clients: &mut Clients, address, at| {
+            clients.admit(address, at, &limit, &mut random) == Admission::Answer
+        };
+        let answered = (0..1_008).filter(|_| is_answered(&mut clients, noisy, at(5))).count();
         assert!((8 + 200..8 + 300).contains(&answered), "{answered}");
         let quiet = "192.0.2.2".parse().unwrap();
-        assert!((0..100).all(|i| clients.admit(quiet, at(5 + i), &limit, &mut random)));
-        assert!(clients.admit(noisy, at(7), &limit, &mut random));
+        assert!((0..100).all(|i| is_answered(&mut clients, quiet, at(5 + i))));
+        assert!(is_answered(&mut clients, noisy, at(7)));
     }
 
     #[test]
@@ -130,7 +152,8 @@ mod tests {
         let mut clients = Clients::new(64, [3, 5]);
         for host in 0..10_000_u32 {
             let address = IpAddr::V4(host.into());
-            assert!(clients.admit(address, at(1), &RateLimit::default(), &mut random));
+            let admission = clients.admit(address, at(1), &RateLimit::default(), &mut random);
+            assert_eq!(admission, Admission::Answer);
         }
         assert_eq!(clients.sets.len() * WAYS, 64);
         let used = clients.sets.iter().flatten().flatten().count();

@@ -6,7 +6,8 @@
 //! answers with more octets than it was asked with, and answers only requests (mode 3), so two
 //! servers cannot be made to talk to each other and no reflected attack gains anything. A request
 //! with the MAC of a known key is answered with one; a request with a MAC that is not right is not
-//! answered. Unknown extension fields are passed over.
+//! answered. Unknown extension fields are passed over. Where leap seconds are smeared, what is served
+//! and bounded is smeared time, and no leap second is announced.
 
 mod clients;
 mod departures;
@@ -16,13 +17,13 @@ pub use clients::RateLimit;
 pub use network::{Network, NetworkError};
 
 use core::net::SocketAddr;
-use timeball_timebase::{ClockState, Now, NtpShort, NtpTime, Span, Timestamp};
+use timeball_timebase::{ClockState, Leap, Now, NtpShort, NtpTime, Span, Timestamp};
 
 use crate::association::STRATUM_UNSYNCHRONIZED;
 use crate::mac::{Key, KeyRing};
 use crate::packet::{Header, LeapIndicator, Mode, Packet};
 use crate::random::Random;
-use clients::Clients;
+use clients::{Admission, Clients};
 use departures::Departures;
 
 /// The responder's settings.
@@ -38,6 +39,8 @@ pub struct ServerConfig {
     pub departures_max: usize,
     /// The keys that clients may use.
     pub keys: KeyRing,
+    /// Whether leap seconds are smeared over the day around them instead of being announced.
+    pub smears: bool,
     /// The time that one reading of the system clock takes; at least 1 ns.
     pub precision: Span,
     /// Fresh secret octets, for choices that clients must not foresee.
@@ -52,6 +55,7 @@ impl Default for ServerConfig {
             clients_max: 4_096,
             departures_max: 16_384,
             keys: KeyRing::default(),
+            smears: false,
             precision: Span::from_nanos(100),
             seed: [0; 32],
         }
@@ -59,7 +63,7 @@ impl Default for ServerConfig {
 }
 
 /// Counts since the start. Every datagram is counted as received and in exactly one other field,
-/// but for the interleaved ones, which are counted as answered, too.
+/// but for the interleaved ones and the kisses, which are parts of others.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ServerCounters {
     /// Datagrams that came in.
@@ -78,6 +82,8 @@ pub struct ServerCounters {
     pub denied: u64,
     /// Requests over the rate limit.
     pub rate_limited: u64,
+    /// Of those, the ones that were told so: RATE, the kiss of death (RFC 5905 section 7.4).
+    pub kisses: u64,
     /// Requests with a MAC that no key of ours made.
     pub unauthenticated: u64,
 }
@@ -130,11 +136,21 @@ impl Server {
             self.counters.denied += 1;
             return None;
         }
-        if let Some(limit) = &self.config.rate_limit
-            && !self.clients.admit(client, now.raw, limit, &mut self.random)
-        {
-            self.counters.rate_limited += 1;
-            return None;
+        let limit = &self.config.rate_limit;
+        let admission = limit
+            .as_ref()
+            .map(|limit| self.clients.admit(client, now.raw, limit, &mut self.random));
+        match admission {
+            None | Some(Admission::Answer) => {}
+            Some(Admission::Kiss) => {
+                self.counters.rate_limited += 1;
+                self.counters.kisses += 1;
+                return Some(self.kiss(&request, received_at));
+            }
+            Some(Admission::Ignore) => {
+                self.counters.rate_limited += 1;
+                return None;
+            }
         }
         let message = &octets[..octets.len() - packet.mac.len()];
         let keys = &self.config.keys;
@@ -184,6 +200,22 @@ impl Server {
         Response::new(header, key, former.is_some(), departure, offset)
     }
 
+    /// Tells a client that it asks too often, and nothing of the time.
+    fn kiss(&self, request: &Header, received_at: Timestamp) -> Response {
+        let header = Header {
+            leap: LeapIndicator::Unsynchronized,
+            mode: Mode::Server,
+            stratum: 0,
+            reference_id: *b"RATE",
+            poll: request.poll,
+            precision: exponent_of_precision(self.config.precision),
+            origin: request.transmit,
+            receive: NtpTime::from_timestamp(received_at),
+            ..Header::request(request.version, NtpTime::ZERO)
+        };
+        Response::new(header, None, false, None, Span::ZERO)
+    }
+
     /// What is told of the clock, and how much the time that is told is ahead of the system clock.
     fn answer(&mut self, now: Now, state: &ClockState, request: &Header) -> (Header, Span) {
         let base = Header {
@@ -204,7 +236,7 @@ impl Server {
         // The client adds half the root delay again: together they are the bound, rounded up.
         let root_dispersion = half_width - root_delay.to_span() / 2;
         let served = Header {
-            leap: state.leap.into(),
+            leap: if self.config.smears { Leap::None } else { state.leap }.into(),
             stratum: state.stratum,
             root_delay,
             root_dispersion: NtpShort::from_span_ceil(root_dispersion),
@@ -216,7 +248,15 @@ impl Server {
             )),
             ..base
         };
-        (served, state.reading(now).estimate - now.system)
+        let utc = state.reading(now).estimate;
+        (served, utc - now.system + self.smear(state, utc))
+    }
+
+    /// How far the time that is served is ahead of UTC.
+    fn smear(&self, state: &ClockState, utc: Timestamp) -> Span {
+        let leap_second = state.leap_second.filter(|_| self.config.smears);
+        let has_come = state.leap == Leap::None;
+        leap_second.map_or(Span::ZERO, |leap_second| leap_second.smear(utc, has_come))
     }
 }
 
@@ -293,179 +333,4 @@ fn exponent_of_precision(precision: Span) -> i8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mac::MacAlgorithm;
-    use crate::packet::HEADER_OCTETS;
-    use proptest::prelude::*;
-    use timeball_timebase::{Bound, Frequency, MonoTime, SyncState};
-
-    fn now() -> Now {
-        Now { raw: MonoTime::from_nanos(9), system: Timestamp::from_unix(1_795_000_000, 0) }
-    }
-
-    fn synchronized() -> ClockState {
-        ClockState {
-            state: SyncState::Synchronized,
-            as_of: now().raw,
-            system: now().system,
-            offset: Some(Span::from_millis(250)),
-            bound: Some(Bound {
-                as_of: now().raw,
-                half_width: Span::from_millis(3),
-                growth: Frequency::from_ppm(1),
-            }),
-            stratum: 2,
-            root_delay: Span::from_millis(2),
-            ..ClockState::default()
-        }
-    }
-
-    fn ask(server: &mut Server, state: &ClockState, octets: &[u8]) -> Option<Header> {
-        let from = "127.0.0.1:4000".parse().unwrap();
-        let mut response = server.handle(now(), state, octets, from, now().system)?;
-        response.stamp(now().system + Span::from_micros(10));
-        Some(Header::parse(response.octets().first_chunk().unwrap()))
-    }
-
-    #[test]
-    fn the_estimate_is_served_with_the_bound() {
-        let mut server = Server::new(ServerConfig::default());
-        let nonce = NtpTime::from_bits(42);
-        let request = Header::request(4, nonce).encode();
-        let told = ask(&mut server, &synchronized(), &request).unwrap();
-        assert_eq!((told.origin, told.mode, told.stratum), (nonce, Mode::Server, 2));
-        let truth = now().system + Span::from_millis(250);
-        assert_eq!(told.receive, NtpTime::from_timestamp(truth));
-        assert_eq!(told.transmit, NtpTime::from_timestamp(truth + Span::from_micros(10)));
-        let distance = told.root_delay.to_span() / 2 + told.root_dispersion.to_span();
-        assert!(distance >= Span::from_millis(3) && distance < Span::from_micros(3_050));
-        assert_eq!(server.counters().answered, 1);
-    }
-
-    #[test]
-    fn ignorance_is_said() {
-        let mut server = Server::new(ServerConfig::default());
-        let request = Header::request(3, NtpTime::from_bits(1)).encode();
-        let told = ask(&mut server, &ClockState::default(), &request).unwrap();
-        assert_eq!((told.leap, told.stratum), (LeapIndicator::Unsynchronized, 16));
-        assert_eq!(told.version, 3);
-    }
-
-    #[test]
-    fn only_requests_are_answered() {
-        let mut server = Server::new(ServerConfig::default());
-        for first in 0..=255_u8 {
-            let mut octets = [0; HEADER_OCTETS];
-            octets[0] = first;
-            let request = first & 7 == 3 && [3, 4].contains(&(first >> 3 & 7));
-            assert_eq!(ask(&mut server, &synchronized(), &octets).is_some(), request, "{first}");
-        }
-        assert_eq!(ask(&mut server, &synchronized(), &[0; 3]), None);
-        let counters = server.counters();
-        assert_eq!((counters.malformed, counters.not_a_request), (1, 248));
-        assert_eq!(counters.answered, 8);
-    }
-
-    #[test]
-    fn strangers_are_not_answered() {
-        let allowed = vec!["10.0.0.0/8".parse().unwrap()];
-        let mut server = Server::new(ServerConfig { allowed, ..ServerConfig::default() });
-        let request = Header::request(4, NtpTime::from_bits(1)).encode();
-        assert_eq!(ask(&mut server, &synchronized(), &request), None);
-        assert_eq!(server.counters().denied, 1);
-    }
-
-    fn sealed(key: &Key, version: u8) -> Vec<u8> {
-        let mut octets = Header::request(version, NtpTime::from_bits(7)).encode().to_vec();
-        key.seal(version, &mut octets);
-        octets
-    }
-
-    #[test]
-    fn a_request_with_a_key_is_answered_with_it_and_with_a_wrong_one_not_at_all() {
-        let from = "127.0.0.1:4000".parse().unwrap();
-        for (algorithm, secret) in [(MacAlgorithm::AesCmac128, 16), (MacAlgorithm::Sha512, 20)] {
-            let key = Key::new(5, algorithm, &vec![1; secret]).unwrap();
-            let keys = KeyRing::from_iter([key.clone()]);
-            let mut server = Server::new(ServerConfig { keys, ..ServerConfig::default() });
-            for version in [3, 4] {
-                let request = sealed(&key, version);
-                let answer = server.handle(now(), &synchronized(), &request, from, now().system);
-                let mut answer = answer.unwrap();
-                answer.stamp(now().system + Span::from_micros(10));
-                assert_eq!(answer.octets().len(), request.len());
-                let (message, mac) = answer.octets().split_at(HEADER_OCTETS);
-                assert!(key.verify(version, message, mac), "{algorithm:?}");
-                let wrong = sealed(&Key::new(5, algorithm, &vec![2; secret]).unwrap(), version);
-                let unknown = sealed(&Key::new(6, algorithm, &vec![1; secret]).unwrap(), version);
-                for octets in [&wrong, &unknown, &[&request[..48], &[0; 4]].concat()] {
-                    assert_eq!(ask(&mut server, &synchronized(), octets), None);
-                }
-            }
-            assert_eq!((server.counters().answered, server.counters().unauthenticated), (2, 6));
-        }
-    }
-
-    #[test]
-    fn a_client_of_the_interleaved_mode_is_told_when_the_former_answer_left() {
-        let mut server = Server::new(ServerConfig::default());
-        let from = "127.0.0.1:4000".parse().unwrap();
-        let mut request = Header::request(4, NtpTime::from_bits(11));
-        let mut former = NtpTime::ZERO;
-        let offset = Span::from_millis(250);
-        for round in 0..4_i64 {
-            let at = now().system + Span::from_secs(round);
-            request.origin = former;
-            let octets = request.encode();
-            let mut response = server.handle(now(), &synchronized(), &octets, from, at).unwrap();
-            response.stamp(at + Span::from_micros(10));
-            let told = Header::parse(response.octets().first_chunk().unwrap());
-            assert_eq!(told.receive, NtpTime::from_timestamp(at + offset));
-            if round < 2 {
-                // The first request tells nothing of the mode; the second is the first to be
-                // remembered.
-                assert_eq!(told.origin, request.transmit, "round {round}");
-                assert_eq!(response.departure().is_some(), round == 1);
-            } else {
-                let left = at - Span::from_secs(1) + Span::from_micros(50);
-                assert_eq!(told.origin, request.receive, "round {round}");
-                assert_eq!(told.transmit, NtpTime::from_timestamp(left + offset));
-            }
-            if let Some(departure) = response.departure() {
-                server.departed(departure, at + Span::from_micros(50));
-            }
-            former = told.receive;
-            request.receive = NtpTime::from_bits(100 + round as u64);
-            request.transmit = NtpTime::from_bits(200 + round as u64);
-        }
-    }
-
-    #[test]
-    fn extension_fields_that_are_not_known_are_passed_over() {
-        let mut server = Server::new(ServerConfig::default());
-        let mut request = Header::request(4, NtpTime::from_bits(1)).encode().to_vec();
-        request.extend_from_slice(&[0xfe, 0xdc, 0, 28]);
-        request.extend_from_slice(&[0; 24]);
-        assert!(ask(&mut server, &synchronized(), &request).is_some());
-    }
-
-    #[test]
-    fn a_precision_is_never_promised_finer_than_it_is() {
-        for (nanos, exponent) in [(1, -29), (100, -23), (1_000, -19), (2_000_000_000, 0)] {
-            assert_eq!(exponent_of_precision(Span::from_nanos(nanos)), exponent);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_datagram_makes_it_panic_or_amplify(
-            octets in prop::collection::vec(any::<u8>(), 0..300),
-        ) {
-            let mut server = Server::new(ServerConfig::default());
-            let from = "[2001:db8::1]:5".parse().unwrap();
-            let response = server.handle(now(), &synchronized(), &octets, from, now().system);
-            prop_assert!(response.is_none_or(|r| r.octets().len() <= octets.len()));
-        }
-    }
-}
+mod tests;

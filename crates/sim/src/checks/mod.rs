@@ -112,6 +112,11 @@ impl Checkers {
         self.falsetickers.answered_honestly(exchange);
     }
 
+    /// Takes notice that the clock may be anywhere and has to come near the truth anew.
+    pub(crate) fn clock_was_set(&mut self) {
+        self.falsetickers.clock_was_set();
+    }
+
     /// Judges a step that the engine made.
     pub(crate) fn stepped(&mut self, at_s: f64, by: Span) {
         self.falsetickers.clock_was_set();

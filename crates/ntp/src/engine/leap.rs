@@ -1,0 +1,140 @@
+//! Leap seconds: believed where a majority announces them, and carried out on all that is known.
+//!
+//! UTC as it is counted here repeats a second where one is inserted, so at that moment everything
+//! that is kept as "true time less raw clock" changes by a second at once. Where the kernel makes
+//! the leap, the system clock changes with it and what was published stays true; where it is to be
+//! slewed, what is published changes, and the servo does the rest.
+
+use timeball_timebase::{Leap, LeapSecond, MonoTime, Now, Span, Timestamp};
+
+use super::config::{ClockMode, Due, LeapPolicy};
+use super::report::Selection;
+use super::{Action, Engine};
+use crate::sample::Sample;
+
+/// The kernel's clock makes the leap when it gets there itself, which may be this much after true
+/// time does.
+const GRACE: Span = Span::from_millis(100);
+/// So near to the leap second nothing is measured: some servers are late, and an exchange may have
+/// one foot on either side.
+const UNMEASURED: Span = Span::from_secs(5);
+/// So near to the leap second a jump of the system clock by a second is the leap.
+const NEAR: Span = Span::from_secs(30);
+/// How far off such a jump may seem.
+const JUMP_ERROR: Span = Span::from_millis(200);
+/// The kernel acts at the next midnight, so it is told no earlier than this before.
+const ARMED_FOR: Span = Span::from_minutes(12 * 60);
+/// A leap second that came is told for this long.
+const REMEMBERED: Span = Span::from_minutes(24 * 60);
+
+/// The leap second that is awaited, and the one that came last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LeapWatch {
+    awaited: Option<LeapSecond>,
+    came: Option<LeapSecond>,
+    /// Whether the system clock has made the last one, too.
+    clock_came: bool,
+}
+
+impl LeapWatch {
+    /// What is to be told of it at `utc`: the one awaited, or the one of the last day.
+    pub(super) fn told(&self, utc: Timestamp) -> (Leap, Option<LeapSecond>) {
+        let came = self.came.filter(|leap| utc - leap.at < REMEMBERED);
+        (self.awaited.map_or(Leap::None, LeapSecond::leap), self.awaited.or(came))
+    }
+
+    /// Whether a measurement was made too near to a leap second.
+    pub(super) fn is_beside(&self, sample: &Sample) -> bool {
+        let near = |leap: LeapSecond| (sample.server_sent - leap.at).abs() < UNMEASURED;
+        self.awaited.is_some_and(near) || self.came.is_some_and(near)
+    }
+}
+
+impl Engine {
+    /// What the kernel is to be armed with.
+    pub(super) fn leap_for_kernel(&self, now: Now) -> Leap {
+        let armed = self.leap.awaited.filter(|_| self.config.leap == LeapPolicy::System);
+        let armed = armed.filter(|leap| leap.at - now.system < ARMED_FOR);
+        armed.map_or(Leap::None, LeapSecond::leap)
+    }
+
+    /// Lets the awaited leap second come when it is time, and takes up what is announced.
+    pub(super) fn watch_leap(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.leap_due(now).is_some_and(|due| now.raw >= due) {
+            self.let_leap_come();
+            self.steer(now, actions);
+            self.publish(now, actions);
+        }
+        let Some(utc) = self.true_time(now) else { return };
+        let is_coming = self.leap.awaited.is_some_and(|leap| utc >= leap.comes_at());
+        let Some(announced) = self.announced_leap().filter(|_| !is_coming) else { return };
+        let believed = self.config.leap != LeapPolicy::Ignore;
+        let awaited = LeapSecond::announced(announced, utc).filter(|_| believed);
+        // Right after it the second before it comes once more, and it is still announced.
+        self.leap.awaited = awaited.filter(|leap| Some(leap.at) != self.leap.came.map(|c| c.at));
+    }
+
+    /// When the awaited leap second is to come, by the raw clock.
+    pub(super) fn leap_due(&self, now: Now) -> Due {
+        let comes_at = self.leap.awaited?.comes_at();
+        let wait = comes_at - self.true_time(now)?;
+        let by_kernel = match self.config.leap {
+            LeapPolicy::System => true,
+            _ => self.config.mode == ClockMode::Observe || self.conflict.is_yielded(),
+        };
+        let due: MonoTime = now.raw + wait + if by_kernel { GRACE } else { Span::ZERO };
+        Some(due)
+    }
+
+    /// Whether a jump of the system clock is the leap second; if so, it has come.
+    pub(super) fn is_leap_jump(&mut self, now: Now, jump: Span) -> bool {
+        let Some(leap) = self.leap.awaited.or(self.leap.came) else { return false };
+        let is_it = (now.system - leap.at).abs() < NEAR
+            && (jump - leap.correction()).abs() < JUMP_ERROR
+            && (self.leap.awaited.is_some() || !self.leap.clock_came);
+        if is_it {
+            if self.leap.awaited.is_some() {
+                self.let_leap_come();
+            }
+            self.leap.clock_came = true;
+        }
+        is_it
+    }
+
+    fn let_leap_come(&mut self) {
+        let Some(leap) = self.leap.awaited.take() else { return };
+        self.leap.came = Some(leap);
+        self.leap.clock_came = false;
+        self.shift_truth(leap.correction());
+    }
+
+    /// True time is counted anew from here on: everything that was known of it moves along.
+    fn shift_truth(&mut self, by: Span) {
+        self.estimator.shift(by);
+        if let Some(hull) = &mut self.hull {
+            hull.promise.shift(by);
+        }
+        self.sources.iter_mut().for_each(|source| source.shift_truth(by));
+    }
+
+    /// True time by the estimate, while there is one.
+    fn true_time(&self, now: Now) -> Option<Timestamp> {
+        let hull = self.hull_at(now.raw)?;
+        let offset = super::clamp_into(self.estimator.estimate_at(now.raw)?.offset, hull);
+        Some(Timestamp::from_unix_nanos(now.raw.as_nanos()) + offset)
+    }
+
+    /// What a majority of the sources that tell the truth announces; `None` while nobody speaks, so
+    /// that what was announced before is kept.
+    fn announced_leap(&self) -> Option<Leap> {
+        use Selection::{Candidate, Chief, Combined};
+        let true_ones =
+            self.sources.iter().filter(|s| matches!(s.selection, Chief | Combined | Candidate));
+        let said: Vec<Leap> = true_ones.filter_map(|s| s.told).map(|told| told.leap).collect();
+        if said.is_empty() {
+            return None;
+        }
+        let by_majority = |leap: &Leap| said.iter().filter(|l| *l == leap).count() * 2 > said.len();
+        Some([Leap::Insert, Leap::Delete].into_iter().find(by_majority).unwrap_or(Leap::None))
+    }
+}

@@ -1,0 +1,141 @@
+//! Leap seconds: made when a majority announces them, at their moment, in every way of the policy.
+
+use timeball_ntp::engine::{ClockMode, LeapPolicy};
+use timeball_sim::{Announcement, Path, Scenario, Server, World, seeds};
+use timeball_timebase::{Leap, Span, SyncState};
+
+/// The leap second comes so many seconds after the start.
+const AFTER_S: i64 = 6_000;
+
+fn server() -> Server {
+    Server::honest(Path::symmetric(2e-3, 1e-4))
+}
+
+fn world(name: &str, is_inserted: bool) -> Scenario {
+    let scenario = Scenario::new(name).lasting(3 * AFTER_S);
+    let scenario = (0..3).fold(scenario, |scenario, _| scenario.with_server(server(), 6));
+    scenario.with_leap_second(is_inserted, AFTER_S)
+}
+
+fn with_policy(scenario: Scenario, leap: LeapPolicy) -> Scenario {
+    scenario.with_config(|config| config.leap = leap)
+}
+
+/// Largest error of the system clock between these seconds.
+fn worst(world: &World, from_s: i64, to_s: i64) -> f64 {
+    let errors = world.records().clock_errors.from_s(from_s);
+    let count = usize::try_from(to_s - from_s).expect("later");
+    errors.iter().take(count).fold(0.0, |worst, error| error.abs().max(worst))
+}
+
+#[test]
+fn the_kernel_makes_the_leap_second_and_no_promise_is_broken() {
+    for seed in seeds(5) {
+        for is_inserted in [true, false] {
+            let mut world = world("kernel leap", is_inserted).world(seed);
+            world.run_for(AFTER_S - 60);
+            let leap = if is_inserted { Leap::Insert } else { Leap::Delete };
+            assert_eq!(world.state().leap, leap, "seed {seed}: clients are told");
+            world.run_for(2 * AFTER_S);
+            assert_eq!(world.state().leap, Leap::None, "seed {seed}");
+            assert!(world.state().leap_second.is_some(), "seed {seed}: it is remembered");
+            assert!(worst(&world, 600, AFTER_S - 2) < 2e-3, "seed {seed}");
+            assert!(worst(&world, AFTER_S + 2, 2 * AFTER_S) < 2e-3, "seed {seed}");
+            let counters = world.report().counters;
+            assert_eq!((counters.steps, counters.foreign_jumps), (0, 0), "seed {seed}");
+            world.assert_rules_held();
+        }
+    }
+}
+
+#[test]
+fn a_slewed_leap_second_never_turns_the_clock_back() {
+    for seed in seeds(5) {
+        for is_inserted in [true, false] {
+            let scenario = with_policy(world("slewed leap", is_inserted), LeapPolicy::Slew);
+            let world = scenario.run(seed);
+            assert!(worst(&world, AFTER_S + 1, AFTER_S + 5) > 0.5, "seed {seed}: it is slewed");
+            assert!(worst(&world, AFTER_S + 120, 2 * AFTER_S) < 2e-3, "seed {seed}");
+            assert_eq!(world.report().counters.steps, 0, "seed {seed}");
+            world.assert_rules_held();
+        }
+    }
+}
+
+#[test]
+fn where_announcements_are_ignored_the_second_is_found_by_measuring() {
+    for seed in seeds(5) {
+        let mut world = with_policy(world("ignored leap", true), LeapPolicy::Ignore).world(seed);
+        world.run_for(AFTER_S - 60);
+        assert_eq!(world.state().leap, Leap::None, "seed {seed}");
+        world.run_for(2 * AFTER_S);
+        assert!(worst(&world, AFTER_S + 2, AFTER_S + 20) > 0.9, "seed {seed}: nobody made it");
+        assert!(worst(&world, AFTER_S + 1_200, 2 * AFTER_S) < 2e-3, "seed {seed}");
+    }
+}
+
+#[test]
+fn in_observe_mode_what_is_told_follows_the_leap_second() {
+    for seed in seeds(5) {
+        let scenario = world("observed leap", true);
+        let scenario = scenario.with_config(|config| config.mode = ClockMode::Observe);
+        let world = scenario.run(seed);
+        assert_eq!(world.report().clock.state, SyncState::Synchronized, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
+#[test]
+fn a_minority_announces_in_vain() {
+    for seed in seeds(5) {
+        let liar = server().announcing(Announcement::False(Leap::Insert));
+        // A December midnight without a leap second.
+        let mut scenario = world("a false leap", true).with_server(liar, 6);
+        scenario.leap_second = None;
+        let mut world = scenario.world(seed);
+        world.run_for(AFTER_S - 60);
+        assert_eq!(world.state().leap, Leap::None, "seed {seed}");
+        world.run_for(AFTER_S);
+        assert!(worst(&world, 600, 2 * AFTER_S - 60) < 2e-3, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
+#[test]
+fn who_does_not_know_of_the_leap_second_is_found_false() {
+    for seed in seeds(5) {
+        let ignorant = server().announcing(Announcement::Nothing);
+        let mut world = world("an ignorant one", true).with_server(ignorant, 6).world(seed);
+        world.run_for(AFTER_S + 600);
+        let sources = world.report().sources;
+        use timeball_ntp::engine::Selection::Falseticker;
+        assert_eq!(sources[3].selection, Falseticker, "seed {seed}");
+        assert!(sources[..3].iter().all(|s| s.selection != Falseticker), "seed {seed}");
+        assert!(worst(&world, AFTER_S + 2, AFTER_S + 600) < 2e-3, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
+#[test]
+fn an_announcement_in_another_month_is_not_believed() {
+    for seed in seeds(3) {
+        let early = server().announcing(Announcement::False(Leap::Insert));
+        let scenario = Scenario::new("announced in November").lasting(60_000);
+        let scenario = (0..3).fold(scenario, |scenario, _| scenario.with_server(early.clone(), 6));
+        let world = scenario.run(seed);
+        assert_eq!(world.state().leap, Leap::None, "seed {seed}");
+        // The world passes a midnight.
+        assert!(world.records().clock_errors.max_from(600) < 2e-3, "seed {seed}");
+        assert_eq!(world.report().counters.foreign_jumps, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_outage_over_the_leap_second_does_not_make_it_forgotten() {
+    for seed in seeds(5) {
+        let cut = (AFTER_S as f64 - 1_500.0, AFTER_S as f64 + 1_500.0);
+        let world = world("cut off", true).with_partition(cut.0, cut.1).run(seed);
+        assert!(worst(&world, AFTER_S + 2, 2 * AFTER_S) < Span::from_millis(5).as_seconds_f64());
+        world.assert_rules_held();
+    }
+}
