@@ -38,7 +38,8 @@ use crate::udp::ServerSocket;
 
 /// How long the loop waits at most, so that status and sign of life stay fresh.
 const WAIT_MAX: Span = Span::from_secs(1);
-/// The same with nobody watching, not even a segment; it only has to notice a signal that came before `poll` did.
+/// The same with nobody watching, not even a segment; it only has to notice a signal that came
+/// before `poll` did.
 const WAIT_MAX_BARE: Span = Span::from_secs(10);
 
 /// What the composer of an agent decides.

@@ -74,8 +74,9 @@ fn refusal(c: &Circumstances<'_>) -> Option<Notice> {
         "PanicLimit",
         format!(
             "The sources say that this clock, which was right before, is now {} {side} UTC: more \
-             than the limit of {} (clock.panic_limit_s). It is left as it is, and nothing is promised. If \
-             the sources are right, set the clock or start this program anew; if not, mend them.",
+             than the limit of {} (clock.panic_limit_s). It is left as it is, and nothing is \
+             promised. If the sources are right, set the clock or start this program anew; if not, \
+             mend them.",
             size.trim_start_matches('+'),
             limit.trim_start_matches('+'),
         ),

@@ -49,6 +49,11 @@ pub(crate) fn state_directory(arguments: &StateArguments) -> Result<PathBuf, Cli
     })
 }
 
+/// Where a running `up` shares its clock's bound, in the layout of ClockBound.
+pub(crate) fn segment(state: &Path) -> PathBuf {
+    state.join("clockbound/shm0")
+}
+
 /// A base directory of the XDG specification; its relative values are to be ignored.
 pub(crate) fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute =

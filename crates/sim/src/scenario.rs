@@ -5,8 +5,10 @@ use timeball_timebase::{LeapSecond, Span, Timestamp};
 
 use crate::clock::Oscillator;
 use crate::network::Path;
-use crate::server::{Server, address};
+use crate::server::{LeapNow, Server, address};
 
+/// How far from a leap second clocks may make it.
+const LEAP_BLUR: Span = Span::from_millis(200);
 /// 2026-12-31T24:00:00Z.
 const NEW_YEAR_2027: Timestamp = Timestamp::from_unix(1_798_761_600, 0);
 
@@ -169,6 +171,25 @@ impl Scenario {
     pub fn lasting(mut self, length_s: i64) -> Self {
         self.length_s = length_s;
         self
+    }
+
+    /// What is true of leap seconds when true time would be `counted` if there were none.
+    pub(crate) fn leap_now(&self, counted: Timestamp) -> LeapNow {
+        match self.leap_second {
+            None => LeapNow::default(),
+            Some(leap) if counted < leap.comes_at() => {
+                LeapNow { awaited: leap.leap(), ..LeapNow::default() }
+            }
+            Some(leap) => LeapNow { came: leap.correction(), ..LeapNow::default() },
+        }
+    }
+
+    /// Within the leap second itself, and until all clocks have made it, no reading is right.
+    pub(crate) fn is_amid_leap(&self, counted: Timestamp) -> bool {
+        self.leap_second.is_some_and(|leap| {
+            let since = counted - leap.comes_at();
+            since > -LEAP_BLUR && since < Span::from_secs(1) + LEAP_BLUR
+        })
     }
 
     /// Whether more than half of the servers never lie.

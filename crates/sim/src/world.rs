@@ -18,8 +18,6 @@ const SECOND: i64 = 1_000_000_000;
 /// Actions that follow from one input, answers to answers included: a world in which there are more
 /// has an engine that talks to itself.
 const ROUNDS_MAX: usize = 100;
-/// How far from a leap second clocks may make it.
-const LEAP_BLUR: Span = Span::from_millis(200);
 /// Streams of random numbers: the clock, attackers, the engine, and from the last one on servers.
 const CLOCK: u64 = 0;
 const ATTACK: u64 = 1;
@@ -434,25 +432,11 @@ impl World {
     }
 
     fn leap_now(&self) -> LeapNow {
-        match self.scenario.leap_second {
-            None => LeapNow::default(),
-            Some(leap) if self.counted() < leap.comes_at() => {
-                LeapNow { awaited: leap.leap(), ..LeapNow::default() }
-            }
-            Some(leap) => LeapNow { came: leap.correction(), ..LeapNow::default() },
-        }
-    }
-
-    /// Within the leap second itself, and until all clocks have made it, no reading is right.
-    fn is_amid_leap(&self) -> bool {
-        self.scenario.leap_second.is_some_and(|leap| {
-            let since = self.counted() - leap.comes_at();
-            since > -LEAP_BLUR && since < Span::from_secs(1) + LEAP_BLUR
-        })
+        self.scenario.leap_now(self.counted())
     }
 
     fn look(&mut self) {
-        if self.is_amid_leap() {
+        if self.scenario.is_amid_leap(self.counted()) {
             self.checkers.clock_was_set();
             return;
         }

@@ -1,5 +1,6 @@
 //! A minority of falsetickers never moves the clock, whatever becomes of the majority.
 
+use timeball_ntp::engine::{PollRange, SourceOptions};
 use timeball_sim::{Behaviour, Path, Scenario, Server, World, seeds};
 use timeball_timebase::{Span, SyncState};
 
@@ -100,5 +101,25 @@ fn a_server_that_leaves_the_truth_slowly_is_left_in_time() {
             .lasting(3 * HOUR_S)
             .run(seed);
         assert_unmoved(seed, &world, Span::from_millis(11));
+    }
+}
+
+#[test]
+fn a_trusted_server_is_followed_against_any_number_of_others() {
+    let trusting = SourceOptions { trust: true, ..SourceOptions::default() };
+    let every_minute = PollRange { min: 6, max: 6 };
+    for seed in seeds(5) {
+        let crowd = || liar(wan(), Span::from_millis(100), 0.0);
+        let scenario = Scenario::new("trusted against three")
+            .with_server(crowd(), 6)
+            .with_server(crowd(), 6)
+            .with_server(crowd(), 6)
+            .with_source(Server::honest(wan()), every_minute, trusting)
+            .lasting(3 * HOUR_S);
+        let world = scenario.run(seed);
+        let worst = world.records().clock_errors.max_from(60);
+        assert!(worst < 1e-2, "seed {seed}: the clock was {worst} s off");
+        let state = world.state();
+        assert_eq!(state.state, SyncState::Synchronized, "seed {seed}");
     }
 }

@@ -126,7 +126,7 @@ pub enum Problem {
     TooFewSources {
         /// How many must agree.
         min_sources: usize,
-        /// How many there are that are not `noselect`.
+        /// How many there are that are not `noselect`: of the trusted ones, if there are any.
         sources: usize,
     },
     /// A key without a file of keys.

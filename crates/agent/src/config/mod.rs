@@ -14,6 +14,7 @@
 //! poll = { min = 6, max = 10 }                # log2 of seconds
 //! iburst = true                               # begin with a few quick requests
 //! prefer = false
+//! trust = false                               # judged only by the other trusted ones
 //! noselect = false                            # measure only
 //! interleaved = false                         # RFC 9769: servers tell when answers really left
 //! key = 1                                     # a key of the key file; none where absent
@@ -236,7 +237,7 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
         let most = i64::try_from(SOURCES_MAX).expect("64 fits");
         let min_sources = value.integer(1..=most)?;
         config.min_sources = usize::try_from(min_sources).expect("the range was checked");
-        let sources = config.sources.iter().filter(|source| !source.options.noselect).count();
+        let sources = electors(&config.sources);
         if config.min_sources > sources {
             let min_sources = config.min_sources;
             return Err(value.error(Problem::TooFewSources { min_sources, sources }));
@@ -245,11 +246,29 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
     Ok(())
 }
 
+/// Sources that can agree: the trusted ones where there are any.
+fn electors(sources: &[SourceConfig]) -> usize {
+    let selectable = || sources.iter().map(|s| s.options).filter(|options| !options.noselect);
+    match selectable().filter(|options| options.trust).count() {
+        0 => selectable().count(),
+        trusted => trusted,
+    }
+}
+
 fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, ConfigError> {
     let mut sources: Vec<SourceConfig> = Vec::new();
     for item in value.array(SOURCES_MAX)? {
-        const KNOWN: &[&str] =
-            &["address", "count", "poll", "iburst", "prefer", "noselect", "interleaved", "key"];
+        const KNOWN: &[&str] = &[
+            "address",
+            "count",
+            "poll",
+            "iburst",
+            "prefer",
+            "trust",
+            "noselect",
+            "interleaved",
+            "key",
+        ];
         let table = item.table(KNOWN)?;
         let address = table.required("address", "address = \"time.example.org\"")?;
         let text = address.string()?;
@@ -265,6 +284,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
         let options = SourceOptions {
             iburst: flag("iburst", defaults.iburst)?,
             prefer: flag("prefer", defaults.prefer)?,
+            trust: flag("trust", defaults.trust)?,
             noselect: flag("noselect", defaults.noselect)?,
             interleaved: flag("interleaved", defaults.interleaved)?,
         };

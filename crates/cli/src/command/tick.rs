@@ -5,22 +5,14 @@ use crate::error::CliError;
 use crate::output::{self, Format};
 use crate::state_client;
 use serde::Serialize;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use timeball_api::status::Status;
+use timeball_runtime::segment::{SEGMENT_PATH, read_bounded_clock};
 use timeball_schedule::language::{Dialect, Schedule, Zone};
 use timeball_scheduler::{Tick, TickReceiver, Ticker, Zones};
 use timeball_timebase::Span;
 
 const SIGUSR1: i32 = 10;
-/// How often a running `up` is asked for the clock's error.
-const ASK_EVERY: Duration = Duration::from_millis(250);
-/// An answer older than this says nothing about the clock any more.
-const ANSWER_AGE_MAX: Duration = Duration::from_secs(3);
-/// What a clock may gain or lose since the answer: the most that Linux slews.
-const DRIFT_PPM: u128 = 500;
 
 /// One tick, as the JSON shows it.
 #[derive(Serialize)]
@@ -36,8 +28,7 @@ struct Line {
 pub(crate) fn run(arguments: &TickArguments) -> Result<ExitCode, CliError> {
     let schedule = parse(&arguments.every)?;
     let mut receiver = receiver(arguments)?;
-    let error = Arc::new(ClockError::default());
-    watch(arguments, &error);
+    let error = ClockError::new(arguments);
     let now = timeball_runtime::read_clocks().system;
     let instants = schedule.next_after(now).and_then(|at| Some((at, schedule.next_after(at)?)));
     let Some((first, second)) = instants else {
@@ -115,38 +106,19 @@ fn text(tick: &Tick, bound: Option<Span>, format: Format) -> String {
     }
 }
 
-/// How wrong the system clock can be, as a running `up` last said.
-#[derive(Default)]
-struct ClockError(Mutex<Option<(Instant, Span)>>);
+/// The shared segments that may tell how wrong the system clock can be: that of a running `up`, and
+/// that of an agent (or ClockBound's own daemon) of this machine.
+struct ClockError(Vec<PathBuf>);
 
 impl ClockError {
-    fn bound(&self) -> Option<Span> {
-        let (asked, bound) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let age = asked.elapsed();
-        if age > ANSWER_AGE_MAX {
-            return None;
-        }
-        let drift = age.as_nanos() * DRIFT_PPM / 1_000_000;
-        Some(bound + Span::from_nanos(i64::try_from(drift).ok()?))
+    fn new(arguments: &TickArguments) -> Self {
+        let state = state_client::state_directory(&arguments.state).ok();
+        let of_up = state.map(|state| state_client::segment(&state));
+        Self(of_up.into_iter().chain([PathBuf::from(SEGMENT_PATH)]).collect())
     }
-}
 
-/// Asks a running `up` again and again, on a thread of its own; without one nothing is known.
-fn watch(arguments: &TickArguments, error: &Arc<ClockError>) {
-    let Ok(state) = state_client::state_directory(&arguments.state) else { return };
-    let error = Arc::clone(error);
-    std::thread::spawn(move || {
-        loop {
-            let asked = Instant::now();
-            let answer = ask(&state).map(|bound| (asked, bound));
-            *error.0.lock().unwrap_or_else(PoisonError::into_inner) = answer;
-            std::thread::sleep(ASK_EVERY);
-        }
-    });
-}
-
-fn ask(state: &Path) -> Option<Span> {
-    let status: Status = state_client::get(state, "/v1/status").ok()?;
-    let (offset, bound) = (status.clock.offset_ns?, status.clock.bound_ns?);
-    Some(Span::from_nanos(offset.saturating_abs().saturating_add(bound)))
+    /// The largest error now, by the first that tells one.
+    fn bound(&self) -> Option<Span> {
+        self.0.iter().find_map(|path| read_bounded_clock(path).ok()?.0.half_width)
+    }
 }

@@ -128,6 +128,9 @@ pub struct SourceOptions {
     pub iburst: bool,
     /// Choose among agreeing sources only those that are preferred, if any is.
     pub prefer: bool,
+    /// Judge it by other trusted sources alone, and all others by the trusted ones, while any of
+    /// them speaks.
+    pub trust: bool,
     /// Measure and show, but never select.
     pub noselect: bool,
     /// Ask in interleaved mode (RFC 9769), in which servers tell when their answers really left:
@@ -137,7 +140,7 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { iburst: true, prefer: false, noselect: false, interleaved: false }
+        Self { iburst: true, prefer: false, trust: false, noselect: false, interleaved: false }
     }
 }
 

@@ -44,7 +44,8 @@ impl KernelTruth {
         self.due
     }
 
-    /// What to write now, `leap` being the leap second that the kernel is to make, if it is time or what the kernel was told is no longer true.
+    /// What to write now, `leap` being the leap second that the kernel is to make, if it is time or
+    /// what the kernel was told is no longer true.
     pub(super) fn tell(
         &mut self,
         now: Now,

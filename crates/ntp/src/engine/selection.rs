@@ -13,11 +13,16 @@ pub(super) enum Voter {
         interval: Interval,
         /// Whether the configuration prefers it.
         prefer: bool,
+        /// Whether the configuration trusts it: then it is judged by the trusted ones alone.
+        trust: bool,
         /// Whether the last majority found it false: only another majority can find it true.
         convicted: bool,
     },
     /// Was asked and may still answer for the first time: counts against a hasty majority.
-    Pending,
+    Pending {
+        /// Whether the configuration trusts it.
+        trust: bool,
+    },
     /// Had a voice not long ago and has none now, and why: its silence makes nobody else a
     /// majority.
     Absent(Selection),
@@ -59,6 +64,9 @@ pub(super) struct Verdict {
 
 /// Holds the vote; `min_sources` must agree in any case.
 ///
+/// While a trusted source speaks, or may still answer for the first time, only trusted ones have a
+/// voice; the others are judged by what those agree on.
+///
 /// `promised` is what the last majority promised, as of now. The former chief stays unless another
 /// is clearly better.
 pub(super) fn vote(
@@ -67,7 +75,10 @@ pub(super) fn vote(
     promised: Option<Interval>,
     former_chief: Option<usize>,
 ) -> Verdict {
-    let (outcome, ground) = judge(voters, min_sources, promised);
+    let (outcome, ground) = match electorate(voters) {
+        Some(trusted) => judge(&trusted, min_sources, promised),
+        None => judge(voters, min_sources, promised),
+    };
     let acquits = matches!(outcome, Outcome::Majority(_));
     let any_preferred =
         voters.iter().any(|voter| voter.is_preferred() && voter.is_within(ground, acquits));
@@ -81,6 +92,14 @@ pub(super) fn vote(
     verdict
 }
 
+/// The trusted voters, where any of them has something to say: the others have no voice then.
+fn electorate(voters: &[Voter]) -> Option<Vec<Voter>> {
+    let speaks = |voter: &Voter| {
+        matches!(voter, Voter::Fit { trust: true, .. } | Voter::Pending { trust: true })
+    };
+    voters.iter().any(speaks).then(|| voters.iter().copied().filter(speaks).collect())
+}
+
 /// The outcome, and the ground that an interval must touch to be true.
 fn judge(
     voters: &[Voter],
@@ -91,7 +110,7 @@ fn judge(
     let entitled = voters.iter().filter(|voter| !matches!(voter, Voter::Out(_))).count();
     let false_max = entitled.saturating_sub(1) / 2;
     // Those who may answer in a moment are waited for, lest the first to answer be believed.
-    let hasty = voters.contains(&Voter::Pending);
+    let hasty = voters.iter().any(|voter| matches!(voter, Voter::Pending { .. }));
     let decisive = if hasty { entitled / 2 + 1 } else { false_max + 1 }.max(min_sources);
     let hull = intervals
         .len()
@@ -147,7 +166,7 @@ impl Voter {
     fn interval(&self) -> Option<Interval> {
         match self {
             Self::Fit { interval, .. } => Some(*interval),
-            Self::Pending | Self::Absent(_) | Self::Out(_) => None,
+            Self::Pending { .. } | Self::Absent(_) | Self::Out(_) => None,
         }
     }
 
@@ -168,7 +187,7 @@ impl Voter {
     fn selection(&self, ground: Option<Interval>, acquits: bool, any_preferred: bool) -> Selection {
         match (self, ground) {
             (Self::Absent(reason) | Self::Out(reason), _) => *reason,
-            (Self::Pending, _) => Selection::Unreachable,
+            (Self::Pending { .. }, _) => Selection::Unreachable,
             (Self::Fit { .. }, None) => Selection::NoMajority,
             (Self::Fit { .. }, _) if !self.is_within(ground, acquits) => Selection::Falseticker,
             (Self::Fit { prefer: false, .. }, _) if any_preferred => Selection::Candidate,
@@ -192,12 +211,14 @@ fn chief_of(voters: &[Voter], selections: &[Selection], former: Option<usize>) -
 mod tests {
     use super::*;
 
+    const PENDING: Voter = Voter::Pending { trust: false };
+
     fn fit(earliest_ms: i64, latest_ms: i64) -> Voter {
         let interval = Interval {
             earliest: Span::from_millis(earliest_ms),
             latest: Span::from_millis(latest_ms),
         };
-        Voter::Fit { interval, prefer: false, convicted: false }
+        Voter::Fit { interval, prefer: false, trust: false, convicted: false }
     }
 
     fn promise(earliest_ms: i64, latest_ms: i64) -> Option<Interval> {
@@ -238,13 +259,13 @@ mod tests {
     #[test]
     fn those_who_may_still_answer_count_against_a_hasty_majority() {
         for hasty in [
-            [fit(0, 1), Voter::Pending].as_slice(),
-            &[fit(0, 1), Voter::Pending, Voter::Pending],
-            &[fit(0, 1), fit(0, 1), Voter::Pending, Voter::Pending],
+            [fit(0, 1), PENDING].as_slice(),
+            &[fit(0, 1), PENDING, PENDING],
+            &[fit(0, 1), fit(0, 1), PENDING, PENDING],
         ] {
             assert_eq!(vote(hasty, 1, None, None).outcome, Outcome::Silence);
         }
-        assert!(majority(&vote(&[fit(0, 1), fit(0, 2), Voter::Pending], 1, None, None)).is_some());
+        assert!(majority(&vote(&[fit(0, 1), fit(0, 2), PENDING], 1, None, None)).is_some());
         let out = Voter::Out(Selection::Unreachable);
         assert!(majority(&vote(&[fit(0, 1), out, out], 1, None, None)).is_some());
     }
@@ -268,7 +289,7 @@ mod tests {
     fn only_a_majority_acquits_who_was_found_false() {
         let gone = Voter::Absent(Selection::Unreachable);
         let interval = fit(-1, 1).interval().unwrap();
-        let convict = Voter::Fit { interval, prefer: false, convicted: true };
+        let convict = Voter::Fit { interval, prefer: false, trust: false, convicted: true };
         let verdict = vote(&[gone, gone, convict], 1, promise(-5, 5), None);
         assert_eq!(verdict.outcome, Outcome::Silence);
         assert_eq!(verdict.selections[2], Selection::Falseticker);
@@ -313,13 +334,39 @@ mod tests {
     #[test]
     fn preferred_sources_are_used_alone_while_they_are_true() {
         let Voter::Fit { interval, .. } = fit(-50, 50) else { unreachable!() };
-        let preferred = Voter::Fit { interval, prefer: true, convicted: false };
+        let preferred = Voter::Fit { interval, prefer: true, trust: false, convicted: false };
         let verdict = vote(&[fit(-1, 1), preferred], 1, None, None);
         assert_eq!(verdict.selections, [Selection::Candidate, Selection::Chief]);
         let interval = fit(90, 91).interval().unwrap();
-        let lying = Voter::Fit { interval, prefer: true, convicted: false };
+        let lying = Voter::Fit { interval, prefer: true, trust: false, convicted: false };
         let verdict = vote(&[fit(-1, 1), fit(-2, 2), lying], 1, None, Some(1));
         use Selection::{Chief, Combined, Falseticker};
         assert_eq!(verdict.selections, [Combined, Chief, Falseticker]);
+    }
+
+    fn trusted(earliest_ms: i64, latest_ms: i64) -> Voter {
+        let interval = fit(earliest_ms, latest_ms).interval().unwrap();
+        Voter::Fit { interval, prefer: false, trust: true, convicted: false }
+    }
+
+    #[test]
+    fn trusted_sources_are_judged_by_each_other_alone() {
+        use Selection::{Chief, Combined, Falseticker, NoMajority, Unreachable};
+        let others = [fit(100, 101), fit(100, 101), fit(99, 102)];
+        let verdict = vote(&[&others[..], &[trusted(-1, 1)]].concat(), 1, None, None);
+        assert_eq!(majority(&verdict), promise(-1, 1));
+        assert_eq!(verdict.selections, [Falseticker, Falseticker, Falseticker, Chief]);
+        // Who agrees with the trusted one is used beside it.
+        let verdict = vote(&[trusted(-5, 5), fit(-1, 1)], 1, None, None);
+        assert_eq!(verdict.selections, [Combined, Chief]);
+        // Two that contradict each other leave nobody to be believed.
+        let split = [trusted(-1, 1), trusted(50, 51), fit(-1, 1)];
+        let verdict = vote(&split, 1, None, None);
+        assert_eq!((verdict.outcome, verdict.selections[2]), (Outcome::Contradiction, NoMajority));
+        // One that may still answer is waited for; one that is gone is not.
+        let waiting = [&others[..], &[Voter::Pending { trust: true }]].concat();
+        assert_eq!(vote(&waiting, 1, None, None).outcome, Outcome::Silence);
+        let gone = [&others[..], &[Voter::Absent(Unreachable)]].concat();
+        assert_eq!(majority(&vote(&gone, 1, None, None)), promise(100, 101));
     }
 }

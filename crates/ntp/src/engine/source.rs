@@ -304,7 +304,7 @@ impl Source {
             return if self.config.options.noselect {
                 Voter::Out(Selection::NotSelectable)
             } else {
-                Voter::Pending
+                Voter::Pending { trust: self.config.options.trust }
             };
         }
         match self.promise {
@@ -315,6 +315,7 @@ impl Source {
             Some(promise) => Voter::Fit {
                 interval: promise.aged(at, ageing),
                 prefer: self.config.options.prefer,
+                trust: self.config.options.trust,
                 convicted: self.selection == Selection::Falseticker,
             },
         }

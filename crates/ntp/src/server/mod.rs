@@ -6,8 +6,8 @@
 //! answers with more octets than it was asked with, and answers only requests (mode 3), so two
 //! servers cannot be made to talk to each other and no reflected attack gains anything. A request
 //! with the MAC of a known key is answered with one; a request with a MAC that is not right is not
-//! answered. Unknown extension fields are passed over. Where leap seconds are smeared, what is served
-//! and bounded is smeared time, and no leap second is announced.
+//! answered. Unknown extension fields are passed over. Where leap seconds are smeared, what is
+//! served and bounded is smeared time, and no leap second is announced.
 
 mod clients;
 mod departures;

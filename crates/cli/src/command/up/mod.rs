@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
 
     let state = state_client::state_directory(&arguments.state)?;
     // Settings are read first: a mistake in them leaves no directory behind.
-    let (config, sources) = setup::config(arguments)?;
+    let (config, sources) = setup::config(arguments, &state)?;
     let directory = StateDirectory::open(&state, STATE_FORMAT).map_err(|error| {
         CliError::failed(error).hint("`--state DIR` names another directory for the state")
     })?;

@@ -3,7 +3,7 @@
 use crate::arguments::UpArguments;
 use crate::command::agent::read_config;
 use crate::error::CliError;
-use crate::state_client::xdg;
+use crate::state_client::{self, xdg};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -45,8 +45,12 @@ pub(crate) fn schedules(arguments: &UpArguments, state: &Path) -> Result<PathBuf
     Ok(directory)
 }
 
-/// The agent's settings: always observing, with the sources that were asked for or found.
-pub(crate) fn config(arguments: &UpArguments) -> Result<(AgentConfig, Sources), CliError> {
+/// The agent's settings: always observing, with the sources that were asked for or found, and with
+/// the shared segment in the state directory.
+pub(crate) fn config(
+    arguments: &UpArguments,
+    state: &Path,
+) -> Result<(AgentConfig, Sources), CliError> {
     let default = xdg("XDG_CONFIG_HOME", ".config").map(|base| base.join("timeball/timeball.toml"));
     let file = arguments.config.clone().or(default.filter(|path| path.exists()));
     let mut config = match &file {
@@ -56,6 +60,8 @@ pub(crate) fn config(arguments: &UpArguments) -> Result<(AgentConfig, Sources), 
     config.mode = ClockMode::Observe;
     config.server_listen.clear();
     config.admin_listen = None;
+    // Nothing is written elsewhere; an agent beside may have the one of the settings.
+    config.segment = Some(state_client::segment(state));
     let origin = if !arguments.sources.is_empty() {
         config.sources =
             arguments.sources.iter().map(|text| source(text)).collect::<Result<_, _>>()?;
