@@ -38,6 +38,15 @@ impl Oscillator {
     }
 }
 
+/// A write to the kernel's clock that fails.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RefusedWrite {
+    /// How many writes come before it.
+    pub index: u64,
+    /// How it fails.
+    pub error: AdjustError,
+}
+
 /// Raw and system clock of the client, driven by true time.
 #[derive(Clone, Debug)]
 pub(crate) struct Clocks {
@@ -61,6 +70,8 @@ pub(crate) struct Clocks {
     has_leapt: bool,
     /// Every write is refused while this is set.
     pub(crate) refuses: bool,
+    refused_write: Option<RefusedWrite>,
+    writes: u64,
 }
 
 impl Clocks {
@@ -86,9 +97,22 @@ impl Clocks {
             armed: Leap::None,
             has_leapt: false,
             refuses: false,
+            refused_write: None,
+            writes: 0,
         };
         clocks.rate = clocks.rate_now();
         clocks
+    }
+
+    /// The same whose kernel refuses one write.
+    pub(crate) fn refusing(mut self, refused_write: Option<RefusedWrite>) -> Self {
+        self.refused_write = refused_write;
+        self
+    }
+
+    /// How long ago the kernel was told last what is true of its clock.
+    pub(crate) fn kernel_age(&self) -> Span {
+        Span::from_nanos(self.at - self.written_at)
     }
 
     /// Runs on to a true time at the rate of now.
@@ -212,8 +236,14 @@ impl Clocks {
         Ok(self.kernel())
     }
 
-    fn permit(&self) -> Result<(), AdjustError> {
-        if self.refuses { Err(AdjustError::NotPermitted) } else { Ok(()) }
+    fn permit(&mut self) -> Result<(), AdjustError> {
+        let refused = self.refused_write.filter(|refused| refused.index == self.writes);
+        self.writes += 1;
+        match refused {
+            Some(refused) => Err(refused.error),
+            None if self.refuses => Err(AdjustError::NotPermitted),
+            None => Ok(()),
+        }
     }
 
     fn rate_now(&self) -> f64 {

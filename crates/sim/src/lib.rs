@@ -24,7 +24,7 @@ pub mod worlds;
 
 pub use checks::{Rule, Violation};
 pub use clairvoyant::clairvoyant_rms;
-pub use clock::Oscillator;
+pub use clock::{Oscillator, RefusedWrite};
 pub use floor::Exchange;
 pub use network::{Bursts, Path, Tail, Way};
 pub use noise::Noise;

@@ -3,7 +3,7 @@
 use timeball_ntp::engine::{ClockMode, EngineConfig, PollRange, SourceConfig, SourceOptions};
 use timeball_timebase::{LeapSecond, Span, Timestamp};
 
-use crate::clock::Oscillator;
+use crate::clock::{Oscillator, RefusedWrite};
 use crate::network::Path;
 use crate::server::{LeapNow, Server, address};
 
@@ -27,6 +27,8 @@ pub struct Scenario {
     pub servers: Vec<Server>,
     /// The engine's settings; the sources are those of `servers`.
     pub config: EngineConfig,
+    /// One write to the clock that the kernel refuses.
+    pub refused_write: Option<RefusedWrite>,
     /// A leap second that really comes.
     pub leap_second: Option<LeapSecond>,
     /// Somebody who sends datagrams of their own.
@@ -77,6 +79,7 @@ impl Scenario {
             epoch: Timestamp::from_unix(1_795_000_000, 0),
             servers: Vec::new(),
             config: EngineConfig { mode: ClockMode::Discipline, ..EngineConfig::default() },
+            refused_write: None,
             leap_second: None,
             attack: None,
             happenings: Vec::new(),

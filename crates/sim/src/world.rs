@@ -88,6 +88,7 @@ impl World {
         let noise = |stream| Noise::new(seed, stream);
         let (oscillator, offset) = (scenario.oscillator.clone(), scenario.clock_offset);
         let clocks = Clocks::new(oscillator, noise(CLOCK), scenario.epoch, offset);
+        let clocks = clocks.refusing(scenario.refused_write);
         let mut config = scenario.config.clone();
         config.kernel = Some(KernelClock::default());
         let engine = Engine::new(config, noise(ENGINE).octets(), clocks.now());
@@ -196,6 +197,11 @@ impl World {
     /// What the kernel tells of its clock now.
     pub fn kernel(&self) -> KernelClock {
         self.clocks.kernel()
+    }
+
+    /// How long ago the kernel was told last what is true of its clock.
+    pub fn kernel_age(&self) -> Span {
+        self.clocks.kernel_age()
     }
 
     /// The oscillator's true rate error now.
