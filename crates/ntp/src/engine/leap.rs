@@ -111,6 +111,7 @@ impl Engine {
     /// True time is counted anew from here on: everything that was known of it moves along.
     fn shift_truth(&mut self, by: Span) {
         self.estimator.shift(by);
+        self.rates.shift_truth(by);
         if let Some(hull) = &mut self.hull {
             hull.promise.shift(by);
         }

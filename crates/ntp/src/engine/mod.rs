@@ -351,9 +351,8 @@ impl Engine {
         let Outcome::Majority(interval) = self.verdict.outcome else { return };
         let wander = self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander);
         let ageing = self.rates.ageing(at);
-        let is_entitled = |source: &Source| !matches!(source.voter(at, ageing), Voter::Out(_));
-        let entitled: Vec<usize> =
-            (0..self.sources.len()).filter(|&i| is_entitled(&self.sources[i])).collect();
+        let voters: Vec<Voter> = self.sources.iter().map(|s| s.voter(at, ageing)).collect();
+        let entitled = selection::entitled(&voters);
         let hull = TimedInterval { at, interval };
         self.rates.note_hull(hull, wander, &entitled, entitled.len().saturating_sub(1) / 2);
     }

@@ -164,6 +164,12 @@ impl Rates {
         }
     }
 
+    /// True time is counted anew, this much further on: a leap second. Rates stay what they were.
+    pub(super) fn shift_truth(&mut self, by: Span) {
+        self.hulls.iter_mut().for_each(|hull| hull.shift(by));
+        self.paths.iter_mut().for_each(|path| path.shift_truth(by));
+    }
+
     /// The raw clock stood still, or may have: offsets of before and after do not compare.
     pub(super) fn interrupt(&mut self, at: MonoTime) {
         // An oscillator that was cold or off begins with another rate.

@@ -75,10 +75,8 @@ pub(super) fn vote(
     promised: Option<Interval>,
     former_chief: Option<usize>,
 ) -> Verdict {
-    let (outcome, ground) = match electorate(voters) {
-        Some(trusted) => judge(&trusted, min_sources, promised),
-        None => judge(voters, min_sources, promised),
-    };
+    let electorate: Vec<Voter> = entitled(voters).into_iter().map(|i| voters[i]).collect();
+    let (outcome, ground) = judge(&electorate, min_sources, promised);
     let acquits = matches!(outcome, Outcome::Majority(_));
     let any_preferred =
         voters.iter().any(|voter| voter.is_preferred() && voter.is_within(ground, acquits));
@@ -92,12 +90,17 @@ pub(super) fn vote(
     verdict
 }
 
-/// The trusted voters, where any of them has something to say: the others have no voice then.
-fn electorate(voters: &[Voter]) -> Option<Vec<Voter>> {
-    let speaks = |voter: &Voter| {
+/// Those who have a voice, by their place: only the trusted ones while any of them speaks.
+pub(super) fn entitled(voters: &[Voter]) -> Vec<usize> {
+    let is_trusted = |voter: &Voter| {
         matches!(voter, Voter::Fit { trust: true, .. } | Voter::Pending { trust: true })
     };
-    voters.iter().any(speaks).then(|| voters.iter().copied().filter(speaks).collect())
+    let any_trusted = voters.iter().any(is_trusted);
+    let has_a_voice = |voter: &Voter| match any_trusted {
+        true => is_trusted(voter),
+        false => !matches!(voter, Voter::Out(_)),
+    };
+    (0..voters.len()).filter(|&i| has_a_voice(&voters[i])).collect()
 }
 
 /// The outcome, and the ground that an interval must touch to be true.
@@ -107,7 +110,7 @@ fn judge(
     promised: Option<Interval>,
 ) -> (Outcome, Option<Interval>) {
     let intervals: Vec<Interval> = voters.iter().filter_map(Voter::interval).collect();
-    let entitled = voters.iter().filter(|voter| !matches!(voter, Voter::Out(_))).count();
+    let entitled = voters.len();
     let false_max = entitled.saturating_sub(1) / 2;
     // Those who may answer in a moment are waited for, lest the first to answer be believed.
     let hasty = voters.iter().any(|voter| matches!(voter, Voter::Pending { .. }));

@@ -82,6 +82,14 @@ impl PathRates {
         true
     }
 
+    /// True time is counted anew, this much further on.
+    pub(super) fn shift_truth(&mut self, by: Span) {
+        for stretch in self.full.iter_mut().chain(&mut self.filling) {
+            stretch.upper.offset += by;
+            stretch.lower.offset += by;
+        }
+    }
+
     /// Finds what is told as of now, by an oscillator that changes its rate no more than so.
     pub(super) fn conclude(&mut self, at: MonoTime, changes: Changes) {
         let mut known = RateInterval::POSSIBLE;
