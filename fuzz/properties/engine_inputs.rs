@@ -188,7 +188,7 @@ impl Rig {
             _ => {
                 let Some(token) = self.tokens.pop_front() else { return };
                 let sent_at = self.now.system + script.span();
-                if script.octet() % 2 == 0 {
+                if script.octet() < 128 {
                     self.feed(Input::Transmitted { token, sent_at });
                 } else {
                     let error = SendError::NotSent { errno: 101 };
