@@ -19,6 +19,8 @@ mod error;
 #[cfg(feature = "scheduler")]
 mod gate;
 mod output;
+#[cfg(feature = "agent")]
+mod service;
 mod state_client;
 
 use clap::Parser;

@@ -3,6 +3,7 @@
 use super::agent_log::AgentLog;
 use crate::arguments::{AgentArguments, VERSION};
 use crate::error::CliError;
+use crate::service;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
@@ -41,9 +42,12 @@ pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
         .transpose()
         .map_err(CliError::failed)?;
     let (mut log, status) = (AgentLog::default(), agent.status());
+    service::ready();
     while !shutdown.wait_for(Duration::from_secs(1)) {
         log.follow(&status.read());
+        service::alive();
     }
+    service::stopping();
     if let Some(server) = server {
         server.stop();
     }

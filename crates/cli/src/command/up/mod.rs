@@ -6,6 +6,7 @@ mod setup;
 use crate::arguments::{UpArguments, VERSION};
 use crate::command::agent::init_logging;
 use crate::error::CliError;
+use crate::service;
 use crate::state_client::{self, RunFile};
 use lines::Started;
 use std::process::ExitCode;
@@ -89,7 +90,9 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
         notes: &notes,
     };
     lines::started(&started, arguments.output);
+    service::ready();
     talk(arguments, &agent, &scheduler, &shutdown);
+    service::stopping();
 
     shutdown.request();
     server.stop();
@@ -151,6 +154,7 @@ fn talk(arguments: &UpArguments, agent: &Agent, scheduler: &Scheduler, shutdown:
         if !lines::second(&status.read(), &scheduler.schedules(), now, arguments.output) {
             return;
         }
+        service::alive();
         let to_next = 1_000_000_000 - u64::from(read_clocks().system.subsec_nanos());
         if shutdown.wait_for(Duration::from_nanos(to_next)) {
             return;
