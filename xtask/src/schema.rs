@@ -56,19 +56,32 @@ pub(crate) fn run(project: &Project, mode: Mode) -> Result<bool> {
 mod generated {
     use anyhow::Result;
     use schemars::Schema;
+    use timeball_api::calendar::{self, Calendar};
     use timeball_api::cron_job::{API_VERSION, KIND, PreciseCronJob};
 
     /// The generated files, each with its path from the root.
     pub(super) fn files() -> Result<Vec<(&'static str, String)>> {
-        let text = serde_json::to_string_pretty(&precise_cron_job())?;
-        Ok(vec![("docs/schemas/precisecronjob.schema.json", format!("{text}\n"))])
+        let pretty = |schema: &Schema| -> Result<String> {
+            Ok(format!("{}\n", serde_json::to_string_pretty(schema)?))
+        };
+        Ok(vec![
+            ("docs/schemas/precisecronjob.schema.json", pretty(&precise_cron_job())?),
+            ("docs/schemas/calendar.schema.json", pretty(&calendar())?),
+        ])
     }
 
     fn precise_cron_job() -> Schema {
-        let mut schema = schemars::schema_for!(PreciseCronJob);
+        of_kind(schemars::schema_for!(PreciseCronJob), KIND)
+    }
+
+    fn calendar() -> Schema {
+        of_kind(schemars::schema_for!(Calendar), calendar::KIND)
+    }
+
+    fn of_kind(mut schema: Schema, kind: &str) -> Schema {
         // The types take any text here and the loader refuses it; an editor should say so at once.
         pin(&mut schema, "/properties/apiVersion", API_VERSION);
-        pin(&mut schema, "/properties/kind", KIND);
+        pin(&mut schema, "/properties/kind", kind);
         schema
     }
 
@@ -85,9 +98,10 @@ mod generated {
 
         #[test]
         fn the_schema_knows_its_kind_and_refuses_unknown_fields() {
-            let schema = precise_cron_job();
-            assert_eq!(schema.pointer("/properties/kind/const"), Some(&KIND.into()));
-            assert_eq!(schema.pointer("/additionalProperties"), Some(&false.into()));
+            for (schema, kind) in [(precise_cron_job(), KIND), (calendar(), calendar::KIND)] {
+                assert_eq!(schema.pointer("/properties/kind/const"), Some(&kind.into()));
+                assert_eq!(schema.pointer("/additionalProperties"), Some(&false.into()));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `PreciseCronJob`: the schedule file, which is also the cluster's resource (docs: the form in
 //! docs/schedules.md). Unknown fields are refused by name.
 
+use crate::calendar::CalendarReference;
 use crate::targets::{
     HttpTarget, KafkaTarget, NatsTarget, RabbitMqTarget, Retries, default_timeout,
 };
@@ -69,6 +70,12 @@ pub struct Spec {
     /// rule where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dst: Option<DstPolicy>,
+    /// Only days of any of these calendars have instants; all days where it is empty. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<CalendarReference>,
+    /// Days of any of these calendars have no instants, included or not. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<CalendarReference>,
     /// Whether fires are suspended.
     #[serde(default)]
     pub suspend: bool,

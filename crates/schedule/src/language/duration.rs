@@ -6,7 +6,7 @@ use core::fmt;
 
 /// The longest duration, about 100 years.
 const MONTHS_MAX: i64 = 1_200;
-const US_MAX: i64 = 36_525 * DAY_US;
+pub(super) const US_MAX: i64 = 36_525 * DAY_US;
 
 /// A duration; months and days are by the calendar, the rest is a span of time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

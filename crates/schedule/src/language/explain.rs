@@ -1,6 +1,7 @@
 //! What an expression means, in words.
 
 use super::calendar::Calendar;
+use super::day_filter::DayFilter;
 use super::days::{Days, Relative, bits};
 use super::interval::{Repeat, Train};
 use super::moment::timestamp;
@@ -40,6 +41,11 @@ impl Schedule {
     /// # Ok::<(), timeball_schedule::language::ParseError>(())
     /// ```
     pub fn describe(&self) -> String {
+        let days = self.filter.as_deref().map(DayFilter::describe).unwrap_or_default();
+        self.describe_times() + &days
+    }
+
+    fn describe_times(&self) -> String {
         match &self.when {
             When::Local(Pattern::Calendar(calendar)) => of_calendar(calendar),
             When::Local(Pattern::Repeat(repeat)) => of_repeat(repeat),

@@ -1,6 +1,6 @@
 //! Reading ISO 8601 repeating intervals.
 
-use super::duration::Duration;
+use super::duration::{Duration, US_MAX};
 use super::error::ParseError;
 use super::interval::{Repeat, Train};
 use super::moment::{Moment, timestamp};
@@ -71,6 +71,10 @@ fn train(
     if duration.time < APART_US {
         let message = "the intervals are too short: instants are at least 1 ms apart";
         return Err(ParseError::new(at, message).suggest("PT0.001S"));
+    }
+    // Given by its end, it was not measured yet.
+    if duration.time > US_MAX {
+        return Err(ParseError::new(at, "the intervals are longer than 100 years"));
     }
     let canonical = format!("{}/{}/{duration}", shown_count(count), timestamp(start));
     let train = Train { start, period: duration.time, count: count.unwrap_or(i64::MAX) };

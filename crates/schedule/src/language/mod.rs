@@ -10,6 +10,8 @@ mod calendar;
 mod civil;
 mod component;
 mod cron;
+mod day_calendar;
+mod day_filter;
 mod days;
 mod duration;
 mod elements;
@@ -34,12 +36,14 @@ mod traps;
 mod years;
 mod zone;
 
+pub use day_calendar::{DayCalendar, DayCalendarError, DayEntry};
 pub use error::ParseError;
 pub use traps::{Trap, TrapEffect};
 pub use zone::{Zone, ZoneError};
 
 use at::At;
 use core::fmt;
+use day_filter::DayFilter;
 use every::Every;
 use interval::Train;
 use pattern::Pattern;
@@ -68,6 +72,8 @@ pub struct Schedule {
     /// Whether a time field begins with `*`, which [`DstPolicy::Vixie`] asks for.
     wildcard: bool,
     canonical: Box<str>,
+    /// The days on which it has instants; absent for all.
+    filter: Option<Box<DayFilter>>,
 }
 
 /// What an expression was compiled to.
@@ -213,17 +219,16 @@ impl Schedule {
             dst: dst.unwrap_or(dialect.dst()),
             wildcard: parsed.wildcard,
             canonical: parsed.canonical.into_boxed_str(),
+            filter: None,
         })
     }
 
     /// The first instant strictly after `after`; `None` if there is none before 2262-04-11.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let from = after.as_unix_nanos().div_euclid(1_000) + 1;
-        let at = match &self.when {
-            When::Every(every) => every.next(from),
-            When::Train(train) => train.next(from),
-            When::At(listed) => listed.next(from),
-            When::Local(pattern) => self.occurrences(pattern).next(from),
+        let at = match &self.filter {
+            None => self.next_us(from),
+            Some(filter) => filter.next(from, |from| self.next_us(from)),
         };
         at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
     }
@@ -231,11 +236,9 @@ impl Schedule {
     /// The last instant strictly before `before`; `None` if there is none after 1677-09-21.
     pub fn previous_before(&self, before: Timestamp) -> Option<Timestamp> {
         let until = before.as_unix_nanos().saturating_sub(1).div_euclid(1_000);
-        let at = match &self.when {
-            When::Every(every) => every.previous(until),
-            When::Train(train) => train.previous(until),
-            When::At(listed) => listed.previous(until),
-            When::Local(pattern) => self.occurrences(pattern).previous(until),
+        let at = match &self.filter {
+            None => self.previous_us(until),
+            Some(filter) => filter.previous(until, |until| self.previous_us(until)),
         };
         at.map(|us| Timestamp::from_unix_nanos(us * 1_000))
     }
@@ -245,13 +248,43 @@ impl Schedule {
     pub fn count_between(&self, from: Timestamp, until: Timestamp, limit: u64) -> u64 {
         let from = from.as_unix_nanos().saturating_sub(1).div_euclid(1_000) + 1;
         let until = until.as_unix_nanos().div_euclid(1_000);
-        let count = match &self.when {
+        let next = |from| self.next_us(from);
+        let count = |from, until| self.count_us(from, until);
+        let found = match &self.filter {
+            None => count(from, until),
+            Some(filter) => filter.count((from, until), limit, next, count),
+        };
+        found.min(limit)
+    }
+
+    /// The first instant that is at least `from`, on whatever day.
+    fn next_us(&self, from: i64) -> Option<i64> {
+        match &self.when {
+            When::Every(every) => every.next(from),
+            When::Train(train) => train.next(from),
+            When::At(listed) => listed.next(from),
+            When::Local(pattern) => self.occurrences(pattern).next(from),
+        }
+    }
+
+    /// The last instant that is at most `until`, on whatever day.
+    fn previous_us(&self, until: i64) -> Option<i64> {
+        match &self.when {
+            When::Every(every) => every.previous(until),
+            When::Train(train) => train.previous(until),
+            When::At(listed) => listed.previous(until),
+            When::Local(pattern) => self.occurrences(pattern).previous(until),
+        }
+    }
+
+    /// How many instants lie in `from..=until`, on whatever days.
+    fn count_us(&self, from: i64, until: i64) -> u64 {
+        match &self.when {
             When::Every(every) => every.count(from, until),
             When::Train(train) => train.count(from, until),
             When::At(listed) => listed.count(from, until),
             When::Local(pattern) => self.occurrences(pattern).count(from, until),
-        };
-        count.min(limit)
+        }
     }
 
     /// Whether `at` is an instant of the schedule.
@@ -259,8 +292,8 @@ impl Schedule {
         self.count_between(at, at, 1) == 1
     }
 
-    /// Whether another schedule names the same times, whatever zone and rule they were compiled
-    /// for. Only the same fields are found to be the same times.
+    /// Whether another schedule names the same times, whatever zone, rule and days they were
+    /// compiled for. Only the same fields are found to be the same times.
     pub fn names_the_same_times(&self, other: &Self) -> bool {
         self.when == other.when
     }
@@ -277,7 +310,7 @@ impl Schedule {
 }
 
 impl fmt::Display for Schedule {
-    /// Writes the expression's canonical form, without zone and rule.
+    /// Writes the expression's canonical form, without zone, rule and days.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.canonical)
     }

@@ -89,6 +89,18 @@ impl Moment {
     }
 }
 
+/// Parses `2027-01-01` to a day counted from 1970-01-01.
+pub(super) fn parse_date(text: &str) -> Result<i64, ParseError> {
+    let mut parts = text.splitn(3, '-').map(digits);
+    let (Some(year), Some(month), Some(day)) =
+        (parts.next().flatten(), parts.next().flatten(), parts.next().flatten())
+    else {
+        let message = format!("`{text}` is no date; expected one as 2026-12-25");
+        return Err(ParseError::new(0, message));
+    };
+    Ok(local([year, month, day, 0, 0], 0, text, 0)?.div_euclid(DAY_US))
+}
+
 /// The timestamp of a number of microseconds.
 pub(super) fn timestamp(us: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + Span::from_micros(us.clamp(MIN_US, MAX_US))

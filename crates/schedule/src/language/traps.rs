@@ -35,12 +35,17 @@ pub enum TrapEffect {
 
 impl Schedule {
     /// The changes of the clocks after `after` and up to `until` that skip or repeat times of the
-    /// schedule, in order. Periods and listed instants have none: they do not follow the wall.
+    /// schedule, in order. Periods and listed instants have none: they do not follow the wall,
+    /// and so has a change on a day that does not count.
     pub fn traps(&self, after: Timestamp, until: Timestamp) -> Vec<Trap> {
         let When::Local(pattern) = &self.when else { return Vec::new() };
         let us = |at: Timestamp| at.as_unix_nanos().div_euclid(1_000).clamp(MIN_US, MAX_US);
         let (first, last) = (self.zone.stretch_at(us(after)) + 1, self.zone.stretch_at(us(until)));
-        (first..=last).filter_map(|index| self.trap(pattern, index)).collect()
+        let counts = |index: &usize| {
+            let at = self.zone.stretches()[*index].start_us;
+            !self.filter.as_ref().is_some_and(|filter| filter.is_blocked_around(at))
+        };
+        (first..=last).filter(counts).filter_map(|index| self.trap(pattern, index)).collect()
     }
 
     /// The trap at the beginning of a stretch of the zone's time.
