@@ -192,6 +192,12 @@ pub(crate) struct ExpressionArguments {
     /// What happens to local times that are skipped or repeated [default: the dialect's own rule]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) dst: Option<DstName>,
+    /// File with calendars (`kind: Calendar`): only their days have instants; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) include: Vec<PathBuf>,
+    /// File with calendars: their days have no instants; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) exclude: Vec<PathBuf>,
     /// Number that chooses what is written `H` (a schedule's file uses its uid)
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,

@@ -25,6 +25,7 @@ mod tick;
 mod timer;
 mod zones;
 
+pub use files::read_calendars;
 pub use scheduler::{Scheduler, SchedulerOptions, StartError};
 pub use store::StoreError;
 pub use targets::exec::GateProgram;

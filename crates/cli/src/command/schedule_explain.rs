@@ -25,6 +25,9 @@ struct Explanation {
     /// In words.
     meaning: String,
     next: Vec<Instant>,
+    /// The first instants up to the last of `next`, or of the next two years, that calendars leave
+    /// out.
+    left_out: Vec<Instant>,
     /// Changes of the clocks ahead that skip or repeat times of it.
     traps: Vec<Change>,
 }
@@ -50,7 +53,8 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, CliError> {
         output::json(&explanation);
         return Ok(ExitCode::SUCCESS);
     }
-    let Explanation { canonical, dialect, time_zone, meaning, next, traps, .. } = &explanation;
+    let Explanation { canonical, dialect, time_zone, meaning, next, left_out, traps, .. } =
+        &explanation;
     let mut lines = vec![
         format!("{meaning}, in {time_zone}"),
         String::new(),
@@ -63,6 +67,10 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, CliError> {
     }
     if next.is_empty() {
         lines.push("  next       never".to_owned());
+    }
+    for (index, instant) in left_out.iter().enumerate() {
+        let head = if index == 0 { "left out" } else { "" };
+        lines.push(format!("  {head:9}  {}", instant.at));
     }
     for (index, change) in traps.iter().enumerate() {
         let head = if index == 0 { "clocks" } else { "" };
@@ -98,9 +106,31 @@ fn explain(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) 
         dialect: timeball_schedule::language::Dialect::from(arguments.expression.dialect).name(),
         time_zone: zone.name().to_owned(),
         meaning: schedule.describe(),
+        left_out: left_out(arguments, schedule, after),
         next: schedule_next::next(schedule, after, arguments.count),
         traps: schedule.traps(after, until).into_iter().map(change).collect(),
     }
+}
+
+/// The instants that are there without calendars only.
+fn left_out(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) -> Vec<Instant> {
+    let all = schedule.clone().on_all_days();
+    let mut until = after;
+    for _ in 0..arguments.count {
+        until = schedule.next_after(until).unwrap_or(after + Span::from_secs(AHEAD_S));
+    }
+    let mut found = Vec::new();
+    let mut at = after;
+    // At most `count` instants on the way count, so this ends soon.
+    while found.len() < arguments.count as usize
+        && let Some(next) = all.next_after(at).filter(|next| *next < until)
+    {
+        if !schedule.contains(next) {
+            found.push(Instant::of(next, schedule.zone()));
+        }
+        at = next;
+    }
+    found
 }
 
 fn sentence(change: &Change) -> String {
@@ -125,4 +155,42 @@ fn sentence(change: &Change) -> String {
         _ => format!("{times} come{verb} twice, run{verb} twice"),
     };
     format!("{at}  {minutes} min {way}: {become_of_it}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        explain: ExplainArguments,
+    }
+
+    #[test]
+    fn instants_that_calendars_leave_out_are_shown_beside_those_that_stay() {
+        let name = format!("timeball-explain-{}.yaml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let calendar = "apiVersion: timeball.dev/v1alpha1\nkind: Calendar\n\
+            metadata: { name: holidays }\n\
+            spec: { days: [{ from: 2026-12-24, to: 2026-12-26 }, { cron: '* * SUN' }] }\n";
+        std::fs::write(&path, calendar).unwrap();
+        let file = path.to_str().unwrap();
+        let line = ["explain", "0 9 * * *", "--after", "2026-12-22T12:00:00Z", "-n", "3"];
+        let line = Line::parse_from(line.into_iter().chain(["--exclude", file]));
+        let (schedule, after) = schedule_next::compile(&line.explain.expression).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let explanation = explain(&line.explain, &schedule, after);
+        assert_eq!(explanation.meaning, "at 09:00, every day, not on days of `holidays`");
+        let days = |instants: &[Instant]| -> Vec<String> {
+            instants.iter().map(|instant| instant.at[8..10].to_owned()).collect()
+        };
+        assert_eq!(days(&explanation.next), ["23", "28", "29"]);
+        assert_eq!(days(&explanation.left_out), ["24", "25", "26"]);
+        let wrong = Line::parse_from(["explain", "@daily", "--include", "/nonexistent"]);
+        let error = schedule_next::compile(&wrong.explain.expression).unwrap_err();
+        let said = format!("{error:?}");
+        assert!(said.contains("--include /nonexistent: cannot be read"), "{said}");
+    }
 }

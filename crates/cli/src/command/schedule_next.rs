@@ -4,8 +4,10 @@ use crate::arguments::{DialectName, DstName, ExpressionArguments, NextArguments}
 use crate::error::CliError;
 use crate::output::{self, Format};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
+use timeball_schedule::language::{DayCalendar, Dialect, DstPolicy, Schedule, Zone};
+use timeball_scheduler::{Zones, read_calendars};
 use timeball_timebase::{Span, Timestamp};
 
 /// One instant, as the JSON shows it.
@@ -15,6 +17,12 @@ pub(crate) struct Instant {
     pub(crate) at: String,
     /// RFC 3339 in UTC.
     pub(crate) utc: String,
+}
+
+impl Instant {
+    pub(crate) fn of(at: Timestamp, zone: &Zone) -> Self {
+        Self { at: in_zone(at, zone), utc: at.to_string() }
+    }
 }
 
 pub(crate) fn run(arguments: &NextArguments) -> Result<ExitCode, CliError> {
@@ -40,9 +48,11 @@ pub(crate) fn run(arguments: &NextArguments) -> Result<ExitCode, CliError> {
 
 /// Compiles the expression of a command line, and gives the moment from which instants are asked.
 pub(crate) fn compile(arguments: &ExpressionArguments) -> Result<(Schedule, Timestamp), CliError> {
-    let zone = timeball_scheduler::Zones::new()
-        .zone(&arguments.zone)
-        .map_err(|error| CliError::usage(format!("--tz: {error}")))?;
+    let mut zones = Zones::new();
+    let zone =
+        zones.zone(&arguments.zone).map_err(|error| CliError::usage(format!("--tz: {error}")))?;
+    let include = calendars("--include", &arguments.include, &mut zones)?;
+    let exclude = calendars("--exclude", &arguments.exclude, &mut zones)?;
     let (text, dialect) = (&arguments.expression, arguments.dialect.into());
     let dst = arguments.dst.map(DstPolicy::from);
     let schedule = match arguments.seed {
@@ -53,7 +63,22 @@ pub(crate) fn compile(arguments: &ExpressionArguments) -> Result<(Schedule, Time
         let pointer = " ".repeat(error.position.min(text.len()));
         CliError::usage(format!("{error}\n  {text}\n  {pointer}^"))
     })?;
-    Ok((schedule, after(arguments)?))
+    Ok((schedule.on_days(&include, &exclude), after(arguments)?))
+}
+
+/// The calendars of files.
+fn calendars(
+    option: &str,
+    files: &[PathBuf],
+    zones: &mut Zones,
+) -> Result<Vec<DayCalendar>, CliError> {
+    let mut all = Vec::new();
+    for file in files {
+        let calendars = read_calendars(file, zones)
+            .map_err(|why| CliError::usage(format!("{option} {}: {why}", file.display())))?;
+        all.extend(calendars);
+    }
+    Ok(all)
 }
 
 /// The next instants after a moment.
@@ -63,7 +88,7 @@ pub(crate) fn next(schedule: &Schedule, after: Timestamp, count: u32) -> Vec<Ins
     while instants.len() < count as usize {
         let Some(next) = schedule.next_after(at) else { break };
         at = next;
-        instants.push(Instant { at: in_zone(at, schedule.zone()), utc: at.to_string() });
+        instants.push(Instant::of(at, schedule.zone()));
     }
     instants
 }

@@ -1,11 +1,13 @@
 //! From a document to a schedule that can be planned.
 
 use super::LoadedSchedule;
+use super::calendars::{Calendars, Chosen};
 use super::error::DocumentError;
 use super::target;
 use crate::store::DetailLimits;
 use crate::targets::ScheduleName;
 use crate::zones::Zones;
+use serde::Serialize;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use timeball_api::cron_job::{self, PreciseCronJob, Spec};
 use timeball_schedule::ScheduleUid;
@@ -13,7 +15,7 @@ use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 use timeball_schedule::planner::{
     CatchUp, CatchUpPolicy, ClockPolicy, Concurrency, FireMode, Follow, OnExceeded, ScheduleSpec,
 };
-use timeball_timebase::Span;
+use timeball_timebase::{Span, Timestamp};
 use uuid::Uuid;
 
 /// The namespace of the uids that are made of namespace and name: UUIDv5 of `timeball.dev` in the
@@ -29,6 +31,7 @@ const CATCH_UP_MAX: i64 = 1_000;
 /// Checks a document and compiles it.
 pub(super) fn schedule(
     document: &PreciseCronJob,
+    calendars: &Calendars,
     zones: &mut Zones,
 ) -> Result<LoadedSchedule, DocumentError> {
     let PreciseCronJob { api_version, kind, metadata, spec } = document;
@@ -45,11 +48,14 @@ pub(super) fn schedule(
     };
     let zone = zones.zone(spec.time_zone.as_deref().unwrap_or("Etc/UTC"))?;
     let uid = ScheduleUid(uid.into_bytes());
-    let compiled = compile(spec, &zone, uid)?;
+    let include = calendars.choose("spec.include", &name.namespace, &spec.include)?;
+    let exclude = calendars.choose("spec.exclude", &name.namespace, &spec.exclude)?;
+    let days = days_definition(&include, &exclude);
+    let compiled = compile(spec, &zone, uid, (&include, &exclude))?;
     let clock = clock(&spec.clock)?;
     let spec_for_planner = ScheduleSpec {
         uid,
-        generation: generation(document, &zone),
+        generation: generation(document, &zone, &days),
         suspended: spec.suspend,
         deadline: deadline(spec)?,
         concurrency: concurrency(spec.concurrency_policy),
@@ -70,13 +76,18 @@ pub(super) fn schedule(
     };
     let expression = spec.schedule.clone();
     let (dialect, dst) = (spec.dialect, spec.dst);
-    let definition = format!("{expression} | {dialect:?} | {} | {dst:?}", zone.name());
+    let definition = format!("{expression} | {dialect:?} | {} | {dst:?}{days}", zone.name());
     let members = target::members(&spec.target);
     let target = target::parse(&spec.target)?.ok_or(DocumentError::Targets { count: members })?;
     Ok(LoadedSchedule { spec: spec_for_planner, target, name, expression, definition, limits })
 }
 
-fn expect(field: &'static str, value: &str, expected: &'static str) -> Result<(), DocumentError> {
+/// Refuses a field that has another value than the only one possible.
+pub(super) fn expect(
+    field: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> Result<(), DocumentError> {
     if value == expected {
         return Ok(());
     }
@@ -84,7 +95,12 @@ fn expect(field: &'static str, value: &str, expected: &'static str) -> Result<()
     Err(DocumentError::Kind { field, value, expected })
 }
 
-fn check_name(field: &'static str, value: &str, octets_max: usize) -> Result<(), DocumentError> {
+/// Refuses what Kubernetes takes for no name.
+pub(super) fn check_name(
+    field: &'static str,
+    value: &str,
+    octets_max: usize,
+) -> Result<(), DocumentError> {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let sound = (1..=octets_max).contains(&value.len())
         && value.bytes().all(inner)
@@ -97,7 +113,12 @@ fn check_name(field: &'static str, value: &str, octets_max: usize) -> Result<(),
     Err(DocumentError::Name { field, value, octets_max })
 }
 
-fn compile(spec: &Spec, zone: &Zone, uid: ScheduleUid) -> Result<Schedule, DocumentError> {
+fn compile(
+    spec: &Spec,
+    zone: &Zone,
+    uid: ScheduleUid,
+    (include, exclude): (&Chosen, &Chosen),
+) -> Result<Schedule, DocumentError> {
     let dialect = match spec.dialect {
         cron_job::Dialect::Vixie => Dialect::Vixie,
         cron_job::Dialect::Kubernetes => Dialect::Kubernetes,
@@ -112,10 +133,12 @@ fn compile(spec: &Spec, zone: &Zone, uid: ScheduleUid) -> Result<Schedule, Docum
     });
     let expression = || spec.schedule.clone();
     let compiled = Schedule::parse_seeded(&spec.schedule, dialect, zone, dst, uid.seed())
-        .map_err(|source| DocumentError::Expression { expression: expression(), source })?;
+        .map_err(|source| DocumentError::Expression { expression: expression(), source })?
+        .on_days(&include.days, &exclude.days);
     // Files are read now, so an expression without an instant after now is of no use to anybody.
     if compiled.next_after(timeball_runtime::read_clocks().system).is_none() {
-        return Err(DocumentError::NeverFires { expression: expression() });
+        let on_days = !include.days.is_empty() || !exclude.days.is_empty();
+        return Err(DocumentError::NeverFires { expression: expression(), on_days });
     }
     Ok(compiled)
 }
@@ -214,16 +237,37 @@ pub(super) fn range(
     Err(DocumentError::Range { field, value, least, most })
 }
 
-/// A number that changes whenever the document or the rules of its zone do.
-fn generation(document: &PreciseCronJob, zone: &Zone) -> u64 {
-    let form = serde_json::to_vec(document).expect("a document came from text and can go back");
+/// The days of a schedule as a part of its definition.
+fn days_definition(include: &Chosen, exclude: &Chosen) -> String {
+    let named = |name, chosen: &Chosen| match chosen.definition.as_str() {
+        "" => String::new(),
+        days => format!(" | {name}{days}"),
+    };
+    named("include", include) + &named("exclude", exclude)
+}
+
+/// A number that changes whenever the document, the rules of its zone or its calendars do.
+fn generation(document: &PreciseCronJob, zone: &Zone, days: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    form.hash(&mut hasher);
-    // A zone is its table of changes; a new database shows there.
-    let changes =
-        zone.changes_between(timeball_timebase::Timestamp::MIN, timeball_timebase::Timestamp::MAX);
-    for (at, before, after) in changes {
-        (at, before, after).hash(&mut hasher);
+    fingerprint(document, Some(zone), &mut hasher);
+    if !days.is_empty() {
+        days.hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Feeds a document and the rules of its zone to a hasher.
+pub(super) fn fingerprint(
+    document: &impl Serialize,
+    zone: Option<&Zone>,
+    hasher: &mut impl Hasher,
+) {
+    let form = serde_json::to_vec(document).expect("a document came from text and can go back");
+    form.hash(hasher);
+    // A zone is its table of changes; a new database shows there.
+    let all = (Timestamp::MIN, Timestamp::MAX);
+    for (at, before, after) in zone.into_iter().flat_map(|zone| zone.changes_between(all.0, all.1))
+    {
+        (at, before, after).hash(hasher);
+    }
 }

@@ -1,21 +1,73 @@
 //! From text to documents: YAML or JSON, several in a file, unknown fields refused.
 
 use super::error::SyntaxError;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, from_multiple_with_options};
+use timeball_api::calendar::{self, Calendar};
 use timeball_api::cron_job::PreciseCronJob;
 use timeball_runtime::nearest;
 
+/// A document of a schedules directory.
+pub(super) enum Document {
+    Schedule(Box<PreciseCronJob>),
+    Calendar(Calendar),
+}
+
+/// What tells the kinds of documents apart.
+#[derive(Deserialize)]
+struct Head {
+    kind: Option<String>,
+}
+
 /// Parses the documents of a file. JSON is YAML, too.
-pub(super) fn parse(text: &str) -> Result<Vec<PreciseCronJob>, SyntaxError> {
+pub(super) fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
+    let mut documents = Vec::new();
+    for (line, piece) in pieces(text) {
+        let heads: Vec<Head> = parse_as(piece).unwrap_or_default();
+        let kind = heads.first().and_then(|head| head.kind.as_deref());
+        let parsed = if kind == Some(calendar::KIND) {
+            parse_as(piece).map(|all| documents.extend(all.into_iter().map(Document::Calendar)))
+        } else {
+            let schedule = |job| Document::Schedule(Box::new(job));
+            parse_as(piece).map(|all| documents.extend(all.into_iter().map(schedule)))
+        };
+        parsed.map_err(|error| explain(&error).below(line))?;
+    }
+    if documents.is_empty() { Err(SyntaxError::Empty) } else { Ok(documents) }
+}
+
+fn parse_as<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, Error> {
     // A file is at most 1 MiB, so the default budget of nodes and depth suffices; snippets of the
     // source would make an answer of several lines.
     let options = serde_saphyr::options! {
         with_snippet: false,
         strict_booleans: true,
     };
-    let documents: Vec<PreciseCronJob> =
-        from_multiple_with_options(text, options).map_err(|error| explain(&error))?;
-    if documents.is_empty() { Err(SyntaxError::Empty) } else { Ok(documents) }
+    from_multiple_with_options(text, options)
+}
+
+/// The documents of a text, each with the number of lines before it. A line that begins with `---`
+/// begins a document wherever it stands (YAML 1.2 section 9.1.2), so that no parser is needed.
+fn pieces(text: &str) -> Vec<(u64, &str)> {
+    let mut pieces = Vec::new();
+    let (mut start, mut start_line, mut offset) = (0, 0, 0);
+    let mut has_content = false;
+    for (line, number) in text.split_inclusive('\n').zip(0..) {
+        let marker = line
+            .strip_prefix("---")
+            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        if marker.is_some() && has_content {
+            pieces.push((start_line, &text[start..offset]));
+            (start, start_line, has_content) = (offset, number, false);
+        }
+        // Comments and directives before the marker belong to its document.
+        let content = marker.unwrap_or(line).trim_start();
+        has_content |= !content.is_empty() && !content.starts_with(['#', '%']);
+        offset += line.len();
+    }
+    pieces.push((start_line, &text[start..]));
+    pieces
 }
 
 fn explain(error: &Error) -> SyntaxError {

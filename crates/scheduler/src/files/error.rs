@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use thiserror::Error;
-use timeball_schedule::language::ParseError;
+use timeball_schedule::language::{DayCalendarError, ParseError};
 
 /// Why a file's text is no list of schedules.
 #[derive(Debug, Error, PartialEq)]
@@ -16,6 +16,16 @@ pub(crate) enum SyntaxError {
     /// There is no schedule in it.
     #[error("no schedule in it; see docs/schedules.md for the form")]
     Empty,
+}
+
+impl SyntaxError {
+    /// The same, for a text that has so many lines above it.
+    pub(super) fn below(self, lines: u64) -> Self {
+        match self {
+            Self::At { line, column, message } => Self::At { line: line + lines, column, message },
+            other => other,
+        }
+    }
 }
 
 /// Why a schedule of a file cannot be taken.
@@ -39,8 +49,29 @@ pub(crate) enum DocumentError {
     #[error("spec.schedule `{expression}`: {source}{}", caret(expression, source.position))]
     Expression { expression: String, source: ParseError },
     /// It would never fire.
-    #[error("spec.schedule `{expression}` has no instant ahead")]
-    NeverFires { expression: String },
+    #[error(
+        "spec.schedule `{expression}` has no instant ahead{}",
+        if *on_days { " on the days that spec.include and spec.exclude leave" } else { "" }
+    )]
+    NeverFires { expression: String, on_days: bool },
+    /// A calendar that no file has.
+    #[error(
+        "{field}: there is no calendar `{name}` in namespace `{namespace}`{}",
+        near.as_ref().map_or_else(
+            || "; define it (`kind: Calendar`) in a file of this directory".to_owned(),
+            |near| format!("; did you mean `{near}`?"),
+        )
+    )]
+    NoCalendar { field: &'static str, name: String, namespace: String, near: Option<String> },
+    /// More calendars than a schedule can have.
+    #[error("{field} names {count} calendars, at most {most} are possible; join some of them")]
+    TooManyCalendars { field: &'static str, count: usize, most: usize },
+    /// An entry of a calendar that says nothing, or two things.
+    #[error("spec.days[{index}] must have exactly one of: date, from with to, cron, rule")]
+    CalendarDays { index: usize },
+    /// The days of a calendar.
+    #[error("spec.{0}")]
+    Calendar(#[from] DayCalendarError),
     /// The zone is not known.
     #[error("spec.timeZone: {0}")]
     Zone(#[from] crate::zones::ZonesError),

@@ -3,17 +3,21 @@
 //! Past this module no string can be wrong: expressions are compiled, zones loaded, programs found,
 //! addresses parsed. Whatever is wrong is said with file, place, value and how to mend it.
 
+mod calendars;
 mod convert;
 mod document;
 mod error;
 mod target;
 mod watch;
 
+pub use calendars::read_calendars;
 pub(crate) use watch::{Seen, Watcher};
 
 use crate::store::DetailLimits;
 use crate::targets::{ScheduleName, Target};
 use crate::zones::Zones;
+use calendars::Calendars;
+use document::Document;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -71,31 +75,67 @@ impl LoadedSet {
             files.truncate(FILES_MAX);
         }
         let mut zones = Zones::new();
+        let mut calendars = Calendars::default();
+        // All calendars first: a schedule may name one of a file that comes later.
+        let files: Vec<(PathBuf, Vec<Document>)> = files
+            .into_iter()
+            .filter_map(|path| {
+                let documents = set.read_calendars(&path, &mut calendars, &mut zones)?;
+                Some((path, documents))
+            })
+            .collect();
         let mut origins = BTreeMap::new();
-        for path in files {
-            set.read_file(&path, &mut zones, &mut origins);
+        for (path, documents) in files {
+            set.take_file(&path, &documents, &calendars, &mut zones, &mut origins);
         }
         set
     }
 
-    /// Takes a file as a whole, or not at all.
-    fn read_file(
+    /// Reads a file and takes its calendars; `None` where something is wrong with it or with them.
+    fn read_calendars(
         &mut self,
         path: &Path,
+        calendars: &mut Calendars,
         zones: &mut Zones,
-        origins: &mut BTreeMap<ScheduleUid, PathBuf>,
-    ) {
+    ) -> Option<Vec<Document>> {
         let text = match read_text(path) {
             Ok(text) => text,
-            Err(source) => return self.add_problem(path, format!("cannot be read: {source}")),
+            Err(source) => {
+                self.add_problem(path, format!("cannot be read: {source}"));
+                return None;
+            }
         };
         let documents = match document::parse(&text) {
             Ok(documents) => documents,
-            Err(error) => return self.add_problem(path, error.to_string()),
+            Err(error) => {
+                self.add_problem(path, error.to_string());
+                return None;
+            }
         };
-        let mut taken: BTreeMap<ScheduleUid, LoadedSchedule> = BTreeMap::new();
         for document in &documents {
-            let schedule = match convert::schedule(document, zones) {
+            let Document::Calendar(calendar) = document else { continue };
+            if let Err(error) = calendars.add(calendar, path, zones) {
+                let name = calendar.metadata.name.escape_debug();
+                self.add_problem(path, format!("calendar `{name}`: {error}"));
+                return None;
+            }
+        }
+        Some(documents)
+    }
+
+    /// Takes the schedules of a file as a whole, or none of them.
+    fn take_file(
+        &mut self,
+        path: &Path,
+        documents: &[Document],
+        calendars: &Calendars,
+        zones: &mut Zones,
+        origins: &mut BTreeMap<ScheduleUid, PathBuf>,
+    ) {
+        let mut taken: BTreeMap<ScheduleUid, LoadedSchedule> = BTreeMap::new();
+        for document in documents {
+            let Document::Schedule(document) = document else { continue };
+            let schedule = match convert::schedule(document, calendars, zones) {
                 Ok(schedule) => schedule,
                 Err(error) => {
                     let name = document.metadata.name.escape_debug();

@@ -151,6 +151,113 @@ fn names_all(spec: &str, parts: &[&str]) {
     }
 }
 
+const CALENDAR: &str = "apiVersion: timeball.dev/v1alpha1\nkind: Calendar\n";
+
+/// A directory with a schedule in `a.yaml` that leaves out calendar `holidays`, and this file.
+fn read_beside(name: &str, text: &str) -> LoadedSet {
+    let directory = tempfile::tempdir().unwrap();
+    let schedule = format!(
+        "  schedule: '0 9 * * *'\n  exclude: [{{ calendar: holidays }}]\n  timeZone: Asia/Tokyo\n{TARGET}"
+    );
+    fs::write(directory.path().join("a.yaml"), with(&schedule)).unwrap();
+    fs::write(directory.path().join(name), text).unwrap();
+    LoadedSet::read(directory.path())
+}
+
+fn calendar(days: &str) -> String {
+    format!("{CALENDAR}metadata: {{ name: holidays }}\nspec: {{ {days} }}\n")
+}
+
+#[test]
+fn a_schedule_leaves_out_the_days_of_a_calendar_in_another_file() {
+    let generation = |days: &str| {
+        let set = read_beside("z.yaml", &calendar(days));
+        assert_eq!(set.problems, [], "{days}");
+        let schedule = set.schedules.values().next().unwrap().clone();
+        assert!(schedule.definition.contains("| exclude holidays@"), "{}", schedule.definition);
+        (schedule.spec.generation, schedule.definition)
+    };
+    let days = "days: [{ date: 2030-12-25 }, { from: 2030-12-28, to: 2031-01-03 }, \
+                { cron: '* * SUN' }, { rule: 'DTSTART:20300101 RRULE:FREQ=YEARLY' }]";
+    let one = generation(days);
+    assert_eq!(one, generation(days));
+    // What a calendar says is a part of what the schedule says.
+    assert_ne!(one, generation("days: [{ date: 2030-12-24 }]"));
+    assert_ne!(generation("days: []"), generation("timeZone: Europe/Berlin, days: []"));
+    let set = read_beside(
+        "z.json",
+        r#"{"apiVersion":"timeball.dev/v1alpha1","kind":"Calendar",
+        "metadata":{"name":"holidays"},"spec":{"days":[{"date":"2030-12-25"}]}}"#,
+    );
+    assert_eq!(set.problems, []);
+    let schedule = &set.schedules.values().next().unwrap().spec.schedule;
+    let eve = timeball_timebase::Timestamp::from_unix(1_924_300_800, 0); // 2030-12-24T00:00:00Z
+    assert_eq!(schedule.next_after(eve).unwrap().to_string(), "2030-12-26T00:00:00Z");
+}
+
+#[test]
+fn a_calendar_that_is_missing_or_wrong_is_named_and_the_schedule_is_not_loaded() {
+    for (name, text, parts) in [
+        (
+            "z.txt",
+            "",
+            &["spec.exclude: there is no calendar `holidays` in namespace `default`"][..],
+        ),
+        (
+            "z.yaml",
+            &calendar("days: [{ date: 2030-02-30 }]"),
+            &["calendar `holidays`: spec.days[0].date `2030-02-30`", "does not exist"],
+        ),
+        ("z.yaml", &calendar("days: [{ from: 2030-02-20 }]"), &["exactly one of: date, from with"]),
+        ("z.yaml", &calendar("days: [{ day: 2030-02-20 }]"), &["line 4", "known are: date, from"]),
+        ("z.yaml", &calendar("days: [{ cron: '0 0 * * *' }]"), &["5 fields; expected 3"]),
+        ("z.yaml", &calendar("timeZone: Asia/Tokio, days: []"), &["did you mean `Asia/Tokyo`?"]),
+        (
+            "z.yaml",
+            &calendar("days: []").replace("holidays", "holiday"),
+            &["did you mean `holiday`?"],
+        ),
+        (
+            "z.yaml",
+            &calendar("days: [{ cron: '* * *' }]"),
+            &["has no instant ahead on the days that spec.include and spec.exclude leave"],
+        ),
+        (
+            "z.yaml",
+            &format!("{}---\n{}", calendar("days: []"), calendar("days: []")),
+            &["calendar `holidays`: is already defined in"],
+        ),
+        (
+            "z.yaml",
+            &format!("# days\n{}---\n# more\n\n{CALENDAR}name: x\n", calendar("days: []")),
+            &["line 10, column 1", "unknown field `name`"],
+        ),
+    ] {
+        let set = read_beside(name, text);
+        let usable = set.schedules.len();
+        let said: String = set.problems.iter().map(|problem| problem.message.as_str()).collect();
+        for part in parts {
+            assert!(said.contains(part), "{said:?} lacks {part:?} for\n{text}");
+        }
+        assert_eq!(usable, 0, "{text}");
+    }
+}
+
+#[test]
+fn calendars_and_schedules_may_share_a_file_in_any_order() {
+    let schedule =
+        with(&format!("  schedule: '0 9 * * *'\n  include: [{{ calendar: holidays }}]\n{TARGET}"));
+    let days = calendar("days: [{ cron: '1 * *' }]");
+    for text in [
+        format!("{schedule}---\n{days}"),
+        format!("--- # first\n{days}---\n{schedule}...\n"),
+        format!("%YAML 1.2\n---\n{days}\n---\n\n---\n{schedule}"),
+    ] {
+        let set = read(&text);
+        assert_eq!((set.schedules.len(), set.problems.len()), (1, 0), "{:?}\n{text}", set.problems);
+    }
+}
+
 #[test]
 fn names_kinds_and_duplicates_are_checked() {
     let good = with(&format!("  schedule: '@hourly'\n{TARGET}"));

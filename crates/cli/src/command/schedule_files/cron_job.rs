@@ -127,6 +127,12 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
     if spec.catch_up.policy != CatchUpPolicy::Latest || spec.catch_up.limit != 1 {
         lost.push("catchUp: a CronJob catches up the latest run and no other".to_owned());
     }
+    for (field, calendars) in [("include", &spec.include), ("exclude", &spec.exclude)] {
+        if !calendars.is_empty() {
+            let names: Vec<&str> = calendars.iter().map(|named| named.calendar.as_str()).collect();
+            lost.push(format!("{field}: a CronJob has no calendars ({})", names.join(", ")));
+        }
+    }
     let deadline = match (spec.starting_deadline_seconds, spec.starting_deadline_milliseconds) {
         (None, Some(millis)) if millis % 1_000 != 0 => {
             lost.push(format!(
@@ -258,12 +264,15 @@ mod tests {
             json!({
                 "schedule": "*/0.5 * * * * *", "timeZone": "Europe/Berlin", "jitterMilliseconds": 5,
                 "concurrencyPolicy": "BufferOne", "startingDeadlineMilliseconds": 500,
+                "exclude": [{ "calendar": "holidays" }],
                 "target": { "exec": { "command": ["true"] } },
             }),
         );
         let typed = |document: &Value| serde_json::from_value(document.clone()).unwrap();
         let lost = export(&typed(&document), "busybox").unwrap_err().join("\n");
-        for part in ["fields", "BufferOne", "jitter", "Milliseconds 500", "dst: kubernetes"] {
+        for part in
+            ["fields", "BufferOne", "jitter", "Milliseconds 500", "dst: kubernetes", "holidays"]
+        {
             assert!(lost.contains(part), "{part} in {lost}");
         }
         document["spec"] =
