@@ -55,12 +55,3 @@ pub struct CalendarDays {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
 }
-
-/// Names a calendar of the schedule's namespace.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CalendarReference {
-    /// The calendar's name.
-    pub calendar: String,
-}

@@ -1,7 +1,6 @@
 //! `PreciseCronJob`: the schedule file, which is also the cluster's resource (docs: the form in
 //! docs/schedules.md). Unknown fields are refused by name.
 
-use crate::calendar::CalendarReference;
 use crate::targets::{
     HttpTarget, KafkaTarget, NatsTarget, RabbitMqTarget, Retries, default_timeout,
 };
@@ -112,6 +111,15 @@ fn default_successful() -> i32 {
 }
 fn default_failed() -> i32 {
     1
+}
+
+/// Names a calendar of the schedule's namespace.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CalendarReference {
+    /// The calendar's name.
+    pub calendar: String,
 }
 
 /// A schedule language.

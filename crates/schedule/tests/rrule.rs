@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::random::{Random, cases, skip};
+use common::random::{Random, cases, report, skip};
 use common::{instant, next, utc, zone};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -117,7 +117,16 @@ fn rule(random: &mut Random) -> String {
         1 => parts.push(format!("UNTIL={}1231T235959", random.within(2026, 2031))),
         _ => {}
     }
-    format!("DTSTART:{start:08}T{time:06} RRULE:{}", parts.join(";"))
+    let mut text = format!("DTSTART:{start:08}T{time:06} RRULE:{}", parts.join(";"));
+    for name in ["RDATE", "EXDATE"] {
+        if random.one_in(4) {
+            // The same hours again and again, so that some meet the rule and each other.
+            let date = |_| format!("{}T{time:06}", 20_270_100 + random.within(1, 31));
+            let dates: Vec<String> = (0..3).map(date).collect();
+            text += &format!(" {name}:{}", dates.join(","));
+        }
+    }
+    text
 }
 
 /// The answers, each `None` where dateutil gave up; `None` where there is no dateutil.
@@ -161,10 +170,15 @@ fn the_next_instants_of_random_rules_are_those_of_dateutil() {
         return skip("python3 with python-dateutil is not there (pip install python-dateutil)");
     };
     assert_eq!(answers.len(), questions.len());
+    let (mut compared, mut gave_up) = (0, 0);
     for ((rule, after), theirs) in questions.iter().zip(answers) {
-        let Some(theirs) = theirs else { continue };
+        let Some(theirs) = theirs else {
+            gave_up += 1;
+            continue;
+        };
         let ours = Schedule::parse(rule, Dialect::Vixie, &Zone::utc(), None)
             .unwrap_or_else(|error| panic!("{rule}: {error}"));
+        compared += 1;
         let mut at = Timestamp::from_unix(*after, 0);
         let mut found = Vec::new();
         while let (true, Some(next)) = (found.len() < INSTANTS, ours.next_after(at)) {
@@ -183,6 +197,7 @@ fn the_next_instants_of_random_rules_are_those_of_dateutil() {
             }
         }
     }
+    report(&format!("{compared} rules compared with dateutil, 0 differ; it gave up on {gave_up}"));
 }
 
 #[test]
@@ -201,6 +216,40 @@ fn rules_follow_the_clock_on_the_wall_and_leave_dates_out() {
     );
     assert_eq!(schedule.previous_before(Timestamp::MAX), Some(instant("2026-05-29T07:00:00Z")));
     assert_eq!(schedule.count_between(Timestamp::MIN, Timestamp::MAX, 99), 4);
+}
+
+#[test]
+fn listed_dates_are_added_and_a_date_that_is_left_out_stays_out() {
+    let rule = "DTSTART:20260101T090000 RRULE:FREQ=MONTHLY;COUNT=3 \
+                RDATE:20260115T100000,20260201T090000,20270101T000000 RDATE;VALUE=DATE:20260301 \
+                EXDATE:20260115T100000,20260301T090000";
+    let schedule = utc(rule);
+    let expected = [
+        "2026-01-01T09:00:00Z",
+        "2026-02-01T09:00:00Z",
+        "2026-03-01T00:00:00Z",
+        "2027-01-01T00:00:00Z",
+    ];
+    assert_eq!(next(&schedule, "2025-01-01T00:00:00Z", 9), expected);
+    let mut backward = Vec::new();
+    let mut at = Timestamp::MAX;
+    while let Some(before) = schedule.previous_before(at) {
+        backward.insert(0, before.to_string());
+        at = before;
+    }
+    assert_eq!(backward, expected);
+    assert_eq!(schedule.count_between(Timestamp::MIN, Timestamp::MAX, 99), 4);
+    assert_eq!(schedule.count_between(instant(expected[1]), instant(expected[2]), 99), 2);
+    assert_eq!(utc(&schedule.to_string()), schedule);
+    assert_eq!(
+        schedule.describe(),
+        "by its rule every month, from 2026-01-01T09:00:00 on the wall to 2027-01-01T00:00:00, and \
+         at 2 listed times"
+    );
+    // A rule that never comes leaves what is listed.
+    let listed = utc("DTSTART:20260101T000000 RRULE:FREQ=MONTHLY;INTERVAL=12;BYMONTH=3 \
+                      RDATE:20260105T000000");
+    assert_eq!(next(&listed, "2025-01-01T00:00:00Z", 9), ["2026-01-05T00:00:00Z"]);
 }
 
 #[test]
@@ -229,7 +278,7 @@ fn rules_below_a_day_count_without_walking_far() {
 }
 
 /// Expression, position, a part of the message.
-const REFUSED: [(&str, usize, &str); 14] = [
+const REFUSED: [(&str, usize, &str); 16] = [
     ("RRULE:FREQ=DAILY", 0, "DTSTART is missing"),
     ("DTSTART:20260101T090000", 23, "RRULE is missing"),
     ("DTSTART:20260101T250000 RRULE:FREQ=DAILY", 8, "does not exist"),
@@ -243,6 +292,12 @@ const REFUSED: [(&str, usize, &str); 14] = [
     ("DTSTART:20260101T090000 RRULE:FREQ=DAILY;BYMNTH=2", 41, "no part of a rule"),
     ("DTSTART:20260101T090000 RRULE:FREQ=DAILY;COUNT=2;UNTIL=20270101T000000", 30, "exclude"),
     ("DTSTART:20260101T090000 RRULE:FREQ=HOURLY;BYSETPOS=1", 30, "not supported"),
+    ("DTSTART:20260101T090000 RRULE:FREQ=DAILY RDATE:20250101T090000", 30, "before DTSTART"),
+    (
+        "DTSTART:20260101T090000 RRULE:FREQ=DAILY RDATE;VALUE=PERIOD:20260101T000000/PT1H",
+        60,
+        "no date with a time",
+    ),
     ("DTSTART:20260101T090000 RRULE:FREQ=MONTHLY;BYMONTHDAY=0", 54, "without 0"),
 ];
 

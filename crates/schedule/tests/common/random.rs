@@ -50,3 +50,11 @@ pub(crate) fn skip(what: &str) {
         eprintln!("SKIPPED: {what}");
     }
 }
+
+/// Says what a differential test compared; shown with `--nocapture`.
+pub(crate) fn report(what: &str) {
+    #[allow(clippy::print_stderr)]
+    {
+        eprintln!("{what}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Calendars of a schedules directory: days that its schedules include and exclude.
 
-use super::convert::{check_name, expect, fingerprint};
+use super::checks::{check_name, expect, fingerprint};
 use super::document::{self, Document};
 use super::error::DocumentError;
 use super::read_text;
@@ -8,8 +8,8 @@ use crate::zones::Zones;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
-use timeball_api::calendar::{Calendar, CalendarDays, CalendarReference, KIND};
-use timeball_api::cron_job::API_VERSION;
+use timeball_api::calendar::{Calendar, CalendarDays, KIND};
+use timeball_api::cron_job::{API_VERSION, CalendarReference};
 use timeball_runtime::nearest;
 use timeball_schedule::language::{DayCalendar, DayEntry};
 
@@ -54,6 +54,11 @@ impl Calendars {
         let entry = Entry { days, fingerprint: hasher.finish(), file: file.to_owned() };
         self.0.insert(key, entry);
         Ok(())
+    }
+
+    /// Forgets what was taken of a file that is wrong after all.
+    pub(super) fn forget(&mut self, file: &Path) {
+        self.0.retain(|_, entry| entry.file != file);
     }
 
     /// The calendars of a list of a schedule, `spec.include` or `spec.exclude`.

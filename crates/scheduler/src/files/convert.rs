@@ -2,12 +2,12 @@
 
 use super::LoadedSchedule;
 use super::calendars::{Calendars, Chosen};
+use super::checks::{check_name, expect, fingerprint, range};
 use super::error::DocumentError;
 use super::target;
 use crate::store::DetailLimits;
 use crate::targets::ScheduleName;
 use crate::zones::Zones;
-use serde::Serialize;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use timeball_api::cron_job::{self, PreciseCronJob, Spec};
 use timeball_schedule::ScheduleUid;
@@ -15,7 +15,7 @@ use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 use timeball_schedule::planner::{
     CatchUp, CatchUpPolicy, ClockPolicy, Concurrency, FireMode, Follow, OnExceeded, ScheduleSpec,
 };
-use timeball_timebase::{Span, Timestamp};
+use timeball_timebase::Span;
 use uuid::Uuid;
 
 /// The namespace of the uids that are made of namespace and name: UUIDv5 of `timeball.dev` in the
@@ -80,37 +80,6 @@ pub(super) fn schedule(
     let members = target::members(&spec.target);
     let target = target::parse(&spec.target)?.ok_or(DocumentError::Targets { count: members })?;
     Ok(LoadedSchedule { spec: spec_for_planner, target, name, expression, definition, limits })
-}
-
-/// Refuses a field that has another value than the only one possible.
-pub(super) fn expect(
-    field: &'static str,
-    value: &str,
-    expected: &'static str,
-) -> Result<(), DocumentError> {
-    if value == expected {
-        return Ok(());
-    }
-    let value = value.to_owned();
-    Err(DocumentError::Kind { field, value, expected })
-}
-
-/// Refuses what Kubernetes takes for no name.
-pub(super) fn check_name(
-    field: &'static str,
-    value: &str,
-    octets_max: usize,
-) -> Result<(), DocumentError> {
-    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    let sound = (1..=octets_max).contains(&value.len())
-        && value.bytes().all(inner)
-        && !value.starts_with('-')
-        && !value.ends_with('-');
-    if sound {
-        return Ok(());
-    }
-    let value = value.escape_debug().to_string();
-    Err(DocumentError::Name { field, value, octets_max })
 }
 
 fn compile(
@@ -224,19 +193,6 @@ fn details(field: &'static str, value: i32) -> Result<usize, DocumentError> {
     Ok(usize::try_from(value).expect("the range was checked"))
 }
 
-/// The value, if it is within `least..=most`.
-pub(super) fn range(
-    field: &'static str,
-    value: i64,
-    least: i64,
-    most: i64,
-) -> Result<i64, DocumentError> {
-    if (least..=most).contains(&value) {
-        return Ok(value);
-    }
-    Err(DocumentError::Range { field, value, least, most })
-}
-
 /// The days of a schedule as a part of its definition.
 fn days_definition(include: &Chosen, exclude: &Chosen) -> String {
     let named = |name, chosen: &Chosen| match chosen.definition.as_str() {
@@ -254,20 +210,4 @@ fn generation(document: &PreciseCronJob, zone: &Zone, days: &str) -> u64 {
         days.hash(&mut hasher);
     }
     hasher.finish()
-}
-
-/// Feeds a document and the rules of its zone to a hasher.
-pub(super) fn fingerprint(
-    document: &impl Serialize,
-    zone: Option<&Zone>,
-    hasher: &mut impl Hasher,
-) {
-    let form = serde_json::to_vec(document).expect("a document came from text and can go back");
-    form.hash(hasher);
-    // A zone is its table of changes; a new database shows there.
-    let all = (Timestamp::MIN, Timestamp::MAX);
-    for (at, before, after) in zone.into_iter().flat_map(|zone| zone.changes_between(all.0, all.1))
-    {
-        (at, before, after).hash(hasher);
-    }
 }

@@ -4,6 +4,7 @@
 //! addresses parsed. Whatever is wrong is said with file, place, value and how to mend it.
 
 mod calendars;
+mod checks;
 mod convert;
 mod document;
 mod error;
@@ -91,7 +92,7 @@ impl LoadedSet {
         set
     }
 
-    /// Reads a file and takes its calendars; `None` where something is wrong with it or with them.
+    /// Reads a file and takes all its calendars; `None` where something is wrong with one of them.
     fn read_calendars(
         &mut self,
         path: &Path,
@@ -117,6 +118,7 @@ impl LoadedSet {
             if let Err(error) = calendars.add(calendar, path, zones) {
                 let name = calendar.metadata.name.escape_debug();
                 self.add_problem(path, format!("calendar `{name}`: {error}"));
+                calendars.forget(path);
                 return None;
             }
         }

@@ -1,4 +1,4 @@
-//! Recurrence rules of RFC 5545 section 3.3.10, with DTSTART and EXDATE.
+//! Recurrence rules of RFC 5545 section 3.3.10, with DTSTART, RDATE and EXDATE.
 //!
 //! A rule is a set of local times: days that match, times within them. Days are visited one by
 //! one and skipped by months and periods, from the start to 2263 at most, so the number of steps is
@@ -15,7 +15,7 @@ pub(super) use parse::{begins, parse};
 
 use super::civil::Date;
 use super::moment::timestamp;
-use super::phrase::ordinal;
+use super::phrase::{counted, ordinal};
 use super::{DAY_US, MAX_US};
 use days::DayRule;
 use set_position::Positions;
@@ -45,6 +45,8 @@ pub(super) struct Rule {
     end: i64,
     /// EXDATE: local times that the rule has and that are left out, ascending.
     excluded: Box<[i64]>,
+    /// RDATE: local times that the rule has not, ascending.
+    added: Box<[i64]>,
     /// How often, for people.
     frequency: Frequency,
     interval: i64,
@@ -53,6 +55,30 @@ pub(super) struct Rule {
 impl Rule {
     /// The first local time that is at least `at`.
     pub(super) fn next(&self, at: i64) -> Option<i64> {
+        let added = self.added.get(below(&self.added, at)).copied();
+        [self.rule_next(at), added].into_iter().flatten().min()
+    }
+
+    /// The last local time that is at most `at`.
+    pub(super) fn previous(&self, at: i64) -> Option<i64> {
+        let passed = below(&self.added, at.saturating_add(1));
+        let added = passed.checked_sub(1).map(|index| self.added[index]);
+        self.rule_previous(at).max(added)
+    }
+
+    /// How many local times lie in `from..until`.
+    pub(super) fn count(&self, from: i64, until: i64) -> u64 {
+        let added = below(&self.added, until).saturating_sub(below(&self.added, from)) as u64;
+        let (from, until) = (from.max(self.start), until.min(self.end + 1));
+        if from >= until {
+            return added;
+        }
+        let excluded = below(&self.excluded, until) - below(&self.excluded, from);
+        self.raw_count(from, until) - excluded as u64 + added
+    }
+
+    /// As `next`, of the rule without RDATE.
+    fn rule_next(&self, at: i64) -> Option<i64> {
         let mut at = at;
         loop {
             let found = self.raw_next(at).filter(|found| *found <= self.end)?;
@@ -63,8 +89,8 @@ impl Rule {
         }
     }
 
-    /// The last local time that is at most `at`.
-    pub(super) fn previous(&self, at: i64) -> Option<i64> {
+    /// As `previous`, of the rule without RDATE.
+    fn rule_previous(&self, at: i64) -> Option<i64> {
         let mut at = at.min(self.end);
         loop {
             let found = self.raw_previous(at)?;
@@ -73,16 +99,6 @@ impl Rule {
             }
             at = found - 1;
         }
-    }
-
-    /// How many local times lie in `from..until`.
-    pub(super) fn count(&self, from: i64, until: i64) -> u64 {
-        let (from, until) = (from.max(self.start), until.min(self.end + 1));
-        if from >= until {
-            return 0;
-        }
-        let below = |at| self.excluded.partition_point(|excluded| *excluded < at);
-        self.raw_count(from, until) - (below(until) - below(from)) as u64
     }
 
     /// Whether its periods are shorter than a day.
@@ -111,7 +127,20 @@ impl Rule {
             Some(last) if last < MAX_US - 400 * DAY_US => format!(" to {}", shown(last)),
             Some(_) => " on".to_owned(),
         };
-        format!("by its rule {pace}, from {} on the wall{end}", shown(self.start))
+        let added = match self.added.len() {
+            0 => String::new(),
+            count => format!(", and at {}", counted(count as i64, "listed time")),
+        };
+        format!("by its rule {pace}, from {} on the wall{end}{added}", shown(self.start))
+    }
+
+    /// Adds RDATE and leaves EXDATE out, both ascending; a date in both is left out.
+    fn adjust(&mut self, added: &[i64], excluded: &[i64]) {
+        let is_own = |at: i64| at <= self.end && self.raw_next(at) == Some(at);
+        let is_new = |at: &i64| !is_own(*at) && excluded.binary_search(at).is_err();
+        let added = added.iter().copied().filter(is_new).collect();
+        let excluded = excluded.iter().copied().filter(|at| is_own(*at)).collect();
+        (self.added, self.excluded) = (added, excluded);
     }
 
     /// Sets the end: by UNTIL, by COUNT, or where the rule has its last local time.
@@ -124,9 +153,6 @@ impl Rule {
         {
             self.end = last;
         }
-        let excluded = core::mem::take(&mut self.excluded);
-        let real = |at: &i64| *at <= self.end && self.raw_next(*at) == Some(*at);
-        self.excluded = excluded.into_iter().filter(real).collect();
     }
 
     /// The local time that is the `n`th from the start, from 1, if there are so many.
@@ -211,4 +237,9 @@ impl Rule {
         }
         count
     }
+}
+
+/// How many of the ascending times are less than `at`.
+fn below(times: &[i64], at: i64) -> usize {
+    times.partition_point(|time| *time < at)
 }

@@ -1,4 +1,4 @@
-//! Reading `DTSTART:… RRULE:… EXDATE:…`, separated by spaces or lines.
+//! Reading `DTSTART:… RRULE:… RDATE:… EXDATE:…`, separated by spaces or lines.
 
 use super::super::civil::{Date, weekday};
 use super::super::error::ParseError;
@@ -10,13 +10,13 @@ use super::set_position::Positions;
 use super::times::Times;
 use super::{Frequency, Rule};
 
-/// Most dates of EXDATE.
-const EXCLUDED_MAX: usize = 60;
+/// Most dates of RDATE, and of EXDATE.
+const DATES_MAX: usize = 60;
 const EXAMPLE: &str = "DTSTART:20270101T090000 RRULE:FREQ=DAILY";
 
 /// Whether a word begins a recurrence rule.
 pub(in super::super) fn begins(word: &str) -> bool {
-    ["DTSTART", "RRULE:", "FREQ=", "EXDATE"]
+    ["DTSTART", "RRULE:", "FREQ=", "RDATE", "EXDATE"]
         .iter()
         .any(|name| word.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name)))
 }
@@ -29,7 +29,7 @@ pub(in super::super) fn parse(
 ) -> Result<(Rule, String), ParseError> {
     let mut start = None;
     let mut parts = None;
-    let mut excluded = Vec::new();
+    let mut dates = Dates::default();
     for &(at, word) in words {
         let (head, value) = match word.split_once(':') {
             Some((head, value)) => (head.to_ascii_uppercase(), value),
@@ -44,18 +44,24 @@ pub(in super::super) fn parse(
             "RRULE" if parts.is_none() && parameters.is_empty() => {
                 parts = Some((Parts::parse(value, value_at)?, value_at));
             }
-            "EXDATE" => {
+            "RDATE" | "EXDATE" => {
+                let list = if name == "RDATE" { &mut dates.added } else { &mut dates.excluded };
                 let mut position = value_at;
                 for text in value.split(',') {
-                    excluded.push(date_time(text, position, parameters, (at, word), zone)?);
+                    list.push(date_time(text, position, parameters, (at, word), zone)?);
                     position += text.len() + 1;
+                }
+                if list.len() > DATES_MAX {
+                    let message = format!("{name} lists more than {DATES_MAX} dates");
+                    return Err(ParseError::new(at, message));
                 }
             }
             "DTSTART" | "RRULE" => {
                 return Err(ParseError::new(at, format!("only one {name} is possible")));
             }
             _ => {
-                let message = format!("`{name}` is not known; expected DTSTART, RRULE and EXDATE");
+                let message =
+                    format!("`{name}` is not known; expected DTSTART, RRULE, RDATE and EXDATE");
                 return Err(ParseError::new(at, message).suggest(EXAMPLE));
             }
         }
@@ -67,13 +73,18 @@ pub(in super::super) fn parse(
     let Some((parts, parts_at)) = parts else {
         return Err(ParseError::new(end, "RRULE is missing").suggest(EXAMPLE));
     };
-    if excluded.len() > EXCLUDED_MAX {
-        let message = format!("EXDATE lists more than {EXCLUDED_MAX} dates");
-        return Err(ParseError::new(end, message));
+    for list in [&mut dates.added, &mut dates.excluded] {
+        list.sort_unstable();
+        list.dedup();
     }
-    excluded.sort_unstable();
-    excluded.dedup();
-    compile(parts, parts_at, start, excluded, zone)
+    compile(parts, parts_at, start, &dates, zone)
+}
+
+/// RDATE and EXDATE.
+#[derive(Default)]
+struct Dates {
+    added: Vec<i64>,
+    excluded: Vec<i64>,
 }
 
 /// A date with a time on the wall of the zone.
@@ -116,7 +127,7 @@ fn compile(
     parts: Parts,
     at: usize,
     start: i64,
-    excluded: Vec<i64>,
+    dates: &Dates,
     zone: &Zone,
 ) -> Result<(Rule, String), ParseError> {
     let frequency = parts.frequency;
@@ -127,10 +138,15 @@ fn compile(
     if start % SECOND_US != 0 {
         return Err(ParseError::new(at, "DTSTART has a fraction of a second"));
     }
+    if dates.added.first().is_some_and(|first| *first < start) {
+        return Err(ParseError::new(at, "RDATE is before DTSTART, which is the first date"));
+    }
     let mut canonical = format!("DTSTART:{} RRULE:{}", basic(start), parts.canonical(until));
-    for (index, at) in excluded.iter().enumerate() {
-        canonical.push_str(if index == 0 { " EXDATE:" } else { "," });
-        canonical.push_str(&basic(*at));
+    for (name, list) in [("RDATE", &dates.added), ("EXDATE", &dates.excluded)] {
+        if !list.is_empty() {
+            let list: Vec<String> = list.iter().map(|at| basic(*at)).collect();
+            canonical.push_str(&format!(" {name}:{}", list.join(",")));
+        }
     }
     let (days, mut times) = (day_rule(&parts, start), times(&parts, start));
     let unit = match frequency {
@@ -147,13 +163,15 @@ fn compile(
         positions,
         start,
         end: if reachable { i64::MAX } else { start - 1 },
-        excluded: excluded.into_boxed_slice(),
+        excluded: Box::default(),
+        added: Box::default(),
         frequency,
         interval: parts.interval,
     };
     if reachable {
         rule.close(until, parts.count);
     }
+    rule.adjust(&dates.added, &dates.excluded);
     Ok((rule, canonical))
 }
 
