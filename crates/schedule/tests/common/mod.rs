@@ -47,3 +47,10 @@ pub(crate) fn next(schedule: &Schedule, after: &str, n: usize) -> Vec<String> {
     }
     found
 }
+
+/// A change of the zone's clocks within a day of a moment, in seconds since 1970.
+pub(crate) fn change_near(zone: &Zone, at: i64) -> Option<i64> {
+    const DAY_S: i64 = 86_400;
+    let (from, until) = (Timestamp::from_unix(at - DAY_S, 0), Timestamp::from_unix(at + DAY_S, 0));
+    zone.changes_between(from, until).first().map(|(change, ..)| change.unix_seconds())
+}

@@ -11,7 +11,7 @@ use timeball_runtime::nearest;
 /// A document of a schedules directory.
 pub(super) enum Document {
     Schedule(Box<PreciseCronJob>),
-    Calendar(Calendar),
+    Calendar(Box<Calendar>),
 }
 
 /// What tells the kinds of documents apart.
@@ -27,7 +27,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
         let heads: Vec<Head> = parse_as(piece).unwrap_or_default();
         let kind = heads.first().and_then(|head| head.kind.as_deref());
         let parsed = if kind == Some(calendar::KIND) {
-            parse_as(piece).map(|all| documents.extend(all.into_iter().map(Document::Calendar)))
+            let calendar = |calendar| Document::Calendar(Box::new(calendar));
+            parse_as(piece).map(|all| documents.extend(all.into_iter().map(calendar)))
         } else {
             let schedule = |job| Document::Schedule(Box::new(job));
             parse_as(piece).map(|all| documents.extend(all.into_iter().map(schedule)))

@@ -157,7 +157,8 @@ const CALENDAR: &str = "apiVersion: timeball.dev/v1alpha1\nkind: Calendar\n";
 fn read_beside(name: &str, text: &str) -> LoadedSet {
     let directory = tempfile::tempdir().unwrap();
     let schedule = format!(
-        "  schedule: '0 9 * * *'\n  exclude: [{{ calendar: holidays }}]\n  timeZone: Asia/Tokyo\n{TARGET}"
+        "  schedule: '0 9 * * *'\n  timeZone: Asia/Tokyo\n  exclude: [{{ calendar: holidays }}]\n\
+         {TARGET}"
     );
     fs::write(directory.path().join("a.yaml"), with(&schedule)).unwrap();
     fs::write(directory.path().join(name), text).unwrap();
