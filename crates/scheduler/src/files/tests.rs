@@ -231,7 +231,7 @@ fn a_calendar_that_is_missing_or_wrong_is_named_and_the_schedule_is_not_loaded()
         (
             "z.yaml",
             &format!("# days\n{}---\n# more\n\n{CALENDAR}name: x\n", calendar("days: []")),
-            &["line 10, column 1", "unknown field `name`"],
+            &["line 11, column 1", "unknown field `name`"],
         ),
     ] {
         let set = read_beside(name, text);
