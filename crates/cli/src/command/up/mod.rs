@@ -9,6 +9,7 @@ use crate::error::CliError;
 use crate::service;
 use crate::state_client::{self, RunFile};
 use lines::Started;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,12 +54,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
         ..AgentOptions::default()
     };
     let agent = setup::start_agent(config, &options, arguments.ntp_port, &mut notes)?;
-    let options = SchedulerOptions {
-        gate: GateProgram::of_this_process(crate::gate::SUBCOMMAND),
-        spin: Span::from_micros(arguments.spin.into()),
-        real_time: arguments.real_time.then_some(REAL_TIME_PRIORITY),
-        ..SchedulerOptions::new(schedules.clone(), state.clone(), agent.clock())
-    };
+    let options = scheduler_options(arguments, &schedules, &state, &agent);
     let scheduler = Scheduler::start(options).map_err(CliError::failed)?;
     if let Some(aside) = scheduler.store_kept_aside() {
         let aside = aside.display();
@@ -101,6 +97,20 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
     let _ = std::fs::remove_file(RunFile::path(&state));
     drop(directory);
     Ok(ExitCode::SUCCESS)
+}
+
+fn scheduler_options(
+    arguments: &UpArguments,
+    schedules: &Path,
+    state: &Path,
+    agent: &Agent,
+) -> SchedulerOptions {
+    SchedulerOptions {
+        gate: GateProgram::of_this_process(crate::gate::SUBCOMMAND),
+        spin: Span::from_micros(arguments.spin.into()),
+        real_time: arguments.real_time.then_some(REAL_TIME_PRIORITY),
+        ..SchedulerOptions::new(schedules.to_owned(), state.to_owned(), agent.clock())
+    }
 }
 
 fn page_sources(agent: &Agent, scheduler: &Arc<Scheduler>, shutdown: &Shutdown) -> PageSources {
