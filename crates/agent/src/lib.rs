@@ -18,6 +18,7 @@ mod metrics;
 mod notices;
 mod ntp_server;
 mod outlets;
+mod presets;
 mod query;
 mod resolver;
 mod status;
@@ -30,9 +31,10 @@ pub use address::{AddressError, HostPort, NTP_PORT};
 pub use agent::{Agent, AgentOptions, StartError, run_bare};
 pub use config::{
     AgentConfig, ConfigError, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, POOL_MAX, Problem,
-    SOURCES_MAX, parse_keys, source,
+    SOURCES_MAX, parse_keys, read_key, source,
 };
 pub use host_sources::{HostSources, host_sources};
+pub use presets::{PRESETS, preset};
 pub use query::{QueryError, QueryResult, TARGETS_MAX, query};
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{

@@ -5,6 +5,7 @@ use timeball_ntp::engine::{AdjustError, ClockMode, KernelClock, Report, Selectio
 use timeball_timebase::{Reading, Span, SyncState, Timestamp};
 
 use crate::errno::errno_text;
+use crate::presets::smears;
 
 /// Sources get this long to answer before their silence is worth a word.
 const PATIENCE: Span = Span::from_secs(10);
@@ -39,6 +40,7 @@ pub(crate) fn all(circumstances: &Circumstances<'_>, sources: &[Source]) -> Vec<
     notices.extend(other_writer(circumstances));
     notices.extend(size_of_error(circumstances));
     notices.extend(single_sources(circumstances, sources));
+    notices.extend(mixed_leap_seconds(circumstances));
     notices.extend(kernel_flag(circumstances));
     let rank = |notice: &Notice| match notice.severity.as_str() {
         "error" => 0,
@@ -206,6 +208,24 @@ fn single_sources(c: &Circumstances<'_>, sources: &[Source]) -> Vec<Notice> {
     notices
 }
 
+/// For a day around a leap second, servers that smear it and others contradict each other.
+fn mixed_leap_seconds(c: &Circumstances<'_>) -> Option<Notice> {
+    let sources = c.report.sources.iter().filter(|s| s.selection != Selection::NotSelectable);
+    let (smearing, leaping): (Vec<_>, Vec<_>) =
+        sources.map(|source| source.host.as_str()).partition(|host| smears(host));
+    let first = smearing.first().zip(leaping.first());
+    first.map(|(smearing, leaping)| {
+        warning(
+            "MixedLeapSeconds",
+            format!(
+                "{smearing} smears leap seconds over a day and {leaping}, as far as is known, does \
+                 not: around a leap second they contradict each other by up to half a second. Use \
+                 one kind only."
+            ),
+        )
+    })
+}
+
 /// What Kubernetes and node_exporter look at, where it is not ours to write.
 fn kernel_flag(c: &Circumstances<'_>) -> Option<Notice> {
     let Some(kernel) = c.kernel else {
@@ -343,6 +363,19 @@ mod tests {
         c.since_foreign_jump = Some(Span::from_minutes(61));
         assert!(reasons(&c).contains(&"KernelUnsynchronized".to_owned()));
         assert!(!reasons(&c).contains(&"ClockWasSet".to_owned()));
+    }
+
+    #[test]
+    fn servers_that_smear_are_not_to_be_mixed_with_others() {
+        let both = [Selection::Chief, Selection::Combined];
+        let mut report = report(SyncState::Synchronized, &both);
+        report.sources[0].host = "time.google.com".to_owned();
+        assert_eq!(reasons(&circumstances(&report, &KERNEL_GOOD)), ["MixedLeapSeconds"]);
+        report.sources[1].host = "time2.google.com".to_owned();
+        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
+        report.sources[1].host = "ntp.example.org".to_owned();
+        report.sources[1].selection = Selection::NotSelectable;
+        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
     }
 
     #[test]

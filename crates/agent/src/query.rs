@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use timeball_ntp::association::ResponseError;
 use timeball_ntp::engine::{ResolveError, SendError};
+use timeball_ntp::mac::Key;
 use timeball_ntp::query::{Query, QueryAnswer};
 use timeball_runtime::read_clocks;
 use timeball_timebase::Span;
@@ -73,8 +74,9 @@ pub enum QueryError {
 }
 
 /// Measures all `targets` at the same time and returns the results in their order, after `timeout`
-/// at the latest. The system clock is only read.
-pub fn query(targets: &[HostPort], timeout: Duration) -> Vec<QueryResult> {
+/// at the latest; with a key, requests carry its MAC and so must the answers. The system clock is
+/// only read.
+pub fn query(targets: &[HostPort], key: Option<&Key>, timeout: Duration) -> Vec<QueryResult> {
     let deadline = Instant::now() + timeout;
     let (post, answers) = mpsc::channel();
     let mut results: Vec<QueryResult> = targets
@@ -90,10 +92,10 @@ pub fn query(targets: &[HostPort], timeout: Duration) -> Vec<QueryResult> {
         })
         .collect();
     for (i, target) in targets.iter().take(TARGETS_MAX).enumerate() {
-        let (post, target) = (post.clone(), target.clone());
+        let (post, target, key) = (post.clone(), target.clone(), key.cloned());
         let asked = thread::Builder::new().name("query".to_owned()).spawn(move || {
             // Nobody waits any more where the resolver took too long.
-            let _ = post.send((i, measure(&target, timeout, deadline)));
+            let _ = post.send((i, measure(&target, key.as_ref(), timeout, deadline)));
         });
         if let Err(error) = asked {
             results[i].outcome = Err(system(&error));
@@ -115,7 +117,7 @@ pub fn query(targets: &[HostPort], timeout: Duration) -> Vec<QueryResult> {
 
 type Measured = (Option<SocketAddr>, Result<QueryAnswer, QueryError>);
 
-fn measure(target: &HostPort, timeout: Duration, deadline: Instant) -> Measured {
+fn measure(target: &HostPort, key: Option<&Key>, timeout: Duration, deadline: Instant) -> Measured {
     let addresses = match target.host.parse() {
         Ok(literal) => Ok(vec![SocketAddr::new(literal, target.port)]),
         Err(_) => resolve(&target.host, target.port),
@@ -131,7 +133,7 @@ fn measure(target: &HostPort, timeout: Duration, deadline: Instant) -> Measured 
             break;
         }
         let patience = left / (ATTEMPTS - attempt);
-        match exchange(address, Instant::now() + patience) {
+        match exchange(address, key, Instant::now() + patience) {
             Ok(None) => last.0 = Some(address),
             Ok(Some(answer)) => return (Some(address), Ok(answer)),
             Err(error) => {
@@ -147,9 +149,13 @@ fn measure(target: &HostPort, timeout: Duration, deadline: Instant) -> Measured 
 }
 
 /// One request; `None` where nothing usable came before `until`.
-fn exchange(to: SocketAddr, until: Instant) -> Result<Option<QueryAnswer>, QueryError> {
+fn exchange(
+    to: SocketAddr,
+    key: Option<&Key>,
+    until: Instant,
+) -> Result<Option<QueryAnswer>, QueryError> {
     let seed = sys::random_seed().map_err(|error| system(&error))?;
-    let mut query = Query::new(to, seed, kernel_clock::precision());
+    let mut query = Query::new(to, seed, kernel_clock::precision()).with_key(key.cloned());
     let mut buffer = Buffer::new();
     let mut socket = RequestSocket::connect(&to)?;
     query.sent(read_clocks().system);

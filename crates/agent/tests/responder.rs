@@ -180,7 +180,7 @@ fn a_lie_is_told_with_its_sign_within_half_the_delay() {
 fn a_query_tells_the_lies_of_several_servers_at_once() {
     let liars = liars().map(|(behaviour, _)| (behaviour, Responder::start(behaviour)));
     let targets: Vec<_> = liars.iter().map(|(_, responder)| responder.target()).collect();
-    let results = query(&targets, Duration::from_secs(5));
+    let results = query(&targets, None, Duration::from_secs(5));
     for ((behaviour, _), result) in liars.iter().zip(results) {
         let answer = result.outcome.unwrap();
         let error_ns = (answer.offset.as_nanos() - behaviour.lie_ns).abs();
@@ -201,7 +201,8 @@ fn hostile_datagrams_are_counted_and_change_nothing() {
     let source = &status.sources[0];
     assert!((source.offset_ns.unwrap() - lie_ns).abs() <= source.delay_ns.unwrap() / 2);
     assert!((status.clock.offset_ns.unwrap() - lie_ns).abs() <= 5_000_000, "{:?}", status.clock);
-    let answer = query(&[responder.target()], Duration::from_secs(5)).remove(0).outcome.unwrap();
+    let answer =
+        query(&[responder.target()], None, Duration::from_secs(5)).remove(0).outcome.unwrap();
     assert!((answer.offset.as_nanos() - lie_ns).abs() <= 5_000_000, "{answer:?}");
     agent.shutdown();
 }
@@ -235,7 +236,7 @@ fn a_name_that_does_not_resolve_is_told_and_the_rest_works() {
     assert!(problem.contains("timeball-test.invalid"), "{problem}");
     agent.shutdown();
     let target = "timeball-test.invalid".parse().unwrap();
-    let result = query(&[target], Duration::from_secs(10)).remove(0);
+    let result = query(&[target], None, Duration::from_secs(10)).remove(0);
     assert!(matches!(result.outcome, Err(QueryError::Resolve(_))), "{result:?}");
 }
 
@@ -243,7 +244,7 @@ fn a_name_that_does_not_resolve_is_told_and_the_rest_works() {
 fn a_port_where_nobody_listens_is_told_at_once() {
     let unused = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let target = unused.to_string().parse().unwrap();
-    let result = query(&[target], Duration::from_secs(5)).remove(0);
+    let result = query(&[target], None, Duration::from_secs(5)).remove(0);
     assert!(matches!(result.outcome, Err(QueryError::Refused { .. })), "{result:?}");
     let agent = agent(&[unused.to_string()], &[]).unwrap();
     let status = wait_for(&agent, "refused", |s| s.sources.iter().any(|s| s.problem.is_some()));

@@ -109,6 +109,12 @@ pub(crate) struct QueryArguments {
     /// Servers: HOST, HOST:PORT or `[V6]:PORT`
     #[arg(required = true, value_name = "HOST[:PORT]")]
     pub(crate) hosts: Vec<String>,
+    /// Ask with this key, and believe only answers that are made with it
+    #[arg(long, value_name = "ID", requires = "keys", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) key: Option<u32>,
+    /// File of keys, a line each: `1 AES128 HEX:...`
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) keys: Option<PathBuf>,
     /// Seconds to wait for each answer
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = timeout_s)]
     pub(crate) timeout: f64,

@@ -5,6 +5,7 @@ use timeball_timebase::{Interval, Leap, MonoTime, NtpTime, Span, Timestamp};
 
 use crate::association::{Request, Response, ResponseError};
 use crate::era::era_pivot;
+use crate::mac::Key;
 use crate::random::Random;
 use crate::sample::{Exchange, Sample};
 
@@ -59,6 +60,13 @@ impl Query {
     pub fn new(to: SocketAddr, seed: [u8; 32], precision: Span) -> Self {
         let nonce = NtpTime::from_bits(Random::new(seed).bits() | 1);
         Self { request: Request::new(to, nonce), precision, sent_at: None, answered: false }
+    }
+
+    /// The same with a key: the request carries its MAC, and so must the answer.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Key>) -> Self {
+        self.request.key = key;
+        self
     }
 
     /// The datagram to send.
@@ -158,6 +166,36 @@ mod tests {
         assert_eq!(told.delay, Span::from_micros(200));
         assert!(told.interval().contains(Span::from_millis(77)));
         assert_eq!(query.accept(&octets, to, received), Err(ResponseError::NoRequest));
+    }
+
+    #[test]
+    fn with_a_key_only_an_answer_made_with_it_is_taken() {
+        use crate::mac::MacAlgorithm;
+        let to = "127.0.0.1:123".parse().unwrap();
+        let key = |octet| Key::new(5, MacAlgorithm::AesCmac128, &[octet; 16]).unwrap();
+        let mut query = Query::new(to, [7; 32], Span::from_nanos(100)).with_key(Some(key(1)));
+        let request = query.request();
+        assert!(request.len() > 48, "the request has a MAC");
+        let sent = Timestamp::from_unix(1_795_000_000, 0);
+        query.sent(sent);
+        let answer = Header {
+            mode: Mode::Server,
+            stratum: 1,
+            origin: Header::parse(request.first_chunk().unwrap()).transmit,
+            receive: NtpTime::from_timestamp(sent),
+            transmit: NtpTime::from_timestamp(sent),
+            ..Header::request(4, NtpTime::ZERO)
+        };
+        let sealed = |octet| {
+            let mut octets = answer.encode().to_vec();
+            key(octet).seal(4, &mut octets);
+            octets
+        };
+        for wrong in [answer.encode().to_vec(), sealed(2)] {
+            let refused = query.accept(&wrong, to, sent).unwrap_err();
+            assert_eq!(refused, ResponseError::Unauthenticated);
+        }
+        assert!(query.accept(&sealed(1), to, sent).is_ok());
     }
 
     #[test]

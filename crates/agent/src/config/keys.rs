@@ -41,8 +41,8 @@ pub enum KeyFileError {
         /// What is wrong, and the fix.
         problem: LineProblem,
     },
-    /// A source names a key that the file does not have.
-    #[error("key file {file}: key {id}, which source `{source_name}` names, is not in it; add it")]
+    /// A source (or a command) names a key that the file does not have.
+    #[error("key file {file}: key {id}, which `{source_name}` names, is not in it; add it")]
     Missing {
         /// Its path.
         file: String,
@@ -86,6 +86,19 @@ pub enum LineProblem {
     /// More than can be wanted.
     #[error("more than {KEYS_MAX} keys; remove some")]
     TooMany,
+}
+
+/// Reads one key of the file at `path`, for whom `wanted_by` names.
+///
+/// # Errors
+/// Where the file cannot be read, a line of it is no key, or the key is not in it.
+pub fn read_key(path: &Path, id: u32, wanted_by: &str) -> Result<Key, KeyFileError> {
+    let ring = read(path)?;
+    ring.key(id).cloned().ok_or_else(|| KeyFileError::Missing {
+        file: path.display().to_string(),
+        id,
+        source_name: wanted_by.to_owned(),
+    })
 }
 
 /// Reads the file of keys at `path`.

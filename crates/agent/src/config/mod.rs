@@ -9,6 +9,9 @@
 //! min_sources = 1                             # how many must agree
 //!
 //! [[source]]
+//! preset = "aws"                              # or "google" or "azure"; alone
+//!
+//! [[source]]
 //! address = "time.example.org"                # host, host:port or [v6]:port
 //! count = 1                                   # of a pool: how many of its servers to ask
 //! poll = { min = 6, max = 10 }                # log2 of seconds
@@ -51,10 +54,11 @@ use timeball_timebase::Span;
 use toml::de::DeTable;
 
 use crate::address::{AddressError, HostPort};
+use crate::presets::{PRESETS, preset};
 use document::{Document, Table, Value};
 
 pub use error::{ConfigError, Problem};
-pub use keys::{KEYS_MAX, KeyFileError, LineProblem, parse_keys};
+pub use keys::{KEYS_MAX, KeyFileError, LineProblem, parse_keys, read_key};
 
 /// Sources of one agent.
 pub const SOURCES_MAX: usize = 64;
@@ -191,11 +195,15 @@ fn read_path(value: &Value<'_>) -> Result<PathBuf, ConfigError> {
     Ok(path)
 }
 
-/// The source that `text` names (`host`, `host:port` or `[v6]:port`), with the default settings.
+/// The source that `text` names (`host`, `host:port`, `[v6]:port` or `preset:NAME`), with the
+/// default settings.
 ///
 /// # Errors
 /// Where it names no server.
 pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
+    if let Some(source) = text.strip_prefix("preset:").and_then(preset) {
+        return Ok(source);
+    }
     let HostPort { host, port } = text.parse()?;
     Ok(SourceConfig::new(host, port))
 }
@@ -260,6 +268,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
     for item in value.array(SOURCES_MAX)? {
         const KNOWN: &[&str] = &[
             "address",
+            "preset",
             "count",
             "poll",
             "iburst",
@@ -270,6 +279,14 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
             "key",
         ];
         let table = item.table(KNOWN)?;
+        if let Some(name) = table.value("preset") {
+            let source = preset(name.word(PRESETS)?).expect("every known word is a preset");
+            if sources.iter().any(|s| s.host == source.host) {
+                return Err(name.error(Problem::Twice { value: source.host }));
+            }
+            sources.push(source);
+            continue;
+        }
         let address = table.required("address", "address = \"time.example.org\"")?;
         let text = address.string()?;
         let HostPort { host, port } = text
@@ -288,7 +305,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
             noselect: flag("noselect", defaults.noselect)?,
             interleaved: flag("interleaved", defaults.interleaved)?,
         };
-        let key = table.value("key").map(|key| read_key(&key, has_keys)).transpose()?;
+        let key = table.value("key").map(|key| read_key_id(&key, has_keys)).transpose()?;
         let most = i64::try_from(POOL_MAX).expect("16 fits");
         let count = table.value("count").map_or(Ok(1), |count| count.integer(1..=most))?;
         let count = usize::try_from(count).expect("the range was checked");
@@ -302,7 +319,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
     Ok(sources)
 }
 
-fn read_key(value: &Value<'_>, has_keys: bool) -> Result<u32, ConfigError> {
+fn read_key_id(value: &Value<'_>, has_keys: bool) -> Result<u32, ConfigError> {
     let id = value.integer(1..=i64::from(u32::MAX))?;
     let id = u32::try_from(id).expect("the range was checked");
     if has_keys { Ok(id) } else { Err(value.error(Problem::NoKeyFile { id })) }

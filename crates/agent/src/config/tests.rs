@@ -131,6 +131,19 @@ fn one_end_of_the_polling_range_moves_the_other_along() {
 }
 
 #[test]
+fn a_preset_stands_for_the_time_service_of_a_cloud() {
+    let config = parse("[[source]]\npreset = \"aws\"").unwrap();
+    assert_eq!(config.sources[0].host, "169.254.169.123");
+    assert_eq!(config.sources[0].poll, PollRange { min: 4, max: 4 });
+    let error = parse("[[source]]\npreset = \"gogle\"").unwrap_err().to_string();
+    assert!(error.contains("`gogle` means nothing here; did you mean `google`?"), "{error}");
+    let twice = parse("[[source]]\npreset = \"aws\"\n[[source]]\npreset = \"aws\"");
+    assert!(twice.unwrap_err().to_string().contains("given twice"));
+    assert_eq!(source("preset:google").unwrap().host, "metadata.google.internal");
+    assert!(source("preset:ibm").is_err());
+}
+
+#[test]
 fn a_pool_is_as_many_sources_as_are_asked_for() {
     let pool = |name| format!("[[source]]\naddress = \"{name}\"\ncount = 16\n");
     let config = parse(&pool("a")).unwrap();

@@ -6,7 +6,7 @@ use crate::output::{self, Format, length, span};
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
-use timeball_agent::{HostPort, QueryResult};
+use timeball_agent::{HostPort, QueryResult, read_key};
 
 /// One measurement, as the JSON shows it.
 #[derive(Debug, Serialize)]
@@ -32,7 +32,10 @@ pub(crate) fn run(arguments: &QueryArguments) -> Result<ExitCode, CliError> {
         .map(|text| text.parse().map_err(|error| CliError::usage(format!("{text}: {error}"))))
         .collect::<Result<_, _>>()?;
     let timeout = Duration::from_secs_f64(arguments.timeout);
-    let results = timeball_agent::query(&targets, timeout);
+    let key = arguments.keys.as_deref().zip(arguments.key);
+    let key = key.map(|(keys, id)| read_key(keys, id, "--key")).transpose();
+    let key = key.map_err(CliError::failed)?;
+    let results = timeball_agent::query(&targets, key.as_ref(), timeout);
     let measurements: Vec<Measurement> = results.iter().map(measurement).collect();
     match arguments.output {
         Format::Json => {

@@ -85,9 +85,8 @@ pub(crate) fn config(
 
 /// A source as `--source` names it, polled as often as is polite to anybody's server.
 fn source(text: &str) -> Result<SourceConfig, CliError> {
-    let HostPort { host, port } =
-        text.parse().map_err(|error| CliError::usage(format!("--source {text}: {error}")))?;
-    Ok(SourceConfig::new(host, port))
+    timeball_agent::source(text)
+        .map_err(|error| CliError::usage(format!("--source {text}: {error}")))
 }
 
 /// The page's port: the one asked for, or the usual one, or any.
