@@ -26,6 +26,7 @@ use timeball_timebase::{Frequency, Now, Span};
 use crate::config::{AgentConfig, KeyFileError};
 use crate::drift::{Drift, DriftFile};
 use crate::kernel_clock::{self, KernelClockWriter};
+use crate::leap_file::{self, LeapFileError};
 use crate::metrics;
 use crate::ntp_server::{NtpServer, ServerTally};
 use crate::outlets::Outlets;
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The file of keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The list of leap seconds cannot be used.
+    #[error(transparent)]
+    LeapFile(#[from] LeapFileError),
     /// The shared segment cannot be written.
     #[error("shared segment {0}")]
     Segment(#[from] SegmentOpenError),
@@ -220,11 +224,13 @@ impl Prepared {
             })
             .transpose()?;
         let keys = config.read_keys()?;
+        let leap_table = config.leap_file.as_deref().map(leap_file::read).transpose()?;
         let segment = config.segment.as_deref().map(SegmentWriter::open).transpose()?;
         let seed = sys::random_seed()?;
         let (writer, kernel) = take_clock(config.mode);
         let precision = kernel_clock::precision();
         let engine = engine_config(config, keys, precision, kernel, learned.flatten());
+        let engine = EngineConfig { leap_table, ..engine };
         Ok(Self { now: read_clocks(), precision, engine, seed, writer, drift, trace, segment })
     }
 

@@ -131,6 +131,8 @@ mod tests {
             counters: Counters::default(),
             kernel: None,
             yielded: false,
+            tai_offset_s: None,
+            leap_table_expires: None,
             refused_offset: None,
             adjust_error: None,
         }

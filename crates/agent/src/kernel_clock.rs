@@ -113,6 +113,10 @@ impl KernelClockWriter {
         if !status.synchronized {
             clock.status |= libc::STA_UNSYNC;
         }
+        if let Some(tai_offset_s) = status.tai_offset_s {
+            clock.modes |= libc::ADJ_TAI;
+            clock.constant = i64::from(tai_offset_s);
+        }
         clock.maxerror = micros_up(status.max_error);
         clock.esterror = micros_up(status.estimated_error);
         adjust(&mut clock)

@@ -14,6 +14,7 @@ mod drift;
 mod errno;
 mod host_sources;
 mod kernel_clock;
+mod leap_file;
 mod metrics;
 mod notices;
 mod ntp_server;
@@ -34,6 +35,7 @@ pub use config::{
     SOURCES_MAX, parse_keys, read_key, source,
 };
 pub use host_sources::{HostSources, host_sources};
+pub use leap_file::{LeapFileError, parse_leap_seconds};
 pub use presets::{PRESETS, preset};
 pub use query::{QueryError, QueryResult, TARGETS_MAX, query};
 pub use timeball_ntp::association::ResponseError;

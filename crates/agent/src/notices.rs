@@ -41,6 +41,7 @@ pub(crate) fn all(circumstances: &Circumstances<'_>, sources: &[Source]) -> Vec<
     notices.extend(size_of_error(circumstances));
     notices.extend(single_sources(circumstances, sources));
     notices.extend(mixed_leap_seconds(circumstances));
+    notices.extend(old_leap_file(circumstances));
     notices.extend(kernel_flag(circumstances));
     let rank = |notice: &Notice| match notice.severity.as_str() {
         "error" => 0,
@@ -208,6 +209,19 @@ fn single_sources(c: &Circumstances<'_>, sources: &[Source]) -> Vec<Notice> {
     notices
 }
 
+/// A list of leap seconds that has expired may lack the next one.
+fn old_leap_file(c: &Circumstances<'_>) -> Option<Notice> {
+    let expired = c.report.leap_table_expires.filter(|expires| *expires <= c.system)?;
+    Some(warning(
+        "LeapFileExpired",
+        format!(
+            "The list of leap seconds (clock.leap_file) was complete until {expired} only, so it \
+             is not used: TAI is unknown, and leap seconds are believed as sources announce them. \
+             Bring it up to date (package tzdata) and start this program anew."
+        ),
+    ))
+}
+
 /// For a day around a leap second, servers that smear it and others contradict each other.
 fn mixed_leap_seconds(c: &Circumstances<'_>) -> Option<Notice> {
     let sources = c.report.sources.iter().filter(|s| s.selection != Selection::NotSelectable);
@@ -363,6 +377,15 @@ mod tests {
         c.since_foreign_jump = Some(Span::from_minutes(61));
         assert!(reasons(&c).contains(&"KernelUnsynchronized".to_owned()));
         assert!(!reasons(&c).contains(&"ClockWasSet".to_owned()));
+    }
+
+    #[test]
+    fn a_list_of_leap_seconds_that_has_expired_is_said_to() {
+        let mut report = report(SyncState::Synchronized, &[Selection::Chief]);
+        report.leap_table_expires = Some(Timestamp::UNIX_EPOCH + Span::from_secs(1));
+        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
+        report.leap_table_expires = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(reasons(&circumstances(&report, &KERNEL_GOOD)), ["LeapFileExpired"]);
     }
 
     #[test]

@@ -180,6 +180,7 @@ fn clock_status(report: &Report, now: Now) -> api::Clock {
         leap_at: clock.leap_second.map(|leap_second| leap_second.at.to_string()),
         root_delay_ns: clock.root_delay.as_nanos(),
         root_dispersion_ns: clock.root_dispersion.as_nanos(),
+        tai_offset_s: report.tai_offset_s,
         refused_offset_ns: report.refused_offset.map(Span::as_nanos),
     }
 }

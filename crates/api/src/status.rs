@@ -58,6 +58,9 @@ pub struct Clock {
     /// as RFC 3339.
     #[serde(default)]
     pub leap_at: Option<String>,
+    /// TAI − UTC by the list of leap seconds, seconds; `null` where it is not known.
+    #[serde(default)]
+    pub tai_offset_s: Option<i32>,
     /// Sum of round trips to the reference clock, ns.
     pub root_delay_ns: i64,
     /// Sum of errors to the reference clock, ns.

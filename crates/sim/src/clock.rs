@@ -139,6 +139,7 @@ impl Clocks {
             self.set(by);
             self.armed = Leap::None;
             self.has_leapt = true;
+            self.kernel.tai_offset_s += if by.is_negative() { 1 } else { -1 };
         }
     }
 
@@ -230,6 +231,7 @@ impl Clocks {
         self.kernel.synchronized = status.synchronized;
         self.kernel.max_error = status.max_error;
         self.kernel.estimated_error = status.estimated_error;
+        self.kernel.tai_offset_s = status.tai_offset_s.unwrap_or(self.kernel.tai_offset_s);
         self.written_at = self.at;
         self.has_leapt &= status.leap != Leap::None;
         self.armed = if self.has_leapt { Leap::None } else { status.leap };

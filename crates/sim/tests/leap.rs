@@ -1,8 +1,8 @@
 //! Leap seconds: made when a majority announces them, at their moment, in every way of the policy.
 
-use timeball_ntp::engine::{ClockMode, LeapPolicy};
+use timeball_ntp::engine::{ClockMode, LeapPolicy, LeapTable};
 use timeball_sim::{Announcement, Path, Scenario, Server, World, seeds};
-use timeball_timebase::{Leap, Span, SyncState};
+use timeball_timebase::{Leap, Span, SyncState, Timestamp};
 
 /// The leap second comes so many seconds after the start.
 const AFTER_S: i64 = 6_000;
@@ -137,5 +137,46 @@ fn an_outage_over_the_leap_second_does_not_make_it_forgotten() {
         let world = world("cut off", true).with_partition(cut.0, cut.1).run(seed);
         assert!(worst(&world, AFTER_S + 2, 2 * AFTER_S) < Span::from_millis(5).as_seconds_f64());
         world.assert_rules_held();
+    }
+}
+
+#[test]
+fn a_table_of_leap_seconds_needs_no_announcement_and_tells_tai() {
+    // From 2017 on 37 s, from 2027 on 38 s.
+    let (before, after) = (1_483_228_800, 1_798_761_600);
+    let entries = [(before, 37), (after, 38)].map(|(s, tai)| (Timestamp::from_unix(s, 0), tai));
+    let expires = Timestamp::from_unix(after + 10_000_000, 0);
+    let table = LeapTable::new(entries.to_vec(), expires);
+    for seed in seeds(5) {
+        let mut scenario = world("a table", true);
+        // Their leap seconds come, but nobody announces them.
+        for server in &mut scenario.servers {
+            server.announces = Announcement::False(Leap::None);
+        }
+        let scenario = scenario.with_config(|config| config.leap_table = Some(table.clone()));
+        let mut world = scenario.world(seed);
+        world.run_for(AFTER_S - 60);
+        assert_eq!((world.kernel().tai_offset_s, world.state().leap), (37, Leap::Insert));
+        world.run_for(AFTER_S);
+        assert_eq!(world.kernel().tai_offset_s, 38, "seed {seed}");
+        assert_eq!(world.report().tai_offset_s, Some(38), "seed {seed}");
+        assert!(worst(&world, AFTER_S + 2, 2 * AFTER_S - 60) < 2e-3, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_table_without_a_leap_second_outvotes_all_announcements() {
+    let entries = vec![(Timestamp::from_unix(1_483_228_800, 0), 37)];
+    let table = LeapTable::new(entries, Timestamp::from_unix(1_900_000_000, 0));
+    for seed in seeds(3) {
+        let mut scenario = world("all announce falsely", true);
+        scenario.leap_second = None;
+        for server in &mut scenario.servers {
+            server.announces = Announcement::False(Leap::Insert);
+        }
+        let scenario = scenario.with_config(|config| config.leap_table = Some(table.clone()));
+        let world = scenario.run(seed);
+        assert!(worst(&world, 600, 2 * AFTER_S) < 2e-3, "seed {seed}");
+        assert_eq!(world.kernel().tai_offset_s, 37, "seed {seed}");
     }
 }

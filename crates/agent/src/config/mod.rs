@@ -6,6 +6,7 @@
 //! step = { threshold_s = 1.0, updates = 3 }   # larger offsets are stepped, in the first 3 updates
 //! panic_limit_s = 1000.0                      # once set, larger offsets are refused (inf: none)
 //! leap = "system"                             # or "slew" or "ignore"
+//! leap_file = "/usr/share/zoneinfo/leap-seconds.list"   # for TAI, and to be surer of them
 //! min_sources = 1                             # how many must agree
 //!
 //! [[source]]
@@ -16,6 +17,7 @@
 //! count = 1                                   # of a pool: how many of its servers to ask
 //! poll = { min = 6, max = 10 }                # log2 of seconds
 //! iburst = true                               # begin with a few quick requests
+//! burst = false                               # ask four times at each poll
 //! prefer = false
 //! trust = false                               # judged only by the other trusted ones
 //! noselect = false                            # measure only
@@ -79,6 +81,8 @@ pub struct AgentConfig {
     pub step: StepPolicy,
     /// What is made of leap seconds.
     pub leap: LeapPolicy,
+    /// The list of leap seconds, as zone databases ship it; none where `None`.
+    pub leap_file: Option<PathBuf>,
     /// Sources that must agree before the clock counts as synchronized (1+).
     pub min_sources: usize,
     /// The sources, no two the same.
@@ -103,6 +107,7 @@ impl Default for AgentConfig {
             mode: ClockMode::Observe,
             step: StepPolicy::default(),
             leap: LeapPolicy::default(),
+            leap_file: None,
             min_sources: 1,
             sources: Vec::new(),
             key_file: None,
@@ -209,7 +214,8 @@ pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
 }
 
 fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigError> {
-    let clock = value.table(&["mode", "step", "panic_limit_s", "leap", "min_sources"])?;
+    let clock =
+        value.table(&["mode", "step", "panic_limit_s", "leap", "leap_file", "min_sources"])?;
     if let Some(mode) = clock.value("mode") {
         const KNOWN: &[&str] = &["observe", "discipline"];
         config.mode = match mode.word(KNOWN)? {
@@ -224,6 +230,9 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
             "slew" => LeapPolicy::Slew,
             _ => LeapPolicy::Ignore,
         };
+    }
+    if let Some(file) = clock.value("leap_file") {
+        config.leap_file = Some(read_path(&file)?);
     }
     if let Some(step) = clock.value("step") {
         let step = step.table(&["threshold_s", "updates", "backward_s"])?;
@@ -272,6 +281,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
             "count",
             "poll",
             "iburst",
+            "burst",
             "prefer",
             "trust",
             "noselect",
@@ -300,6 +310,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
         let defaults = SourceOptions::default();
         let options = SourceOptions {
             iburst: flag("iburst", defaults.iburst)?,
+            burst: flag("burst", defaults.burst)?,
             prefer: flag("prefer", defaults.prefer)?,
             trust: flag("trust", defaults.trust)?,
             noselect: flag("noselect", defaults.noselect)?,

@@ -15,6 +15,7 @@ fn a_file_with_everything_is_read() {
         step = { threshold_s = 2.0, updates = 4, backward_s = 60 }
         panic_limit_s = inf
         leap = "slew"
+        leap_file = "/usr/share/zoneinfo/leap-seconds.list"
         min_sources = 1
         [[source]]
         address = "192.168.123.1"
@@ -23,6 +24,7 @@ fn a_file_with_everything_is_read() {
         address = "[2001:db8::1]:1123"
         iburst = false
         prefer = true
+        burst = true
         trust = true
         interleaved = true
         key = 7
@@ -46,11 +48,13 @@ fn a_file_with_everything_is_read() {
     assert_eq!(config.step, StepPolicy { threshold, updates: 4, backward, panic: None });
     assert_eq!(config.leap, LeapPolicy::Slew);
     assert!(config.server_smears);
+    assert!(config.leap_file.unwrap().ends_with("leap-seconds.list"));
     assert_eq!(config.min_sources, 1);
     assert_eq!(config.sources[0].poll, PollRange { min: 6, max: 6 });
     assert!(config.sources[0].options.iburst);
     assert_eq!((config.sources[1].host.as_str(), config.sources[1].port), ("2001:db8::1", 1_123));
     assert!(config.sources[1].options.trust && !config.sources[0].options.trust);
+    assert!(config.sources[1].options.burst && !config.sources[0].options.burst);
     assert!(config.sources[1].options.prefer && !config.sources[1].options.iburst);
     assert!(config.sources[1].options.interleaved && !config.sources[0].options.interleaved);
     assert_eq!((config.sources[0].key, config.sources[1].key), (None, Some(7)));

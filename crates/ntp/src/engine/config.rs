@@ -3,6 +3,7 @@
 use timeball_timebase::{Frequency, MonoTime, Span};
 
 use super::io::KernelClock;
+use super::leap_table::LeapTable;
 use crate::mac::KeyRing;
 
 /// Octets of seed that make the engine's random choices (ports aside) unpredictable.
@@ -17,6 +18,8 @@ pub struct EngineConfig {
     pub step: StepPolicy,
     /// What is made of leap seconds.
     pub leap: LeapPolicy,
+    /// The leap seconds as published; until it expires, what sources announce is not asked.
+    pub leap_table: Option<LeapTable>,
     /// The sources, at least one for anything to happen; [`super::SourceId`] is the index.
     pub sources: Vec<SourceConfig>,
     /// The keys that sources may name.
@@ -126,6 +129,9 @@ impl Default for PollRange {
 pub struct SourceOptions {
     /// Begin with a few requests two seconds apart.
     pub iburst: bool,
+    /// Ask four times, two seconds apart, at each poll (where polls are at least 32 s apart): for
+    /// paths on which most answers are late. Servers of others may object.
+    pub burst: bool,
     /// Choose among agreeing sources only those that are preferred, if any is.
     pub prefer: bool,
     /// Judge it by other trusted sources alone, and all others by the trusted ones, while any of
@@ -140,7 +146,14 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { iburst: true, prefer: false, trust: false, noselect: false, interleaved: false }
+        Self {
+            iburst: true,
+            burst: false,
+            prefer: false,
+            trust: false,
+            noselect: false,
+            interleaved: false,
+        }
     }
 }
 
@@ -151,6 +164,7 @@ impl Default for EngineConfig {
             mode: ClockMode::Observe,
             step: StepPolicy::default(),
             leap: LeapPolicy::default(),
+            leap_table: None,
             sources: Vec::new(),
             keys: KeyRing::default(),
             min_sources: 1,

@@ -8,11 +8,11 @@
 
 use std::collections::VecDeque;
 
-use timeball_timebase::{ClockState, Frequency, Leap, Now, Span};
+use timeball_timebase::{ClockState, Frequency, Now, Span};
 
 use super::config::{Due, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
-use super::kernel_truth::KernelTruth;
+use super::kernel_truth::{KernelLeap, KernelTruth};
 use super::policy::{Judgement, Policy};
 
 /// Small offsets are removed in a share of the time between measurements, within these limits.
@@ -130,7 +130,7 @@ impl Discipline {
         &mut self,
         now: Now,
         state: &ClockState,
-        leap: Leap,
+        leap: KernelLeap,
         offset_sd: Option<Span>,
     ) -> Option<Action> {
         let status = self.truth.tell(now, state, leap, offset_sd)?;

@@ -152,6 +152,8 @@ pub struct KernelStatus {
     pub estimated_error: Span,
     /// Leap second to arm.
     pub leap: Leap,
+    /// TAI − UTC in seconds, where it is known: what `CLOCK_TAI` is kept by.
+    pub tai_offset_s: Option<i32>,
 }
 
 /// Why the kernel refused to change the clock.

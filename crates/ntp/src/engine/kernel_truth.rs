@@ -24,6 +24,15 @@ const PAUSE: Span = Span::from_millis(50);
 /// A refused writing is tried again after this.
 const RETRY: Span = Span::from_secs(4);
 
+/// What the kernel is to do about leap seconds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct KernelLeap {
+    /// The one that it is to make.
+    pub(super) leap: Leap,
+    /// TAI − UTC, where it is known.
+    pub(super) tai_offset_s: Option<i32>,
+}
+
 /// What was told last, and when the next telling is due.
 #[derive(Debug)]
 pub(super) struct KernelTruth {
@@ -50,7 +59,7 @@ impl KernelTruth {
         &mut self,
         now: Now,
         state: &ClockState,
-        leap: Leap,
+        leap: KernelLeap,
         offset_sd: Option<Span>,
     ) -> Option<KernelStatus> {
         let truth = Truth::of(now, state, leap);
@@ -59,7 +68,8 @@ impl KernelTruth {
             Some((at, told)) => {
                 let claimed = told.max_error + KERNEL_GROWTH.over(self.due - at);
                 told.synchronized != truth.is_synchronized()
-                    || told.leap != truth.leap
+                    || told.leap != truth.leap.leap
+                    || told.tai_offset_s != truth.leap.tai_offset_s
                     || truth.error_after(self.due - now.raw) > claimed + NEGLIGIBLE
             }
         };
@@ -87,7 +97,7 @@ impl KernelTruth {
 struct Truth {
     /// Whether sources vouch for it now.
     vouched: bool,
-    leap: Leap,
+    leap: KernelLeap,
     /// How far it may be off, and how fast that grows; `None` while nothing is known.
     error: Option<(Span, Frequency)>,
     /// How far it is off by the estimate.
@@ -95,7 +105,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn of(now: Now, state: &ClockState, leap: Leap) -> Self {
+    fn of(now: Now, state: &ClockState, leap: KernelLeap) -> Self {
         let reading = state.reading(now);
         let offset = reading.estimate - now.system;
         let known = reading.half_width.zip(state.bound).filter(|_| state.is_usable());
@@ -125,6 +135,7 @@ impl Truth {
                 max_error: ERROR_UNKNOWN,
                 estimated_error: ERROR_UNKNOWN,
                 leap: Leap::None,
+                tai_offset_s: None,
             };
         };
         let faster = (growth - KERNEL_GROWTH).max(Frequency::ZERO);
@@ -133,7 +144,8 @@ impl Truth {
             synchronized: self.is_synchronized(),
             max_error: error + faster.over_ceil(INTERVAL),
             estimated_error: offset_sd.unwrap_or(half_width).min(half_width) + self.offset,
-            leap: self.leap,
+            leap: self.leap.leap,
+            tai_offset_s: self.leap.tai_offset_s,
         }
     }
 }
@@ -167,8 +179,8 @@ mod tests {
     fn before_the_first_majority_the_kernel_keeps_for_seconds_what_it_had() {
         let mut kernel = KernelTruth::new(now(0));
         let unknown = ClockState::default();
-        assert_eq!(kernel.tell(now(1_000), &unknown, Leap::None, None), None);
-        let told = kernel.tell(now(8_000), &unknown, Leap::None, None).unwrap();
+        assert_eq!(kernel.tell(now(1_000), &unknown, KernelLeap::default(), None), None);
+        let told = kernel.tell(now(8_000), &unknown, KernelLeap::default(), None).unwrap();
         assert!(!told.synchronized && told.max_error == Span::from_secs(16), "{told:?}");
     }
 
@@ -176,7 +188,7 @@ mod tests {
     fn the_bound_and_the_offset_together_are_the_largest_error() {
         let mut kernel = KernelTruth::new(now(0));
         let sd = Some(Span::from_micros(10));
-        let told = kernel.tell(now(1), &known(now(1), 1), Leap::None, sd).unwrap();
+        let told = kernel.tell(now(1), &known(now(1), 1), KernelLeap::default(), sd).unwrap();
         assert!(told.synchronized);
         assert_eq!(told.max_error, Span::from_millis(4));
         assert_eq!(told.estimated_error, Span::from_micros(3_010));
@@ -186,9 +198,9 @@ mod tests {
     fn a_lost_majority_is_told_at_once_and_the_bound_stays() {
         let mut kernel = KernelTruth::new(now(0));
         let state = known(now(1), 1);
-        assert!(kernel.tell(now(1), &state, Leap::None, None).unwrap().synchronized);
+        assert!(kernel.tell(now(1), &state, KernelLeap::default(), None).unwrap().synchronized);
         let holdover = ClockState { state: SyncState::Holdover, ..state };
-        let told = kernel.tell(now(100), &holdover, Leap::None, None).unwrap();
+        let told = kernel.tell(now(100), &holdover, KernelLeap::default(), None).unwrap();
         assert!(!told.synchronized && told.max_error < Span::from_millis(5), "{told:?}");
     }
 
@@ -196,8 +208,8 @@ mod tests {
     fn what_the_kernel_cannot_say_is_not_synchronized() {
         let mut kernel = KernelTruth::new(now(0));
         let far = ClockState { offset: Some(Span::from_secs(100)), ..known(now(1), 1) };
-        assert_eq!(kernel.tell(now(1), &far, Leap::None, None), None);
-        let told = kernel.tell(now(8_000), &far, Leap::None, None).unwrap();
+        assert_eq!(kernel.tell(now(1), &far, KernelLeap::default(), None), None);
+        let told = kernel.tell(now(8_000), &far, KernelLeap::default(), None).unwrap();
         assert!(!told.synchronized, "{told:?}");
     }
 
@@ -206,10 +218,10 @@ mod tests {
         for growth_ppm in [1, 499, 501, 1_505, 40_000] {
             let mut kernel = KernelTruth::new(now(0));
             let state = known(now(0), growth_ppm);
-            let told = kernel.tell(now(0), &state, Leap::None, None).unwrap();
+            let told = kernel.tell(now(0), &state, KernelLeap::default(), None).unwrap();
             for ms in 1..8_000 {
                 assert_eq!(
-                    kernel.tell(now(ms), &state, Leap::None, None),
+                    kernel.tell(now(ms), &state, KernelLeap::default(), None),
                     None,
                     "{growth_ppm} ppm, {ms} ms"
                 );
@@ -222,7 +234,7 @@ mod tests {
                 );
             }
             assert!(
-                kernel.tell(now(8_000), &state, Leap::None, None).is_some(),
+                kernel.tell(now(8_000), &state, KernelLeap::default(), None).is_some(),
                 "{growth_ppm} ppm"
             );
         }
@@ -231,14 +243,14 @@ mod tests {
     #[test]
     fn worse_news_are_told_at_once_but_never_in_a_circle() {
         let mut kernel = KernelTruth::new(now(0));
-        assert!(kernel.tell(now(0), &known(now(0), 1), Leap::None, None).is_some());
+        assert!(kernel.tell(now(0), &known(now(0), 1), KernelLeap::default(), None).is_some());
         let worse = ClockState { offset: Some(Span::from_millis(40)), ..known(now(1), 1) };
-        assert_eq!(kernel.tell(now(1), &worse, Leap::None, None), None);
+        assert_eq!(kernel.tell(now(1), &worse, KernelLeap::default(), None), None);
         assert_eq!(kernel.due(), now(50).raw);
-        let told = kernel.tell(now(50), &worse, Leap::None, None).unwrap();
+        let told = kernel.tell(now(50), &worse, KernelLeap::default(), None).unwrap();
         assert!(told.max_error >= Span::from_millis(41), "{told:?}");
         kernel.refused(now(50));
-        assert_eq!(kernel.tell(now(4_049), &worse, Leap::None, None), None);
-        assert!(kernel.tell(now(4_050), &worse, Leap::None, None).is_some());
+        assert_eq!(kernel.tell(now(4_049), &worse, KernelLeap::default(), None), None);
+        assert!(kernel.tell(now(4_050), &worse, KernelLeap::default(), None).is_some());
     }
 }

@@ -67,7 +67,8 @@ impl Engine {
         }
         let Some(utc) = self.true_time(now) else { return };
         let is_coming = self.leap.awaited.is_some_and(|leap| utc >= leap.comes_at());
-        let Some(announced) = self.announced_leap().filter(|_| !is_coming) else { return };
+        let announced = self.published_leap(utc).or_else(|| self.announced_leap());
+        let Some(announced) = announced.filter(|_| !is_coming) else { return };
         let believed = self.config.leap != LeapPolicy::Ignore;
         let awaited = LeapSecond::announced(announced, utc).filter(|_| believed);
         // Right after it the second before it comes once more, and it is still announced.
@@ -123,6 +124,28 @@ impl Engine {
         let hull = self.hull_at(now.raw)?;
         let offset = super::clamp_into(self.estimator.estimate_at(now.raw)?.offset, hull);
         Some(Timestamp::from_unix_nanos(now.raw.as_nanos()) + offset)
+    }
+
+    /// What the table of leap seconds tells for this month; `None` where it tells nothing.
+    fn published_leap(&self, utc: Timestamp) -> Option<Leap> {
+        let table = self.config.leap_table.as_ref()?;
+        table.tai_offset_s(utc)?;
+        let next = table.next(utc).filter(|(leap, at)| {
+            LeapSecond::announced(*leap, utc).is_some_and(|leap| leap.at == *at)
+        });
+        Some(next.map_or(Leap::None, |(leap, _)| leap))
+    }
+
+    /// How many seconds TAI is ahead of UTC now, by the table, while there is one and the time is
+    /// known.
+    pub(super) fn tai_offset_s(&self, now: Now) -> Option<i32> {
+        // During a leap second the table would be asked about the second before once more.
+        let utc = self.true_time(now)?;
+        // Within a leap second the table is asked about its end, or while the kernel's leap is
+        // waited for, about its beginning.
+        let utc = self.leap.came.map_or(utc, |leap| utc.max(leap.at));
+        let utc = self.leap.awaited.map_or(utc, |leap| utc.min(leap.comes_at() - Span::NANOSECOND));
+        self.config.leap_table.as_ref()?.tai_offset_s(utc)
     }
 
     /// What a majority of the sources that tell the truth announces; `None` while nobody speaks, so

@@ -15,8 +15,10 @@ mod exchange;
 mod feed;
 mod interval;
 mod io;
+mod jumps;
 mod kernel_truth;
 mod leap;
+mod leap_table;
 mod policy;
 mod polling;
 mod publish;
@@ -34,6 +36,7 @@ pub use io::{
     Action, AdjustError, Command, Input, KernelClock, KernelStatus, Reply, ResolveError, SendError,
     SourceId, TransmitToken,
 };
+pub use leap_table::LeapTable;
 pub use report::{Counters, Report, SampleReport, Selection, SourceReport};
 
 use core::net::SocketAddr;
@@ -41,7 +44,6 @@ use timeball_timebase::{ClockState, Interval, MonoTime, Now, Span, Timestamp};
 
 use crate::estimator::Estimator;
 use crate::random::Random;
-use crate::sample::Sample;
 use conflict::Conflict;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
@@ -427,40 +429,6 @@ impl Engine {
             self.vote(now);
         }
         actions
-    }
-
-    fn look_at_system_clock(&mut self, now: Now) {
-        let jump = self.system_clock.observe(now).filter(|jump| !self.is_leap_jump(now, *jump));
-        let Some(jump) = jump else { return };
-        self.counters.foreign_jumps += 1;
-        if jump.is_negative() {
-            self.foreign_jump(now, jump);
-        } else {
-            // Either the clock was set, or the raw clock stood still in suspend. The next
-            // measurement tells; until then the promise must cover both.
-            self.unexplained = Some(self.unexplained.map_or(jump, |earlier| earlier + jump));
-            self.sources
-                .iter_mut()
-                .filter_map(|s| s.promise.as_mut())
-                .for_each(|p| p.allow_lost(jump));
-            if let Some(hull) = &mut self.hull {
-                hull.promise.allow_lost(jump);
-            }
-            self.rates.interrupt(now.raw);
-        }
-        self.sources.iter_mut().for_each(|source| source.measure_anew(now.raw));
-    }
-
-    /// Decides by a measurement what a jump of the system clock was.
-    fn explain_jump(&mut self, now: Now, sample: &Sample) {
-        let Some(jump) = self.unexplained.take() else { return };
-        let Some(expected) = self.estimator.estimate_at(sample.at) else { return };
-        let error = sample.offset - expected.offset;
-        if (error - jump).abs() < error.abs() {
-            self.estimator.shift(jump);
-        } else {
-            self.foreign_jump(now, jump);
-        }
     }
 
     fn addresses_except(&self, index: usize) -> Vec<SocketAddr> {

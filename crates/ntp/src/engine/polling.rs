@@ -14,6 +14,10 @@ const POLL_MAX: i8 = 17;
 const BURST_REQUESTS: u8 = 8;
 const BURST_EVEN: u8 = 4;
 const BURST_INTERVAL: Span = Span::from_secs(2);
+/// With `burst`, requests of each poll, as far apart as at the start; where polls are at least this
+/// far from each other.
+const ROW_REQUESTS: u8 = 4;
+const ROW_WORTH: Span = Span::from_secs(32);
 /// A source that has been asked this often in vain is no longer waited for at the start.
 const TRIES_BEFORE_DOUBT: u32 = 3;
 /// The interval grows while measurements weigh less than this, on average, and shrinks above.
@@ -33,6 +37,9 @@ pub(super) struct Polling {
     next: Due,
     burst_left: u8,
     iburst: bool,
+    /// Whether each poll is a few requests in a row, and how many of them are still to come.
+    burst: bool,
+    row_left: u8,
     reach: u8,
     tries: u32,
     gain: f64,
@@ -41,7 +48,7 @@ pub(super) struct Polling {
 
 impl Polling {
     /// Not started; a range out of limits or upside down is put right.
-    pub(super) fn new(range: PollRange, iburst: bool) -> Self {
+    pub(super) fn new(range: PollRange, iburst: bool, burst: bool) -> Self {
         let min = range.min.clamp(POLL_MIN, POLL_MAX);
         let range = PollRange { min, max: range.max.clamp(min, POLL_MAX) };
         Self {
@@ -50,6 +57,8 @@ impl Polling {
             next: None,
             burst_left: 0,
             iburst,
+            burst,
+            row_left: 0,
             reach: 0,
             tries: 0,
             gain: GAIN_START,
@@ -66,8 +75,7 @@ impl Polling {
     /// Another address: reachability and interval begin anew.
     pub(super) fn restart(&mut self, now: MonoTime) {
         let first = self.next.filter(|_| self.tries == 0);
-        let range = self.range;
-        *self = Self::new(range, self.iburst);
+        *self = Self::new(self.range, self.iburst, self.burst);
         self.start(first.unwrap_or(now));
     }
 
@@ -82,7 +90,10 @@ impl Polling {
         self.tries = self.tries.saturating_add(1);
         self.burst_left = self.burst_left.saturating_sub(1);
         let regular = interval(self.poll);
-        let pause = self.burst_pause().map_or(regular, |pause| pause.min(regular));
+        let pause = match self.burst_pause() {
+            Some(pause) => pause.min(regular),
+            None => self.row_pause(regular),
+        };
         // Nobody else can foresee the moment, and clients do not fall into step with each other.
         let spread = (pause / 32).min(Span::from_millis(500));
         let shift = Span::from_nanos((spread.as_nanos() as f64 * (random.unit() - 0.5)) as i64);
@@ -93,6 +104,20 @@ impl Polling {
         let sent = BURST_REQUESTS - self.burst_left.min(BURST_REQUESTS);
         let doublings = sent.saturating_sub(BURST_EVEN - 1);
         (self.burst_left > 0).then(|| BURST_INTERVAL * (1 << doublings))
+    }
+
+    /// Until the next request of a row, or until the next row, so that rows begin at the regular
+    /// interval.
+    fn row_pause(&mut self, regular: Span) -> Span {
+        if !self.burst || regular < ROW_WORTH {
+            return regular;
+        }
+        self.row_left = self.row_left.checked_sub(1).unwrap_or(ROW_REQUESTS - 1);
+        if self.row_left > 0 {
+            BURST_INTERVAL
+        } else {
+            regular - BURST_INTERVAL * i64::from(ROW_REQUESTS - 1)
+        }
     }
 
     /// Moves the first request after the burst, so that sources are asked evenly in turn:
@@ -158,6 +183,7 @@ impl Polling {
     /// The server wants to be asked less often: at most half as often from now on, and not soon.
     pub(super) fn slow_down(&mut self, now: MonoTime) {
         self.burst_left = 0;
+        self.burst = false;
         self.range.min = (self.poll + 1).min(POLL_MAX);
         self.range.max = self.range.max.max(self.range.min);
         self.poll = self.range.min;
@@ -211,7 +237,7 @@ mod tests {
     use super::*;
 
     fn polling(min: i8, max: i8) -> (Polling, Random) {
-        let mut polling = Polling::new(PollRange { min, max }, true);
+        let mut polling = Polling::new(PollRange { min, max }, true, false);
         polling.start(MonoTime::ZERO);
         (polling, Random::new([3; 32]))
     }
@@ -232,6 +258,29 @@ mod tests {
             assert!(off < Span::from_millis(300), "{pauses:?}");
         }
         assert!(polling.is_unreachable());
+    }
+
+    #[test]
+    fn with_bursts_each_poll_is_four_requests_and_the_interval_stays() {
+        let mut random = Random::new([3; 32]);
+        let mut polling = Polling::new(PollRange { min: 6, max: 6 }, false, true);
+        polling.start(MonoTime::ZERO);
+        let mut at = MonoTime::ZERO;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            polling.sent(at, &mut random);
+            let next = polling.due().unwrap();
+            pauses.push(next - at);
+            at = next;
+        }
+        for (pause, seconds) in pauses.iter().zip([2, 2, 2, 58, 2, 2, 2, 58, 2]) {
+            let off = (*pause - Span::from_secs(seconds)).abs();
+            assert!(off < Span::from_secs(1), "{pauses:?}");
+        }
+        // Who asks for less is not asked in rows any more.
+        polling.slow_down(at);
+        polling.sent(at, &mut random);
+        assert!(polling.due().unwrap() - at > Span::from_secs(120));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use timeball_timebase::{
 };
 
 use super::interval::{Hull, TimedInterval};
+use super::kernel_truth::KernelLeap;
+use super::leap_table::LeapTable;
 use super::report::{Report, SourceReport};
 use super::selection::Outcome;
 use super::source::Source;
@@ -33,6 +35,8 @@ impl Engine {
             counters: self.counters,
             kernel: self.discipline.as_ref().map(|servo| servo.kernel),
             yielded: self.conflict.is_yielded(),
+            tai_offset_s: self.tai_offset_s(now),
+            leap_table_expires: self.config.leap_table.as_ref().map(LeapTable::expires),
             refused_offset: self.refused_offset(),
             adjust_error: self.discipline.as_ref().and_then(|servo| servo.error),
         }
@@ -161,7 +165,8 @@ impl Engine {
             .estimator
             .estimate_at(now.raw)
             .and_then(|estimate| Span::from_seconds_f64(estimate.offset_sd));
-        let leap = self.leap_for_kernel(now);
+        let leap =
+            KernelLeap { leap: self.leap_for_kernel(now), tai_offset_s: self.tai_offset_s(now) };
         let state = self.published;
         if let Some(discipline) = &mut self.discipline {
             actions.extend(discipline.tell_kernel(now, &state, leap, offset_sd));

@@ -24,6 +24,10 @@ pub struct Report {
     pub kernel: Option<KernelClock>,
     /// Whether the clock was left to another program that keeps writing it (discipline mode only).
     pub yielded: bool,
+    /// TAI − UTC by the table of leap seconds, in seconds, where it is known.
+    pub tai_offset_s: Option<i32>,
+    /// Until when the table of leap seconds is complete, where there is one.
+    pub leap_table_expires: Option<Timestamp>,
     /// True time less system time, where that is beyond the panic limit and therefore refused.
     pub refused_offset: Option<Span>,
     /// Why the last clock write failed, until one succeeds.

@@ -23,9 +23,13 @@ pub(super) enum Voter {
         /// Whether the configuration trusts it.
         trust: bool,
     },
-    /// Had a voice not long ago and has none now, and why: its silence makes nobody else a
-    /// majority.
-    Absent(Selection),
+    /// Had a voice not long ago and has none now: its silence makes nobody else a majority.
+    Absent {
+        /// Why it has none.
+        reason: Selection,
+        /// Whether the configuration trusts it.
+        trust: bool,
+    },
     /// Takes no part, and why.
     Out(Selection),
 }
@@ -92,12 +96,12 @@ pub(super) fn vote(
 
 /// Those who have a voice, by their place: only the trusted ones while any of them speaks.
 pub(super) fn entitled(voters: &[Voter]) -> Vec<usize> {
-    let is_trusted = |voter: &Voter| {
+    let speaks = |voter: &Voter| {
         matches!(voter, Voter::Fit { trust: true, .. } | Voter::Pending { trust: true })
     };
-    let any_trusted = voters.iter().any(is_trusted);
+    let any_trusted = voters.iter().any(speaks);
     let has_a_voice = |voter: &Voter| match any_trusted {
-        true => is_trusted(voter),
+        true => speaks(voter) || matches!(voter, Voter::Absent { trust: true, .. }),
         false => !matches!(voter, Voter::Out(_)),
     };
     (0..voters.len()).filter(|&i| has_a_voice(&voters[i])).collect()
@@ -169,7 +173,7 @@ impl Voter {
     fn interval(&self) -> Option<Interval> {
         match self {
             Self::Fit { interval, .. } => Some(*interval),
-            Self::Pending { .. } | Self::Absent(_) | Self::Out(_) => None,
+            Self::Pending { .. } | Self::Absent { .. } | Self::Out(_) => None,
         }
     }
 
@@ -189,7 +193,7 @@ impl Voter {
 
     fn selection(&self, ground: Option<Interval>, acquits: bool, any_preferred: bool) -> Selection {
         match (self, ground) {
-            (Self::Absent(reason) | Self::Out(reason), _) => *reason,
+            (Self::Absent { reason, .. } | Self::Out(reason), _) => *reason,
             (Self::Pending { .. }, _) => Selection::Unreachable,
             (Self::Fit { .. }, None) => Selection::NoMajority,
             (Self::Fit { .. }, _) if !self.is_within(ground, acquits) => Selection::Falseticker,
@@ -275,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_silence_of_others_makes_nobody_a_majority() {
-        let gone = Voter::Absent(Selection::Unreachable);
+        let gone = Voter::Absent { reason: Selection::Unreachable, trust: false };
         let liar = vote(&[gone, gone, fit(100, 101), gone], 1, promise(-5, 5), None);
         assert_eq!(liar.outcome, Outcome::Silence);
         assert_eq!(liar.selections[2], Selection::Falseticker);
@@ -290,7 +294,7 @@ mod tests {
 
     #[test]
     fn only_a_majority_acquits_who_was_found_false() {
-        let gone = Voter::Absent(Selection::Unreachable);
+        let gone = Voter::Absent { reason: Selection::Unreachable, trust: false };
         let interval = fit(-1, 1).interval().unwrap();
         let convict = Voter::Fit { interval, prefer: false, trust: false, convicted: true };
         let verdict = vote(&[gone, gone, convict], 1, promise(-5, 5), None);
@@ -303,7 +307,7 @@ mod tests {
 
     #[test]
     fn two_of_four_are_told_from_a_liar_when_one_is_silent() {
-        let gone = Voter::Absent(Selection::Unfit);
+        let gone = Voter::Absent { reason: Selection::Unfit, trust: false };
         let verdict = vote(&[gone, fit(-1, 2), fit(100, 101), fit(-2, 1)], 1, None, None);
         assert_eq!(majority(&verdict), promise(-1, 1));
         assert_eq!(verdict.selections[2], Selection::Falseticker);
@@ -316,7 +320,7 @@ mod tests {
 
     #[test]
     fn without_a_majority_nobody_is_believed_against_the_estimate() {
-        let gone = Voter::Absent(Selection::Unreachable);
+        let gone = Voter::Absent { reason: Selection::Unreachable, trust: false };
         let credible = fit(-2, 2).interval().unwrap();
         let voters = [gone, fit(40, 41), gone, fit(-1, 1)];
         let mut verdict = vote(&voters, 1, promise(-50, 50), Some(1));
@@ -369,7 +373,11 @@ mod tests {
         // One that may still answer is waited for; one that is gone is not.
         let waiting = [&others[..], &[Voter::Pending { trust: true }]].concat();
         assert_eq!(vote(&waiting, 1, None, None).outcome, Outcome::Silence);
-        let gone = [&others[..], &[Voter::Absent(Unreachable)]].concat();
+        let gone = [&others[..], &[Voter::Absent { reason: Unreachable, trust: false }]].concat();
         assert_eq!(majority(&vote(&gone, 1, None, None)), promise(100, 101));
+        // Of three trusted ones the last to speak is no majority.
+        let cut_off = Voter::Absent { reason: Unreachable, trust: true };
+        let last = [trusted(-1, 1), cut_off, cut_off, fit(-1, 1)];
+        assert_eq!(vote(&last, 1, None, None).outcome, Outcome::Silence);
     }
 }

@@ -106,7 +106,7 @@ impl Source {
         let key = config.key.and_then(|id| keys.key(id)).cloned();
         let lacks_key = config.key.is_some() && key.is_none();
         let exchanges = Exchanges::new(key, config.options.interleaved);
-        let polling = Polling::new(config.poll, config.options.iburst);
+        let polling = Polling::new(config.poll, config.options.iburst, config.options.burst);
         Self {
             id,
             config,
@@ -325,7 +325,7 @@ impl Source {
     fn silent(&self, reason: Selection) -> Voter {
         match self.missed {
             Some(missed) if missed < WITNESS_MEMORY && !self.config.options.noselect => {
-                Voter::Absent(reason)
+                Voter::Absent { reason, trust: self.config.options.trust }
             }
             _ => Voter::Out(reason),
         }

@@ -1,0 +1,43 @@
+//! Jumps of the system clock that are none of ours: it was set, or the raw clock stood still.
+
+use timeball_timebase::Now;
+
+use super::Engine;
+use crate::sample::Sample;
+
+impl Engine {
+    /// Takes a pair of readings; what the system clock did beside its rate has a reason.
+    pub(super) fn look_at_system_clock(&mut self, now: Now) {
+        let jump = self.system_clock.observe(now).filter(|jump| !self.is_leap_jump(now, *jump));
+        let Some(jump) = jump else { return };
+        self.counters.foreign_jumps += 1;
+        if jump.is_negative() {
+            self.foreign_jump(now, jump);
+        } else {
+            // Either the clock was set, or the raw clock stood still in suspend. The next
+            // measurement tells; until then the promise must cover both.
+            self.unexplained = Some(self.unexplained.map_or(jump, |earlier| earlier + jump));
+            self.sources
+                .iter_mut()
+                .filter_map(|s| s.promise.as_mut())
+                .for_each(|p| p.allow_lost(jump));
+            if let Some(hull) = &mut self.hull {
+                hull.promise.allow_lost(jump);
+            }
+            self.rates.interrupt(now.raw);
+        }
+        self.sources.iter_mut().for_each(|source| source.measure_anew(now.raw));
+    }
+
+    /// Decides by a measurement what a jump of the system clock was.
+    pub(super) fn explain_jump(&mut self, now: Now, sample: &Sample) {
+        let Some(jump) = self.unexplained.take() else { return };
+        let Some(expected) = self.estimator.estimate_at(sample.at) else { return };
+        let error = sample.offset - expected.offset;
+        if (error - jump).abs() < error.abs() {
+            self.estimator.shift(jump);
+        } else {
+            self.foreign_jump(now, jump);
+        }
+    }
+}
