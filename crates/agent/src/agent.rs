@@ -13,7 +13,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use thiserror::Error;
 use timeball_api::status::Status;
-use timeball_ntp::engine::{ClockMode, Engine, EngineConfig, KernelClock};
+use timeball_ntp::engine::{
+    ClockMode, Engine, EngineConfig, KernelClock, ReferenceDevice, SourceConfig,
+};
 use timeball_ntp::mac::KeyRing;
 use timeball_ntp::server::ServerConfig;
 use timeball_runtime::health::{self, Heartbeat};
@@ -251,22 +253,23 @@ impl Prepared {
             segment_failed: false,
             segment_as_of: None,
         };
-        let sources = self.engine.sources.len();
+        let device = |source: &SourceConfig| Some(source.reference.as_ref()?.device.clone());
+        let references = self.engine.sources.iter().map(device).collect();
         let engine = Engine::new(self.engine, self.seed, self.now);
-        PreparedLoop { engine, sources, writer: self.writer, outlets }
+        PreparedLoop { engine, references, writer: self.writer, outlets }
     }
 }
 
 struct PreparedLoop {
     engine: Engine,
-    sources: usize,
+    references: Vec<Option<ReferenceDevice>>,
     writer: Option<KernelClockWriter>,
     outlets: Outlets,
 }
 
 impl PreparedLoop {
     fn time_loop(self, surroundings: Surroundings) -> TimeLoop {
-        TimeLoop::new(self.engine, self.sources, self.writer, surroundings, self.outlets)
+        TimeLoop::new(self.engine, self.references, self.writer, surroundings, self.outlets)
     }
 }
 

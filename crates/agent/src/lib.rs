@@ -21,6 +21,7 @@ mod ntp_server;
 mod outlets;
 mod presets;
 mod query;
+mod reference;
 mod resolver;
 mod status;
 mod sys;
@@ -38,9 +39,13 @@ pub use host_sources::{HostSources, host_sources};
 pub use leap_file::{LeapFileError, parse_leap_seconds};
 pub use presets::{PRESETS, preset};
 pub use query::{QueryError, QueryResult, TARGETS_MAX, query};
+pub use reference::{
+    SHARED_MEMORY_OCTETS, SOCKET_SAMPLE_OCTETS, SharedSample, parse_shared_memory,
+    parse_socket_sample,
+};
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{
-    ClockMode, LeapPolicy, PollRange, ResolveError, SendError, SourceConfig, SourceOptions,
-    StepPolicy,
+    ClockMode, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, ReferenceError,
+    ReferenceReading, ResolveError, SendError, SourceConfig, SourceOptions, StepPolicy,
 };
 pub use timeball_ntp::query::QueryAnswer;

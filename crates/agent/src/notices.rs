@@ -295,6 +295,7 @@ mod tests {
             last_rejection: None,
             resolve_error: None,
             send_error: None,
+            reference_error: None,
         };
         Report {
             clock: ClockState { state, ..ClockState::default() },

@@ -6,17 +6,18 @@ use timeball_ntp::engine::Report;
 use timeball_runtime::ClockCell;
 use timeball_runtime::health::Heartbeat;
 use timeball_runtime::segment::SegmentWriter;
-use timeball_timebase::{ClockState, MonoTime, Now, Span};
+use timeball_timebase::{ClockState, MonoTime, Now, Span, SyncState};
 
 use crate::drift::DriftFile;
 use crate::status::StatusPublisher;
 use crate::trace::Trace;
 
-/// A status is made anew at least this often, so that its ages and bounds stay fresh.
+/// A status is made anew this often, so that its ages and bounds stay fresh, and not more often:
+/// to make one costs more than a measurement does, and people read slowly. Only that the state
+/// changed is told at once.
 const STATUS_INTERVAL: Span = Span::from_secs(1);
 /// So is the shared segment: readers measure its age with a clock that is slewed.
 const SEGMENT_INTERVAL: Span = Span::from_millis(900);
-
 /// All who want to know.
 pub(crate) struct Outlets {
     pub(crate) clock: Arc<ClockCell>,
@@ -26,8 +27,8 @@ pub(crate) struct Outlets {
     pub(crate) segment: Option<SegmentWriter>,
     pub(crate) drift: Option<DriftFile>,
     pub(crate) heartbeat: Heartbeat,
-    /// When the status was published last; `None` when it is out of date.
-    pub(crate) status_as_of: Option<MonoTime>,
+    /// When the status was published last, and the state that it told.
+    pub(crate) status_as_of: Option<(MonoTime, SyncState)>,
     /// Whether the segment could not be written last.
     pub(crate) segment_failed: bool,
     /// When the segment was published last.
@@ -39,7 +40,7 @@ impl Outlets {
     pub(crate) fn publish(&mut self, state: ClockState) {
         self.clock.publish(state);
         self.publish_segment(&state);
-        self.status_as_of = None;
+        self.status_as_of = self.status_as_of.filter(|(_, told)| *told == state.state);
         if let Some(trace) = &mut self.trace
             && let Err(error) = trace.write(&state)
         {
@@ -60,12 +61,18 @@ impl Outlets {
             self.segment_as_of = Some(now.raw);
             self.publish_segment(&self.clock.read());
         }
-        let is_due = self.status_as_of.is_none_or(|at| now.raw - at >= STATUS_INTERVAL);
+        let is_due = self.status_due().is_some_and(|due| now.raw >= due);
         if is_due && let Some(status) = &mut self.status {
             let (report, refusals) = report();
             status.publish(&report, &refusals, now);
-            self.status_as_of = Some(now.raw);
+            self.status_as_of = Some((now.raw, report.clock.state));
         }
+    }
+
+    /// When the next status is to be made; `None` where nobody reads it.
+    pub(crate) fn status_due(&self) -> Option<MonoTime> {
+        self.status.as_ref()?;
+        Some(self.status_as_of.map_or(MonoTime::ZERO, |(at, _)| at + STATUS_INTERVAL))
     }
 
     /// A segment that is not written anew counts as less after seconds, so failures are told and

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use timeball_api::status as api;
 use timeball_ntp::engine::{
-    ClockMode, KernelClock, Report, ResolveError, Selection, SendError, SourceReport, StepPolicy,
+    ClockMode, KernelClock, ReferenceError, Report, ResolveError, Selection, SendError,
+    SourceReport, StepPolicy,
 };
 use timeball_ntp::server::ServerCounters;
 use timeball_runtime::{StatusCell, hostname};
@@ -41,6 +42,9 @@ impl StatusPublisher {
         started: MonoTime,
     ) -> Self {
         let name = |source: &timeball_ntp::engine::SourceConfig| {
+            if source.reference.is_some() {
+                return source.host.clone();
+            }
             HostPort { host: source.host.clone(), port: source.port }.to_string()
         };
         let names = numbered(config.sources.iter().map(name).collect());
@@ -240,6 +244,14 @@ fn problem(source: &SourceReport, refusal: Option<i32>) -> Option<String> {
         let (SendError::NoSocket { errno } | SendError::NotSent { errno }) = error;
         return Some(format!("requests cannot be sent: {}", errno_text(errno)));
     }
+    if let Some(error) = source.reference_error {
+        return Some(match error {
+            ReferenceError::System { errno } => {
+                format!("it cannot be read: {}", errno_text(errno))
+            }
+            error => error.to_string(),
+        });
+    }
     let rejection = source.last_rejection.filter(|_| source.rejected > 0);
     match source.selection {
         Selection::Unreachable => {
@@ -338,6 +350,7 @@ mod tests {
             last_rejection: None,
             resolve_error: None,
             send_error: None,
+            reference_error: None,
         }
     }
 

@@ -1,12 +1,14 @@
 //! The system calls that need `unsafe`, each behind a safe function.
 //!
 //! All go through libc symbols, so that a simulator that replaces those symbols sees every one; for
-//! the same reason sockets are made without `SOCK_CLOEXEC` and `SOCK_NONBLOCK` and get their flags
-//! afterwards, and only `poll` waits.
+//! the same reason only `poll` waits, and sockets get their flags afterwards where they cannot be
+//! made with them.
 #![allow(unsafe_code)]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("only 64-bit Linux is supported: kernel structures are read in their 64-bit layout");
+
+pub(crate) mod reference;
 
 use std::ffi::{CString, c_int, c_void};
 use std::io;
@@ -25,14 +27,28 @@ const ADDRESSES_MAX: usize = 16;
 /// Makes a UDP socket of the family of `address` that closes on exec and never blocks.
 pub(crate) fn udp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    datagram_socket(family, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK).or_else(|error| {
+        match error.raw_os_error() {
+            Some(libc::EINVAL) => plain_datagram_socket(family),
+            _ => Err(error),
+        }
+    })
+}
+
+fn datagram_socket(family: c_int, flags: c_int) -> io::Result<OwnedFd> {
     // SAFETY: `socket` takes no pointers.
-    let fd = check(unsafe { libc::socket(family, libc::SOCK_DGRAM, 0) })?;
+    let fd = check(unsafe { libc::socket(family, libc::SOCK_DGRAM | flags, 0) })?;
     // SAFETY: the descriptor was just made and belongs to nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// As the simulator wants it, which knows no flags.
+fn plain_datagram_socket(family: c_int) -> io::Result<OwnedFd> {
+    let socket = datagram_socket(family, 0)?;
     // SAFETY: neither command takes a pointer.
     unsafe {
-        check(libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC))?;
-        check(libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK))?;
+        check(libc::fcntl(socket.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC))?;
+        check(libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK))?;
     }
     Ok(socket)
 }
@@ -73,6 +89,16 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, to: &SocketAddr) -> io::Result<()>
     // SAFETY: `storage` holds a socket address of `length` octets.
     check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const storage).cast(), length) })
         .map(drop)
+}
+
+/// Takes a datagram socket's peer from it, and with that the port that the kernel chose for it.
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: an all-zero sockaddr is a valid value.
+    let mut nobody: libc::sockaddr = unsafe { mem::zeroed() };
+    nobody.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    let length = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: `nobody` is a live socket address of `length` octets.
+    check(unsafe { libc::connect(socket.as_raw_fd(), &raw const nobody, length) }).map(drop)
 }
 
 /// Binds a socket to a local address.

@@ -7,19 +7,22 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use timeball_ntp::engine::{
-    Action, AdjustError, Engine, Input, KernelClock, SourceId, TransmitToken,
+    Action, AdjustError, Engine, Input, KernelClock, ReferenceDevice, SourceId, TransmitToken,
 };
 use timeball_runtime::read_clocks;
 use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
 
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::outlets::Outlets;
+use crate::reference::Reference;
 use crate::resolver::{Mailbox, Resolver};
 use crate::sys;
-use crate::udp::{Buffer, Datagram, RequestSocket, keep_stamping};
+use crate::udp::{Buffer, Datagram, RequestSocket, RestingSocket, keep_stamping};
 
 /// The shortest wait: a wake-up that is due already must not become a busy loop.
 const WAIT_MIN_MS: i64 = 1;
+/// A status may wait this long for the engine's next wake-up, rather than cost one of its own.
+const STATUS_SLACK: Span = Span::from_millis(100);
 
 /// What the loop listens to beside its sockets.
 pub(crate) struct Surroundings {
@@ -53,26 +56,34 @@ pub(crate) struct TimeLoop {
 #[derive(Default)]
 struct Link {
     socket: Option<RequestSocket>,
+    /// The socket of the request before, to be used again.
+    resting: Option<RestingSocket>,
     /// A request whose transmit stamp has not come, with the reading taken before it was sent.
     unstamped: Option<(TransmitToken, Timestamp)>,
     /// Why the network refused the last request, as an error number.
     refusal: Option<i32>,
+    /// The clock that is read instead, where the source is no server.
+    reference: Option<Reference>,
 }
 
 impl TimeLoop {
     pub(crate) fn new(
         engine: Engine,
-        sources: usize,
+        references: Vec<Option<ReferenceDevice>>,
         writer: Option<KernelClockWriter>,
         surroundings: Surroundings,
         outlets: Outlets,
     ) -> Self {
+        let link = |device: Option<ReferenceDevice>| Link {
+            reference: device.map(Reference::new),
+            ..Link::default()
+        };
         Self {
             engine,
             surroundings,
             outlets,
             writer,
-            links: std::iter::repeat_with(Link::default).take(sources).collect(),
+            links: references.into_iter().map(link).collect(),
             buffer: Buffer::new(),
             wake_at: None,
             _stamping: keep_stamping().ok(),
@@ -95,8 +106,9 @@ impl TimeLoop {
 
     /// Waits once and handles what came.
     fn turn(&mut self) -> io::Result<()> {
-        let (mut fds, sources) = self.interests();
-        let uninterrupted = sys::poll(&mut fds, self.timeout_ms(read_clocks().raw))?;
+        let now = read_clocks().raw;
+        let (mut fds, sources) = self.interests(now);
+        let uninterrupted = sys::poll(&mut fds, self.timeout_ms(now))?;
         if uninterrupted {
             let (others, sockets) = fds.split_at(fds.len() - sources.len());
             self.handle_others(others);
@@ -115,7 +127,7 @@ impl TimeLoop {
         Ok(())
     }
 
-    fn interests(&self) -> (Vec<libc::pollfd>, Vec<SourceId>) {
+    fn interests(&self, now: MonoTime) -> (Vec<libc::pollfd>, Vec<SourceId>) {
         let mailbox = self.surroundings.mailbox.iter().map(Mailbox::fd);
         let clock_set = self.surroundings.clock_set.iter().map(AsRawFd::as_raw_fd);
         let mut fds: Vec<_> =
@@ -125,14 +137,22 @@ impl TimeLoop {
             if let Some(socket) = &link.socket {
                 fds.push(socket.interest());
                 sources.push(id);
+            } else if let Some(fd) = link.reference.as_ref().and_then(|clock| clock.fd(now)) {
+                fds.push(sys::interest(fd, libc::POLLIN));
+                sources.push(id);
             }
         }
         (fds, sources)
     }
 
-    /// How long to wait from `now`: until the engine's wake-up, rounded up so that it is not early.
+    /// How long to wait from `now`: until the engine's wake-up or until there is something to tell,
+    /// rounded up so that it is not early.
     fn timeout_ms(&self, now: MonoTime) -> i32 {
-        let until = self.wake_at.map_or(Span::MAX, |at| at - now);
+        let due_status = self.outlets.status_due();
+        let wait_for =
+            |wake_at: &MonoTime| due_status.is_none_or(|at| *wake_at < at + STATUS_SLACK);
+        let due = self.wake_at.filter(wait_for).or(due_status);
+        let until = due.map_or(Span::MAX, |at| at - now);
         let wait = until.min(self.surroundings.wait_max).as_nanos();
         let ms = wait.saturating_add(999_999).div_euclid(1_000_000).max(WAIT_MIN_MS);
         i32::try_from(ms).unwrap_or(i32::MAX)
@@ -165,6 +185,12 @@ impl TimeLoop {
 
     /// Handles one event of a source's socket: a transmit stamp, a refusal, one datagram.
     fn handle_socket(&mut self, source: SourceId, events: libc::c_short) {
+        if self.links[usize::from(source.0)].reference.is_some() {
+            if let Some(input) = self.read_reference(source) {
+                self.feed(input);
+            }
+            return;
+        }
         if events & (libc::POLLERR | libc::POLLPRI) != 0 {
             self.take_stamp(source);
             let link = &mut self.links[usize::from(source.0)];
@@ -238,9 +264,10 @@ impl TimeLoop {
                 Some(Input::Resolved { source: answer.source, result: answer.result })
             }
             Action::Send { source, to, octets, token } => self.send(source, &to, &octets, token),
+            Action::ReadReference { source } => self.read_reference(source),
             Action::Close { source } => {
                 let link = &mut self.links[usize::from(source.0)];
-                link.socket = None;
+                link.resting = link.socket.take().and_then(RequestSocket::rest);
                 link.unstamped = None;
                 None
             }
@@ -277,7 +304,10 @@ impl TimeLoop {
     ) -> Option<Input<'static>> {
         let link = &mut self.links[usize::from(source.0)];
         let before = read_clocks().system;
-        let sent = RequestSocket::connect(to).and_then(|s| s.send(octets).map(|()| s));
+        let revived = link.resting.take().and_then(|resting| resting.connect(to));
+        let sent = revived
+            .map_or_else(|| RequestSocket::connect(to), Ok)
+            .and_then(|socket| socket.send(octets).map(|()| socket));
         match sent {
             Ok(mut socket) => {
                 // The stamp of most drivers is there when `sendmsg` returns.
@@ -300,6 +330,12 @@ impl TimeLoop {
                 Some(Input::SendFailed { token, error })
             }
         }
+    }
+
+    fn read_reference(&mut self, source: SourceId) -> Option<Input<'static>> {
+        let reference = self.links[usize::from(source.0)].reference.as_mut()?;
+        let result = reference.read(read_clocks().raw)?;
+        Some(Input::Measured { source, result })
     }
 
     fn write_clock(

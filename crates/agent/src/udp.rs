@@ -45,15 +45,43 @@ pub(crate) struct RequestSocket {
     /// Whether a transmit stamp is still to come. The error queue is read only then: the simulator
     /// would hand out an ordinary datagram instead.
     awaits_stamp: bool,
+    stamps_departures: bool,
+    is_ipv4: bool,
+}
+
+/// A socket between two requests: without a port, so that nothing reaches it. To use it again costs
+/// a quarter of what a new one does.
+pub(crate) struct RestingSocket(RequestSocket);
+
+impl RestingSocket {
+    /// Makes it talk with `to`, from another port of the kernel's choice; `None` where that needs a
+    /// new socket.
+    pub(crate) fn connect(self, to: &SocketAddr) -> Option<RequestSocket> {
+        let Self(mut request) = self;
+        if request.is_ipv4 != to.is_ipv4() {
+            return None;
+        }
+        sys::connect(request.socket.as_fd(), to).ok()?;
+        request.awaits_stamp = request.stamps_departures;
+        Some(request)
+    }
 }
 
 impl RequestSocket {
     /// Makes a socket that talks with `to`.
     pub(crate) fn connect(to: &SocketAddr) -> Result<Self, SendError> {
         let socket = sys::udp_socket(to).map_err(|e| SendError::NoSocket { errno: errno(&e) })?;
-        let awaits_stamp = enable_stamps(&socket, Departures::All);
+        let stamps_departures = enable_stamps(&socket, Departures::All);
         sys::connect(socket.as_fd(), to).map_err(|e| SendError::NotSent { errno: errno(&e) })?;
-        Ok(Self { socket, awaits_stamp })
+        let awaits_stamp = stamps_departures;
+        Ok(Self { socket, awaits_stamp, stamps_departures, is_ipv4: to.is_ipv4() })
+    }
+
+    /// Gives up peer and port; `None` where something of this request may still come, or the
+    /// system cannot do it.
+    pub(crate) fn rest(self) -> Option<RestingSocket> {
+        let is_done = !self.awaits_stamp && sys::disconnect(self.socket.as_fd()).is_ok();
+        is_done.then_some(RestingSocket(self))
     }
 
     /// Sends the request.
@@ -322,6 +350,36 @@ mod tests {
         let stranger = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         stranger.answer(&[3; 48], &from, None, false).unwrap();
         assert!(client.receive(&mut buffer).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_socket_that_rests_has_no_port_and_gets_another_one() {
+        let _stamping = keep_stamping().unwrap();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let server = ServerSocket::bind(&address.parse().unwrap()).unwrap();
+            let to = server.address().unwrap();
+            let mut buffer = Buffer::new();
+            let mut client = RequestSocket::connect(&to).unwrap();
+            let mut ports = std::collections::BTreeSet::new();
+            for _ in 0..8 {
+                client.send(&[1; 48]).unwrap();
+                wait(client.interest());
+                assert!(client.transmit_stamp(&mut buffer).is_some(), "a stamp each time");
+                wait(sys::interest(server.fd(), libc::POLLIN));
+                let from = server.receive(&mut buffer).unwrap().unwrap().from;
+                ports.insert(from.port());
+                let resting = client.rest().unwrap();
+                // Too late: nobody is there any more.
+                server.answer(&[2; 48], &from, None, false).unwrap();
+                client = resting.connect(&to).unwrap();
+                assert!(client.receive(&mut buffer).unwrap().is_none());
+            }
+            assert!(ports.len() > 4, "{ports:?}");
+            let other = if to.is_ipv4() { "[::1]:1" } else { "127.0.0.1:1" };
+            let _ = (client.send(&[1; 48]), wait(client.interest()));
+            client.transmit_stamp(&mut buffer);
+            assert!(client.rest().unwrap().connect(&other.parse().unwrap()).is_none());
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod agent_config;
 #[path = "../../../fuzz/properties/agent_keys.rs"]
 mod agent_keys;
+#[path = "../../../fuzz/properties/reference_sample.rs"]
+mod reference_sample;
 #[path = "../../../fuzz/properties/replay.rs"]
 mod replay;
 
@@ -15,4 +17,9 @@ fn any_settings_are_refused_with_their_place_or_keep_their_limits() {
 #[test]
 fn any_keys_are_refused_with_their_line_or_make_macs() {
     replay::corpus("agent_keys", agent_keys::check);
+}
+
+#[test]
+fn any_sample_of_a_reference_clock_is_refused_or_says_what_its_octets_say() {
+    replay::corpus("reference_sample", reference_sample::check);
 }

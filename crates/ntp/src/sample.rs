@@ -34,6 +34,9 @@ pub struct Sample {
     pub root_delay: Span,
     /// The server's error beside half its root delay, by its own word; at least zero.
     pub root_dispersion: Span,
+    /// How much measurements of its kind scatter beyond what delay and dispersion tell, as a
+    /// standard deviation; zero for those of servers, whose delay tells all.
+    pub scatter: Span,
     /// T3, which status tools show.
     pub server_sent: Timestamp,
 }
@@ -77,6 +80,7 @@ impl Sample {
             dispersion: dispersion.max(Span::NANOSECOND),
             root_delay: response.header.root_delay.to_span(),
             root_dispersion: response.header.root_dispersion.to_span(),
+            scatter: Span::ZERO,
             server_sent: exchange.server_sent,
         })
     }

@@ -294,7 +294,8 @@ impl World {
                 self.note_state();
                 None
             }
-            Action::Close { .. } | Action::Reply(_) => None,
+            // No source of these worlds is a reference clock.
+            Action::Close { .. } | Action::Reply(_) | Action::ReadReference { .. } => None,
         }
     }
 

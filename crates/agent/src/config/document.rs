@@ -118,16 +118,25 @@ impl<'a> Value<'a> {
 
     /// A length of time given in seconds, more than zero and at most `max`.
     pub(super) fn seconds(&self, max: Span) -> Result<Span, ConfigError> {
+        self.span(Span::NANOSECOND, max)
+    }
+
+    /// A length of time given in seconds, in a range.
+    pub(super) fn span(&self, min: Span, max: Span) -> Result<Span, ConfigError> {
         let text = match self.value.get_ref() {
             DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
             DeValue::Float(float) => float.as_str(),
             _ => return Err(self.wrong_type("a number of seconds")),
         };
         let span = text.parse().ok().and_then(Span::from_seconds_f64);
-        span.filter(|&span| span > Span::ZERO && span <= max).ok_or_else(|| {
+        span.filter(|&span| span >= min && span <= max).ok_or_else(|| {
             self.error(Problem::OutOfRange {
                 value: self.source().to_owned(),
-                min: "0.000000001".to_owned(),
+                min: if min == Span::NANOSECOND {
+                    "0.000000001".to_owned()
+                } else {
+                    min.as_seconds_f64().to_string()
+                },
                 max: max.as_seconds_f64().to_string(),
             })
         })

@@ -137,6 +137,34 @@ pub enum Problem {
         /// The key's identifier.
         id: u32,
     },
+    /// A source that is two things.
+    #[error("a source is one thing, and `{first}` is given already; remove `{second}`")]
+    TwoKinds {
+        /// What is given.
+        first: &'static str,
+        /// What is given too.
+        second: &'static str,
+    },
+    /// A setting of another kind of source.
+    #[error("`{key}` means nothing for this kind of source; remove it")]
+    OtherKind {
+        /// The setting.
+        key: &'static str,
+    },
+    /// Not what clients may be told that a clock is.
+    #[error("`{value}` is no reference identifier; write one to four letters, such as `GPS`")]
+    ReferenceId {
+        /// As written.
+        value: String,
+    },
+    /// A path that the system does not take for a socket.
+    #[error("{count} octets, but at most {max} are possible for a socket; choose a shorter path")]
+    PathTooLong {
+        /// How long it is.
+        count: usize,
+        /// How long it may be.
+        max: usize,
+    },
     /// A directory that depends on where the process was started.
     #[error("`{value}` is not absolute; write the whole path, beginning with `/`")]
     NotAbsolute {

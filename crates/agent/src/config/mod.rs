@@ -24,6 +24,11 @@
 //! interleaved = false                         # RFC 9769: servers tell when answers really left
 //! key = 1                                     # a key of the key file; none where absent
 //!
+//! [[source]]                                  # a clock at hand: one of `phc`, `shm` and `sock`
+//! phc = "/dev/ptp0"
+//! tai_offset_s = 37                           # of a hardware clock that keeps TAI
+//! error_s = 0.000001                          # how far it may be from UTC
+//!
 //! [keys]
 //! file = "/etc/timeball/keys"                 # keys shared with servers and clients
 //!
@@ -44,6 +49,7 @@
 mod document;
 mod error;
 mod keys;
+mod reference;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -287,12 +293,29 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
             "noselect",
             "interleaved",
             "key",
+            "phc",
+            "shm",
+            "sock",
+            "error_s",
+            "offset_s",
+            "delay_s",
+            "tai_offset_s",
+            "refid",
         ];
         let table = item.table(KNOWN)?;
         if let Some(name) = table.value("preset") {
             let source = preset(name.word(PRESETS)?).expect("every known word is a preset");
             if sources.iter().any(|s| s.host == source.host) {
                 return Err(name.error(Problem::Twice { value: source.host }));
+            }
+            sources.push(source);
+            continue;
+        }
+        let poll = table.value("poll").map(|poll| read_poll(&poll)).transpose()?;
+        let options = read_options(&table)?;
+        if let Some(source) = reference::read(&table, poll, options)? {
+            if sources.iter().any(|other| other.host == source.host) {
+                return Err(item.error(Problem::Twice { value: source.host }));
             }
             sources.push(source);
             continue;
@@ -305,17 +328,7 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
         if sources.iter().any(|s| s.host.eq_ignore_ascii_case(&host) && s.port == port) {
             return Err(address.error(Problem::Twice { value: text.to_owned() }));
         }
-        let poll = table.value("poll").map_or(Ok(PollRange::default()), |poll| read_poll(&poll))?;
-        let flag = |key, default| table.value(key).map_or(Ok(default), |value| value.boolean());
-        let defaults = SourceOptions::default();
-        let options = SourceOptions {
-            iburst: flag("iburst", defaults.iburst)?,
-            burst: flag("burst", defaults.burst)?,
-            prefer: flag("prefer", defaults.prefer)?,
-            trust: flag("trust", defaults.trust)?,
-            noselect: flag("noselect", defaults.noselect)?,
-            interleaved: flag("interleaved", defaults.interleaved)?,
-        };
+        let poll = poll.unwrap_or_default();
         let key = table.value("key").map(|key| read_key_id(&key, has_keys)).transpose()?;
         let most = i64::try_from(POOL_MAX).expect("16 fits");
         let count = table.value("count").map_or(Ok(1), |count| count.integer(1..=most))?;
@@ -324,10 +337,23 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
             let count = sources.len() + count;
             return Err(address.error(Problem::TooMany { count, max: SOURCES_MAX }));
         }
-        let source = SourceConfig { host, port, poll, options, key };
+        let source = SourceConfig { host, port, poll, options, key, reference: None };
         sources.extend(std::iter::repeat_n(source, count));
     }
     Ok(sources)
+}
+
+fn read_options(table: &Table<'_>) -> Result<SourceOptions, ConfigError> {
+    let flag = |key, default| table.value(key).map_or(Ok(default), |value| value.boolean());
+    let defaults = SourceOptions::default();
+    Ok(SourceOptions {
+        iburst: flag("iburst", defaults.iburst)?,
+        burst: flag("burst", defaults.burst)?,
+        prefer: flag("prefer", defaults.prefer)?,
+        trust: flag("trust", defaults.trust)?,
+        noselect: flag("noselect", defaults.noselect)?,
+        interleaved: flag("interleaved", defaults.interleaved)?,
+    })
 }
 
 fn read_key_id(value: &Value<'_>, has_keys: bool) -> Result<u32, ConfigError> {

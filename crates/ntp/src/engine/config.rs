@@ -99,13 +99,56 @@ pub struct SourceConfig {
     /// Identifier of the key that requests and answers are made with; `None` for none. A source
     /// whose key is not in [`EngineConfig::keys`] is never asked.
     pub key: Option<u32>,
+    /// The clock to read, where the source is no server; host and port then only name it.
+    pub reference: Option<ReferenceClock>,
+}
+
+/// A clock at hand that is read, and what the settings promise of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReferenceClock {
+    /// What is read.
+    pub device: ReferenceDevice,
+    /// How far any of its readings may be from UTC, either way, beside what reading it takes;
+    /// above zero. This is the source's word in the vote.
+    pub error: Span,
+    /// What is added to its readings: what is known of its error; positive where it is behind UTC.
+    pub offset: Span,
+    /// How long a reading takes at least to reach us and back; half of it goes into the bound. At
+    /// least zero.
+    pub delay: Span,
+    /// What it is called by our clients (RFC 5905 figure 12), padded with zeros.
+    pub reference_id: [u8; 4],
+}
+
+/// What kind of clock is read, and where it is found.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum ReferenceDevice {
+    /// A PTP hardware clock.
+    Phc {
+        /// Its device, such as `/dev/ptp0`.
+        path: String,
+        /// What its time is ahead of UTC by: TAI − UTC where it keeps TAI.
+        ahead: Span,
+    },
+    /// A segment of shared memory as gpsd and ntpd use it.
+    SharedMemory {
+        /// Its unit, 0 to 255.
+        unit: u8,
+        /// Permissions it is made with where it is missing.
+        mode: u32,
+    },
+    /// A datagram socket that samples are sent to, as gpsd does for chrony.
+    Socket {
+        /// Where it is made.
+        path: String,
+    },
 }
 
 impl SourceConfig {
     /// A server with the default settings and no key.
     pub fn new(host: String, port: u16) -> Self {
         let (poll, options) = (PollRange::default(), SourceOptions::default());
-        Self { host, port, poll, options, key: None }
+        Self { host, port, poll, options, key: None, reference: None }
     }
 }
 

@@ -64,6 +64,13 @@ pub enum Input<'a> {
         /// Its addresses in the resolver's order, port filled in; empty counts as not found.
         result: Result<Vec<SocketAddr>, ResolveError>,
     },
+    /// A reference clock was read: the answer to [`Action::ReadReference`], or by itself.
+    Measured {
+        /// Which.
+        source: SourceId,
+        /// Its reading, or why there is none. Nothing is fed where it has merely nothing new.
+        result: Result<ReferenceReading, ReferenceError>,
+    },
     /// The answer to an action that wrote the kernel's clock.
     AdjustOutcome(Result<KernelClock, AdjustError>),
     /// The system clock was set by somebody (a cancelled timer, resume from suspend): how far is
@@ -86,8 +93,8 @@ pub enum Action {
         /// The port to fill in.
         port: u16,
     },
-    /// Send a request from a *new* socket with a port of the kernel's choice, which replaces
-    /// (closes) the source's former one (RFC 9109); answer with [`Input::Transmitted`] or
+    /// Send a request from a *new* port of the kernel's choice, which replaces the source's former
+    /// one (RFC 9109); answer with [`Input::Transmitted`] or
     /// [`Input::SendFailed`].
     Send {
         /// For which source.
@@ -98,6 +105,12 @@ pub enum Action {
         octets: Vec<u8>,
         /// To be handed back with the transmit stamp.
         token: TransmitToken,
+    },
+    /// Read the source's reference clock; answer with [`Input::Measured`] where it tells anything
+    /// new.
+    ReadReference {
+        /// Which source.
+        source: SourceId,
     },
     /// Close the source's socket: no answer is awaited any more.
     Close {
@@ -212,4 +225,59 @@ pub enum Reply {
     Accepted,
     /// It cannot be done now.
     Refused,
+}
+
+/// One reading of a reference clock, with the system clock's at the same moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReferenceReading {
+    /// The system clock's reading.
+    pub system: Timestamp,
+    /// The reference clock's reading, as UTC.
+    pub time: Timestamp,
+    /// How long the reading took: the two were read at most half of this apart. At least zero.
+    pub delay: Span,
+    /// The leap second that it announces.
+    pub leap: Leap,
+    /// Whether only the fraction of the second counts (a pulse per second).
+    pub is_pulse: bool,
+}
+
+/// Why a reference clock told nothing.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum ReferenceError {
+    /// The system refuses.
+    #[error("it cannot be read (errno {errno})")]
+    System {
+        /// The error number.
+        errno: i32,
+    },
+    /// What it wrote is no sample, or took seconds to be read.
+    #[error("what it told is no sample of a clock")]
+    Malformed,
+    /// It says that it is not synchronized.
+    #[error("it says that it is not synchronized")]
+    Unsynchronized,
+    /// Its reading is not of the last eight seconds, or the system clock was set since.
+    #[error("its reading is older than 8 s, or from before the system clock was set")]
+    Old,
+    /// Its date cannot be.
+    #[error("it tells a date before 2020")]
+    Date,
+    /// It tells the fraction of the second only, and nobody which second it is.
+    #[error("it tells the fraction of the second only, and no other source which second it is")]
+    NoSecond,
+}
+
+impl ReferenceError {
+    /// The kind of error in a word or two, for counts; without the values.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::System { .. } => "unreadable",
+            Self::Malformed => "malformed",
+            Self::Unsynchronized => "unsynchronized",
+            Self::Old => "old",
+            Self::Date => "date",
+            Self::NoSecond => "no-second",
+        }
+    }
 }

@@ -23,18 +23,20 @@ mod policy;
 mod polling;
 mod publish;
 mod rates;
+mod readings;
+mod reference;
 mod report;
 mod selection;
 mod source;
 mod system_clock;
 
 pub use config::{
-    ClockMode, EngineConfig, LeapPolicy, PollRange, SEED_OCTETS, SourceConfig, SourceOptions,
-    StepPolicy,
+    ClockMode, EngineConfig, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, SEED_OCTETS,
+    SourceConfig, SourceOptions, StepPolicy,
 };
 pub use io::{
-    Action, AdjustError, Command, Input, KernelClock, KernelStatus, Reply, ResolveError, SendError,
-    SourceId, TransmitToken,
+    Action, AdjustError, Command, Input, KernelClock, KernelStatus, ReferenceError,
+    ReferenceReading, Reply, ResolveError, SendError, SourceId, TransmitToken,
 };
 pub use leap_table::LeapTable;
 pub use report::{Counters, Report, SampleReport, Selection, SourceReport};
@@ -153,6 +155,7 @@ impl Engine {
         if !matches!(input, Input::AdjustOutcome(_)) {
             self.look_at_system_clock(now);
         }
+        let unchanged = self.system_clock.set_at() < now.raw;
         match input {
             // The timer is spent, even if it went off early: it is set anew.
             Input::Wake => self.wake_at = None,
@@ -165,11 +168,18 @@ impl Engine {
                 if let Some(source) = self.source_mut(token.source) {
                     source.transmitted(&token, sent_at);
                 }
+                // It was just sent: nothing else can be due.
+                if unchanged {
+                    return actions;
+                }
             }
             Input::SendFailed { token, error } => {
                 if let Some(source) = self.source_mut(token.source) {
                     source.send_failed(&token, error);
                 }
+            }
+            Input::Measured { source, result } => {
+                self.handle_reading(now, source, result, &mut actions);
             }
             Input::Resolved { source, result } => self.handle_resolved(now, source, result),
             Input::AdjustOutcome(result) => self.handle_outcome(now, result, &mut actions),
@@ -204,7 +214,6 @@ impl Engine {
         // A stamp that cannot be placed is replaced by now, which is later: longer but not wrong.
         let received_at = self.system_clock.raw_of(now, received_at).unwrap_or(now.raw);
         let precision = self.config.precision.max(Span::NANOSECOND);
-        let ageing = self.rates.ageing(now.raw);
         let index = usize::from(id.0);
         let Some(source) = self.sources.get_mut(index) else { return };
         let (former_address, was_waiting) = (source.address, source.is_waiting());
@@ -213,20 +222,7 @@ impl Engine {
         // Too near to a leap second it cannot be told which side a measurement is on.
         let accepted = accepted.map(|sample| sample.filter(|s| !self.leap.is_beside(s)));
         match accepted {
-            Ok(sample) => {
-                let interval = source.polling.interval();
-                // An interleaved answer may tell nothing new yet.
-                if let Some(sample) = sample {
-                    let interval = self.rates.interval_of(&sample);
-                    let new = TimedInterval { at: sample.at, interval };
-                    source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
-                    source.keep(sample);
-                    self.rates.note_sample(index, &sample);
-                }
-                self.counters.received += 1;
-                self.note_heard(now.raw, index, interval);
-                sample.iter().for_each(|sample| self.explain_jump(now, sample));
-            }
+            Ok(sample) => self.take_sample(now, index, sample),
             // Anyone can forge a datagram, so a bad one is counted and changes nothing; only what a
             // server that was really asked says of itself changes its own part in the vote.
             Err(error) => {
@@ -241,6 +237,22 @@ impl Engine {
             actions.push(Action::Close { source: id });
             self.decide(now, actions);
         }
+    }
+
+    /// Takes what a source measured; `None` where it was heard and tells nothing new yet.
+    fn take_sample(&mut self, now: Now, index: usize, sample: Option<Sample>) {
+        let ageing = self.rates.ageing(now.raw);
+        let source = &mut self.sources[index];
+        let interval = source.polling.interval();
+        if let Some(sample) = sample {
+            let new = TimedInterval { at: sample.at, interval: self.rates.interval_of(&sample) };
+            source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
+            source.keep(sample);
+            self.rates.note_sample(index, &sample);
+        }
+        self.counters.received += 1;
+        self.note_heard(now.raw, index, interval);
+        sample.iter().for_each(|sample| self.explain_jump(now, sample));
     }
 
     /// Tells the other sources for how long they have not been heard while others were.

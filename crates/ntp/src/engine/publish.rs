@@ -125,9 +125,7 @@ impl Engine {
             leap,
             leap_second,
             stratum: told.map_or(self.published.stratum, |told| told.stratum.saturating_add(1)),
-            reference_id: chief
-                .and_then(|chief| chief.address)
-                .map_or(self.published.reference_id, reference_id),
+            reference_id: chief.and_then(source_id).unwrap_or(self.published.reference_id),
             reference_time: chief
                 .and_then(|chief| chief.last_sample)
                 .map_or(self.published.reference_time, |sample| sample.server_time),
@@ -161,14 +159,12 @@ impl Engine {
     }
 
     fn tell_kernel(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let offset_sd = self
-            .estimator
-            .estimate_at(now.raw)
-            .and_then(|estimate| Span::from_seconds_f64(estimate.offset_sd));
         let leap =
             KernelLeap { leap: self.leap_for_kernel(now), tai_offset_s: self.tai_offset_s(now) };
         let state = self.published;
         if let Some(discipline) = &mut self.discipline {
+            let estimate = self.estimator.estimate_at(now.raw);
+            let offset_sd = estimate.and_then(|e| Span::from_seconds_f64(e.offset_sd));
             actions.extend(discipline.tell_kernel(now, &state, leap, offset_sd));
         }
     }
@@ -199,12 +195,19 @@ impl Engine {
             last_rejection: source.last_rejection,
             resolve_error: source.resolve_error,
             send_error: source.send_error,
+            reference_error: source.reference.error,
         }
     }
 }
 
 fn oscillator_frequency(estimate: Estimate) -> Frequency {
     Frequency::from_ratio_f64(-estimate.frequency).unwrap_or_default()
+}
+
+/// What the reference identifier of those who follow a source is (RFC 5905 section 7.3).
+fn source_id(source: &Source) -> Option<[u8; 4]> {
+    let reference = source.config.reference.as_ref().map(|reference| reference.reference_id);
+    reference.or_else(|| source.address.map(reference_id))
 }
 
 /// An upstream server's name in the reference identifier (RFC 5905 section 7.3): its IPv4 address;

@@ -308,6 +308,7 @@ mod tests {
             dispersion: Span::from_nanos(100),
             root_delay: Span::ZERO,
             root_dispersion: Span::ZERO,
+            scatter: Span::ZERO,
             server_sent: timeball_timebase::Timestamp::UNIX_EPOCH,
         }
     }

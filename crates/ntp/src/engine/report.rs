@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use timeball_timebase::{ClockState, Frequency, Leap, MonoTime, Span, Timestamp};
 
-use super::io::{AdjustError, KernelClock, ResolveError, SendError, SourceId};
+use super::io::{AdjustError, KernelClock, ReferenceError, ResolveError, SendError, SourceId};
 
 /// Everything a person or a metric may ask, taken at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,6 +78,8 @@ pub struct SourceReport {
     pub resolve_error: Option<ResolveError>,
     /// Why the last request could not be sent, until one can.
     pub send_error: Option<SendError>,
+    /// Why the last reading of a reference clock was not taken, until one is.
+    pub reference_error: Option<ReferenceError>,
 }
 
 /// One measurement, as reported.

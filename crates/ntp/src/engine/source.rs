@@ -11,6 +11,7 @@ use super::exchange::Exchanges;
 use super::interval::{Ageing, TimedInterval};
 use super::io::{Action, ResolveError, SendError, SourceId, TransmitToken};
 use super::polling::Polling;
+use super::reference::Reference;
 use super::report::{SampleReport, Selection};
 use super::selection::Voter;
 use crate::association::{Response, ResponseError};
@@ -74,15 +75,17 @@ pub(super) struct Source {
     /// From when on another server of the same name may be looked for.
     replaceable_from: MonoTime,
     /// Whether its last answer said that it is synchronized and made sense.
-    fit: bool,
+    pub(super) fit: bool,
     /// For how long others were heard since it last gave a sample, from whatever address; `None`
     /// before its first.
-    missed: Option<Span>,
+    pub(super) missed: Option<Span>,
     /// Whether other sources have all its addresses, so that it would be no second witness.
     duplicate: bool,
     exchanges: Exchanges,
     /// Whether its key is not in the ring: without it the server must not be asked.
     lacks_key: bool,
+    /// What was learned of it where it is a clock that is read.
+    pub(super) reference: Reference,
     resolve_due: Due,
     resolve_pause: Span,
     /// Until when a source without an address is waited for.
@@ -135,6 +138,7 @@ impl Source {
             duplicate: false,
             exchanges,
             lacks_key,
+            reference: Reference::default(),
             resolve_due: None,
             resolve_pause: RESOLVE_PAUSE_MIN,
             findable_until: MonoTime::ZERO,
@@ -147,6 +151,9 @@ impl Source {
             return Vec::new();
         }
         self.polling.start(now.raw + delay);
+        if self.is_reference() {
+            return Vec::new();
+        }
         self.findable_until = now.raw + FINDABLE;
         match self.config.host.parse::<IpAddr>() {
             Ok(ip) => {
@@ -160,7 +167,7 @@ impl Source {
 
     /// When the source has something to do next.
     pub(super) fn due(&self) -> Due {
-        let poll = self.address.and_then(|_| self.poll_due());
+        let poll = self.poll_due().filter(|_| self.has_place());
         [self.exchanges.given_up(), poll, self.resolve_due].into_iter().flatten().min()
     }
 
@@ -183,9 +190,12 @@ impl Source {
             }
             actions.extend(self.resolve(now));
         }
-        if self.address.is_some() && self.poll_due().is_some_and(|due| now.raw >= due) {
+        if self.has_place() && self.poll_due().is_some_and(|due| now.raw >= due) {
             if self.polling.is_unreachable() {
                 self.become_unreachable();
+            }
+            if self.is_reference() {
+                return vec![self.read_clock(now, random)];
             }
             let is_useless = self.polling.is_unreachable() || self.useless >= USELESS_MAX;
             if is_useless && now.raw >= self.replaceable_from {
@@ -300,7 +310,7 @@ impl Source {
             return Voter::Out(Selection::Duplicate);
         }
         let may_be_found = self.resolve_error.is_none() && at < self.findable_until;
-        if self.polling.is_untried(self.address.is_some() || may_be_found) {
+        if self.polling.is_untried(self.has_place() || may_be_found) {
             return if self.config.options.noselect {
                 Voter::Out(Selection::NotSelectable)
             } else {
@@ -372,6 +382,11 @@ impl Source {
         let (octets, serial) = self.exchanges.ask(now.raw, to, random);
         let token = TransmitToken { source: self.id, serial };
         Action::Send { source: self.id, to, octets, token }
+    }
+
+    /// Whether it is known where to ask.
+    fn has_place(&self) -> bool {
+        self.address.is_some() || self.is_reference()
     }
 
     /// When the next request is due, if there is somebody to ask.
@@ -466,14 +481,20 @@ impl Source {
 
     fn remember(&mut self, now: Now, response: &Response, sample: &Sample) {
         let header = &response.header;
-        self.told = Some(Told {
+        let told = Told {
             stratum: header.stratum,
             reference_id: header.reference_id,
             leap: header.leap.announced().unwrap_or_default(),
             root_delay: sample.root_delay,
             root_dispersion: sample.root_dispersion,
             delay: sample.delay,
-        });
+        };
+        self.note_told(now, told, sample);
+    }
+
+    /// Remembers what a source says of itself, and its last sample.
+    pub(super) fn note_told(&mut self, now: Now, told: Told, sample: &Sample) {
+        self.told = Some(told);
         let system_less_raw =
             Span::from_nanos(now.system.as_unix_nanos().saturating_sub(now.raw.as_nanos()));
         self.last_sample = Some(SampleReport {

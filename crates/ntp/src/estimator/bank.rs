@@ -5,6 +5,7 @@
 //! Differences of biases are observed, their common part is not, so it stays in the uncertainty.
 
 use core::array;
+use core::cell::Cell;
 
 /// Power spectral densities of the frequency's random walk, 1/s: ten decades in half-decade steps.
 pub(super) const MEMBERS: usize = 17;
@@ -47,11 +48,16 @@ pub(super) struct BankEstimate {
 pub(super) struct Bank {
     dimension: usize,
     members: Vec<Member>,
+    /// What [`Bank::estimate`] told last, until something changes: it is asked for many times
+    /// between two measurements.
+    told: Cell<Option<BankEstimate>>,
 }
 
 #[derive(Clone, Debug)]
 struct Member {
     wander: f64,
+    /// How much less likely, as a logarithm, it is than its record says.
+    handicap: f64,
     state: Vec<f64>,
     /// Row by row, symmetric.
     covariance: Vec<f64>,
@@ -69,15 +75,16 @@ impl Bank {
             state[FREQUENCY] = frequency;
             covariance[FREQUENCY * dimension + FREQUENCY] = frequency_sd * frequency_sd;
             let wander = 10_f64.powf(WANDER_EXPONENT_MIN + 0.5 * i as f64);
-            Member { wander, state, covariance, score: 0.0 }
+            let handicap = WILDNESS * (wander / WANDER_TAME).log10().max(0.0);
+            Member { wander, handicap, state, covariance, score: 0.0 }
         });
-        Self { dimension, members: members.collect() }
+        Self { dimension, members: members.collect(), told: Cell::new(None) }
     }
 
     /// Sets the phase to be learned anew: `phase` with this variance, whatever was known.
     pub(super) fn set_phase(&mut self, phase: f64, variance: f64) {
         let n = self.dimension;
-        for member in &mut self.members {
+        for member in self.change() {
             member.state[PHASE] = phase;
             for i in 0..n {
                 member.covariance[PHASE * n + i] = 0.0;
@@ -90,7 +97,7 @@ impl Bank {
     /// Forgets a source's bias: zero with this variance.
     pub(super) fn set_bias(&mut self, source: usize, variance: f64) {
         let (n, at) = (self.dimension, BIASES + source);
-        for member in &mut self.members {
+        for member in self.change() {
             member.state[at] = 0.0;
             for i in 0..n {
                 member.covariance[at * n + i] = 0.0;
@@ -102,7 +109,7 @@ impl Bank {
 
     /// Moves the phase of all filters.
     pub(super) fn shift(&mut self, seconds: f64) {
-        for member in &mut self.members {
+        for member in self.change() {
             member.state[PHASE] += seconds;
         }
     }
@@ -110,7 +117,7 @@ impl Bank {
     /// Moves all filters `dt` seconds on; `bias_walk` is how fast biases may change, s²/s.
     pub(super) fn advance(&mut self, dt: f64, bias_walk: &[f64]) {
         let n = self.dimension;
-        for member in &mut self.members {
+        for member in self.change() {
             member.state[PHASE] += dt * member.state[FREQUENCY];
             let p = &mut member.covariance;
             for i in 0..n {
@@ -141,7 +148,7 @@ impl Bank {
     /// Makes phase and frequency more uncertain by these variances.
     pub(super) fn widen(&mut self, phase_variance: f64, frequency_variance: f64) {
         let n = self.dimension;
-        for member in &mut self.members {
+        for member in self.change() {
             member.covariance[PHASE * n + PHASE] += phase_variance;
             member.covariance[FREQUENCY * n + FREQUENCY] += frequency_variance;
         }
@@ -150,7 +157,7 @@ impl Bank {
     /// Makes a source's bias more uncertain by this variance, but no more than `limit` altogether.
     pub(super) fn widen_bias(&mut self, source: usize, variance: f64, limit: f64) {
         let (n, at) = (self.dimension, BIASES + source);
-        for member in &mut self.members {
+        for member in self.change() {
             let known = &mut member.covariance[at * n + at];
             *known = (*known + variance).min(limit.max(*known));
         }
@@ -160,7 +167,7 @@ impl Bank {
     pub(super) fn update(&mut self, source: usize, measured: f64, variance: f64) {
         let n = self.dimension;
         let at = BIASES + source;
-        for member in &mut self.members {
+        for member in self.change() {
             let innovation = measured - member.expected(source);
             let total = member.expected_variance(n, source) + variance;
             let distance = (innovation * innovation / total).min(LIKELIHOOD_CAP);
@@ -183,6 +190,18 @@ impl Bank {
 
     /// The filters' mean, weighted by their likelihood, with the spread between them.
     pub(super) fn estimate(&self) -> BankEstimate {
+        let estimate = self.told.get().unwrap_or_else(|| self.mean());
+        self.told.set(Some(estimate));
+        estimate
+    }
+
+    /// The filters, to be changed.
+    fn change(&mut self) -> &mut [Member] {
+        self.told.set(None);
+        &mut self.members
+    }
+
+    fn mean(&self) -> BankEstimate {
         let n = self.dimension;
         let weights = self.weights();
         let mean = |value: &dyn Fn(&Member) -> f64| -> f64 {
@@ -241,7 +260,7 @@ impl Bank {
 impl Member {
     /// Logarithm of how likely the member is: by its record, and by what oscillators are like.
     fn belief(&self) -> f64 {
-        self.score - WILDNESS * (self.wander / WANDER_TAME).log10().max(0.0)
+        self.score - self.handicap
     }
 
     fn expected(&self, source: usize) -> f64 {

@@ -375,7 +375,8 @@ impl Estimator {
 
 fn reading_sd(sample: &Sample) -> f64 {
     // The dispersion is a limit; errors within it are taken as uniform.
-    (sample.dispersion.as_seconds_f64() / 12_f64.sqrt()).max(READING_SD_MIN)
+    let reading = (sample.dispersion.as_seconds_f64() / 12_f64.sqrt()).max(READING_SD_MIN);
+    reading.hypot(sample.scatter.as_seconds_f64())
 }
 
 fn seconds(seconds: f64) -> Span {

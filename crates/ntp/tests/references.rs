@@ -1,0 +1,234 @@
+//! Reference clocks as the engine treats them: what it makes of readings, true, false and absurd.
+#![allow(clippy::unwrap_used)]
+
+use timeball_ntp::engine::{
+    Action, Engine, EngineConfig, Input, PollRange, ReferenceClock, ReferenceDevice,
+    ReferenceError, ReferenceReading, Report, Selection, SourceConfig, SourceId, SourceOptions,
+};
+use timeball_timebase::{Leap, MonoTime, Now, Span, SyncState, Timestamp};
+
+const START_S: i64 = 1_795_000_000;
+const ERROR: Span = Span::from_micros(100);
+
+type Told = Option<Result<ReferenceReading, ReferenceError>>;
+
+/// An engine whose system clock is right and whose raw clock runs with it, and its clocks.
+struct World {
+    engine: Engine,
+    elapsed: Span,
+    wake_at: Option<MonoTime>,
+    clocks: Vec<Box<dyn FnMut(Timestamp) -> Told>>,
+}
+
+fn now_at(elapsed: Span) -> Now {
+    Now {
+        raw: MonoTime::ZERO + Span::from_secs(1_000) + elapsed,
+        system: Timestamp::from_unix(START_S, 0) + elapsed,
+    }
+}
+
+fn clock(unit: u8) -> SourceConfig {
+    let reference = ReferenceClock {
+        device: ReferenceDevice::SharedMemory { unit, mode: 0o600 },
+        error: ERROR,
+        offset: Span::ZERO,
+        delay: Span::ZERO,
+        reference_id: *b"GPS\0",
+    };
+    SourceConfig {
+        poll: PollRange { min: 0, max: 0 },
+        options: SourceOptions { iburst: false, ..SourceOptions::default() },
+        reference: Some(reference),
+        ..SourceConfig::new(format!("shm:{unit}"), 0)
+    }
+}
+
+fn reading(system: Timestamp, ahead: Span) -> ReferenceReading {
+    let (delay, leap) = (Span::ZERO, Leap::None);
+    ReferenceReading { system, time: system + ahead, delay, leap, is_pulse: false }
+}
+
+/// A clock that is ahead by this, give or take `scatter` in turn.
+fn ahead(by: Span, scatter: Span) -> Box<dyn FnMut(Timestamp) -> Told> {
+    let mut turn = 0_i64;
+    Box::new(move |system| {
+        turn += 1;
+        Some(Ok(reading(system, by + scatter * [-1, 1, 1, -1, 0][turn as usize % 5])))
+    })
+}
+
+impl World {
+    fn new(clocks: Vec<Box<dyn FnMut(Timestamp) -> Told>>) -> Self {
+        let sources = (0..).zip(&clocks).map(|(unit, _)| clock(unit)).collect();
+        Self::with(sources, clocks)
+    }
+
+    fn with(sources: Vec<SourceConfig>, clocks: Vec<Box<dyn FnMut(Timestamp) -> Told>>) -> Self {
+        let config = EngineConfig { sources, ..EngineConfig::default() };
+        let engine = Engine::new(config, [5; 32], now_at(Span::ZERO));
+        let mut world = Self { engine, elapsed: Span::ZERO, wake_at: None, clocks };
+        let actions = world.engine.start(now_at(Span::ZERO));
+        world.carry_out(actions);
+        world
+    }
+
+    fn run(&mut self, span: Span) -> Report {
+        let until = self.elapsed + span;
+        while let Some(at) = self.wake_at.filter(|at| *at - now_at(until).raw <= Span::ZERO) {
+            self.elapsed = (at - now_at(Span::ZERO).raw).max(self.elapsed);
+            self.wake_at = None;
+            let actions = self.engine.handle_input(now_at(self.elapsed), Input::Wake);
+            self.carry_out(actions);
+        }
+        self.elapsed = until;
+        self.engine.report(now_at(until))
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::WakeAt(at) => self.wake_at = Some(at),
+                Action::ReadReference { source } => {
+                    let system = now_at(self.elapsed).system;
+                    if let Some(result) = self.clocks[usize::from(source.0)](system) {
+                        self.measured(source, result);
+                    }
+                }
+                Action::Publish => {}
+                other => panic!("an engine of clocks at hand does not {other:?}"),
+            }
+        }
+    }
+
+    fn measured(&mut self, source: SourceId, result: Result<ReferenceReading, ReferenceError>) {
+        let input = Input::Measured { source, result };
+        let actions = self.engine.handle_input(now_at(self.elapsed), input);
+        self.carry_out(actions);
+    }
+}
+
+#[test]
+fn a_reference_clock_makes_a_stratum_1_clock_with_the_error_that_it_was_given() {
+    let by = Span::from_millis(30);
+    let mut world = World::new(vec![ahead(by, Span::from_micros(20))]);
+    let report = world.run(Span::from_minutes(3));
+    let clock = report.clock;
+    assert_eq!((clock.state, clock.stratum), (SyncState::Synchronized, 1));
+    assert_eq!(clock.reference_id, *b"GPS\0");
+    let half_width = clock.bound.unwrap().half_width;
+    let error = (clock.offset.unwrap() - by).abs();
+    assert!(error < Span::from_micros(10), "{error} off");
+    assert!(error <= half_width && half_width <= ERROR + Span::from_micros(10), "{half_width}");
+    let source = &report.sources[0];
+    assert_eq!((source.selection, source.reach), (Selection::Chief, 0xff));
+    // One a second.
+    assert!((170..=190).contains(&source.received), "{}", source.received);
+}
+
+#[test]
+fn what_is_known_of_its_error_and_delay_is_allowed_for() {
+    let mut late = clock(0);
+    let reference = late.reference.as_mut().unwrap();
+    (reference.offset, reference.delay) = (Span::from_millis(2), Span::from_millis(1));
+    let mut world = World::with(vec![late], vec![ahead(Span::from_millis(-2), Span::ZERO)]);
+    let clock = world.run(Span::from_minutes(1)).clock;
+    assert!(clock.offset.unwrap().abs() < Span::from_micros(1), "{clock:?}");
+    let half_width = clock.bound.unwrap().half_width;
+    assert!(half_width >= ERROR + Span::from_micros(500), "{half_width}");
+}
+
+#[test]
+fn a_reference_clock_that_lies_is_outvoted_by_two_others() {
+    let honest = || ahead(Span::ZERO, Span::from_micros(5));
+    let mut world = World::new(vec![ahead(Span::from_secs(1), Span::ZERO), honest(), honest()]);
+    let report = world.run(Span::from_minutes(1));
+    assert_eq!(report.sources[0].selection, Selection::Falseticker);
+    assert!(report.clock.offset.unwrap().abs() < ERROR, "{:?}", report.clock);
+}
+
+#[test]
+fn a_pulse_waits_for_who_knows_the_second_and_is_then_as_good_as_any() {
+    // Ahead by an eighth of a second, and told without the whole ones.
+    let eighth = Span::from_millis(125);
+    let pulse = || -> Box<dyn FnMut(Timestamp) -> Told> {
+        Box::new(move |system| {
+            let whole = reading(system, eighth + Span::from_secs(-7));
+            Some(Ok(ReferenceReading { is_pulse: true, ..whole }))
+        })
+    };
+    let alone = World::new(vec![pulse()]).run(Span::from_minutes(1));
+    assert_eq!(alone.clock.state, SyncState::Unsynchronized);
+    assert_eq!(alone.sources[0].reference_error, Some(ReferenceError::NoSecond));
+    let mut rough = clock(1);
+    rough.reference.as_mut().unwrap().error = Span::from_millis(200);
+    let sources = vec![clock(0), rough];
+    let clocks = vec![pulse(), ahead(Span::from_millis(60), Span::from_millis(20))];
+    let report = World::with(sources, clocks).run(Span::from_minutes(3));
+    assert_eq!(report.sources[0].selection, Selection::Chief);
+    let error = (report.clock.offset.unwrap() - eighth).abs();
+    assert!(error < ERROR, "{error} off: {report:#?}");
+}
+
+#[test]
+fn readings_that_cannot_be_are_counted_and_change_nothing() {
+    let mut world = World::new(vec![ahead(Span::ZERO, Span::ZERO)]);
+    let before = world.run(Span::from_minutes(1)).clock;
+    let system = now_at(world.elapsed).system;
+    let old = reading(system - Span::from_secs(60), Span::ZERO);
+    let future = reading(system + Span::from_secs(60), Span::ZERO);
+    let era = reading(system, Timestamp::from_unix(0, 0) - system);
+    let source = SourceId(0);
+    world.measured(source, Ok(old));
+    world.measured(source, Ok(future));
+    world.measured(source, Ok(era));
+    world.measured(source, Err(ReferenceError::Unsynchronized));
+    world.measured(SourceId(7), Ok(reading(system, Span::ZERO)));
+    let report = world.engine.report(now_at(world.elapsed));
+    assert_eq!(report.clock.offset, before.offset);
+    let counts = &report.sources[0].rejections;
+    assert_eq!((counts.get("old"), counts.get("date")), (Some(&2), Some(&1)));
+    assert_eq!((report.sources[0].rejected, report.counters.rejected), (4, 4));
+    // Years off and the only one: its word is believed, as a server's would be.
+    let years = reading(system, Span::from_secs(86_400 * 800));
+    world.measured(source, Ok(years));
+    assert!(world.engine.report(now_at(world.elapsed)).clock.bound.is_some());
+}
+
+#[test]
+fn a_clock_that_falls_silent_is_unreachable_after_eight_polls_and_the_bound_grows() {
+    let mut left = 60;
+    let mut steady = ahead(Span::ZERO, Span::ZERO);
+    let failing = move |system| {
+        left -= 1;
+        if left > 0 { steady(system) } else { None }
+    };
+    let mut world = World::new(vec![Box::new(failing)]);
+    let good = world.run(Span::from_secs(50)).clock;
+    let report = world.run(Span::from_secs(40));
+    assert_eq!(report.sources[0].selection, Selection::Unreachable);
+    assert_eq!((report.sources[0].reach, report.clock.state), (0, SyncState::Holdover));
+    let later = now_at(world.elapsed);
+    assert!(report.clock.reading(later).half_width > good.bound.map(|bound| bound.half_width));
+}
+
+#[test]
+fn absurd_readings_never_panic() {
+    let extremes = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
+    let mut world = World::new(vec![ahead(Span::ZERO, Span::ZERO)]);
+    world.run(Span::from_secs(10));
+    for nanos in extremes {
+        for delay in extremes {
+            for is_pulse in [false, true] {
+                let system = now_at(world.elapsed).system;
+                let time = Timestamp::from_unix_nanos(nanos);
+                let delay = Span::from_nanos(delay);
+                let leap = Leap::None;
+                let absurd = ReferenceReading { system, time, delay, leap, is_pulse };
+                world.measured(SourceId(0), Ok(absurd));
+                let system = time;
+                world.measured(SourceId(0), Ok(ReferenceReading { system, ..absurd }));
+            }
+        }
+    }
+    world.run(Span::from_minutes(1));
+}
