@@ -22,7 +22,7 @@ enum How {
     Here(fn(&Project, &[&str]) -> Result<bool>),
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench {
         name: "fire",
         what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
@@ -52,6 +52,11 @@ const BENCHES: [Bench; 7] = [
         name: "chrony",
         what: "error, bound and settling beside chronyd in chrony's simulator (needs CLKNETSIM)",
         how: How::Here(chrony::run),
+    },
+    Bench {
+        name: "refclock",
+        what: "the same with a hardware clock or shared memory instead of servers",
+        how: How::Here(chrony::run_references),
     },
     Bench {
         name: "footprint",

@@ -12,6 +12,8 @@ pub(super) struct Scenario {
     pub(super) jitters: Vec<f64>,
     /// Least delay.
     pub(super) base: f64,
+    /// A clock at hand beside the servers, or instead of them.
+    pub(super) reference: Option<Reference>,
     /// The way there has 1 − this of the jitter, the way back 1 + this.
     pub(super) asymmetry: f64,
     /// The oscillator's random walk, per square root of a second.
@@ -39,6 +41,23 @@ pub(super) struct Scenario {
     pub(super) settled_within: f64,
 }
 
+/// A reference clock that both daemons read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference {
+    pub(super) kind: ReferenceKind,
+    /// Standard deviation of its readings.
+    pub(super) scatter: f64,
+}
+
+/// How it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReferenceKind {
+    /// A PTP hardware clock.
+    Phc,
+    /// Shared memory.
+    Shm,
+}
+
 /// Where the clock's rate is at the start.
 const RATE: f64 = 1e-5;
 
@@ -48,6 +67,7 @@ impl Scenario {
             name,
             jitters: vec![jitter],
             base: 5e-5,
+            reference: None,
             asymmetry: 0.0,
             wander: 1e-9,
             temperature: (0.0, 1.0),
@@ -121,6 +141,13 @@ impl Scenario {
                 files.push((name, queue));
             }
         }
+        if let Some(reference) = &self.reference {
+            let mut noise = Noise::new(seed, "reference");
+            let lines = (0..self.length).map(|_| reference.scatter * noise.normal());
+            let lines: String = lines.map(|offset| format!("{offset:.9e}\n")).collect();
+            let _ = writeln!(text, "node{client}_refclock = (file \"{directory}/reference\")");
+            files.push(("reference".to_owned(), lines));
+        }
         if self.lie != 0.0 {
             let _ = writeln!(text, "node{}_offset = {:e}", self.jitters.len(), self.lie);
         }
@@ -187,6 +214,26 @@ pub(super) fn all() -> Vec<Scenario> {
         Scenario { loss: 0.5, ..lan("loss") },
         Scenario { jitters: vec![1e-4, 1e-3, 5e-3, 1e-2], base: 5e-3, ..lan("unequal4") },
         Scenario { outage: Some((20_000, 27_200)), ..lan("outage") },
+    ]
+}
+
+/// The comparison with reference clocks: a hardware clock, a pulse and what a receiver's serial
+/// port tells.
+pub(super) fn references() -> Vec<Scenario> {
+    let with = |name, kind, scatter, settled_within| Scenario {
+        jitters: Vec::new(),
+        reference: Some(Reference { kind, scatter }),
+        length: 20_000,
+        judged_from: 5_000,
+        ..Scenario::new(name, 0.0, settled_within)
+    };
+    use ReferenceKind::{Phc, Shm};
+    vec![
+        with("phc100ns", Phc, 1e-7, 1e-5),
+        with("shm1us", Shm, 1e-6, 1e-5),
+        with("shm100us", Shm, 1e-4, 1e-3),
+        with("shm10ms", Shm, 1e-2, 1e-1),
+        Scenario { wander: 1e-8, ..with("shm1us-w8", Shm, 1e-6, 1e-5) },
     ]
 }
 

@@ -4,7 +4,7 @@
 //! otherwise reach this machine's clock.
 
 use super::judge::{Errors, Promise, judge_trace, median_max_error};
-use super::scenario::Scenario;
+use super::scenario::{ReferenceKind, Scenario};
 use crate::bench::nobody::{Running, Work, give_away};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -165,6 +165,11 @@ fn client_of<'a>(
                  logdir {here}\nlog tracking\n"
             );
             servers.for_each(|server| text.push_str(&format!("server {server} {habit}\n")));
+            text.push_str(match scenario.reference.map(|reference| reference.kind) {
+                None => "",
+                Some(ReferenceKind::Phc) => "refclock PHC /dev/ptp0\n",
+                Some(ReferenceKind::Shm) => "refclock SHM 0\n",
+            });
             fs::write(directory.join("client.conf"), text)?;
             Ok((&programs.chronyd, vec!["-d".into(), "-f".into(), "client.conf".into()]))
         }
@@ -177,6 +182,15 @@ fn client_of<'a>(
                 if let Some(poll) = scenario.poll {
                     text.push_str(&format!("poll = {{ min = {poll}, max = {poll} }}\n"));
                 }
+            }
+            if let Some(reference) = scenario.reference {
+                let clock = match reference.kind {
+                    ReferenceKind::Phc => "phc = \"/dev/ptp0\"",
+                    ReferenceKind::Shm => "shm = 0",
+                };
+                // Of some 10^4 readings none is further off than this.
+                let error = 5.0 * reference.scatter;
+                text.push_str(&format!("[[source]]\n{clock}\nerror_s = {error:e}\n"));
             }
             fs::write(directory.join("client.toml"), text)?;
             let arguments = ["agent", "--bare", "--config", "client.toml", "--trace", "trace"];
