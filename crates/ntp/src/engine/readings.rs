@@ -100,7 +100,11 @@ impl Engine {
             return;
         }
         match result.and_then(|reading| self.measure_reading(now, index, &reading)) {
-            Ok(sample) => self.take_sample(now, index, sample),
+            Ok(sample) => {
+                // As of a server: too near to a leap second it cannot be told which side it is on.
+                let sample = sample.filter(|sample| !self.leap.is_beside(sample));
+                self.take_sample(now, index, sample);
+            }
             Err(error) => {
                 self.sources[index].reject_reading(error);
                 self.counters.rejected += 1;

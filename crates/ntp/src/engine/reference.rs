@@ -7,12 +7,15 @@ use timeball_timebase::{MonoTime, Span};
 use super::io::ReferenceError;
 
 /// Differences that the scatter is told from.
-const SCATTER_WINDOW: usize = 32;
+const SCATTER_WINDOW: usize = 256;
 /// So many are needed before it is told at all.
 const SCATTER_MIN: usize = 6;
 /// Of normally distributed readings the median of absolute second differences is this many standard
 /// deviations: 0.6745 √6.
 const SECOND_DIFFERENCE: f64 = 1.652;
+/// What is told too small makes ordinary readings look like surprises, of which a clock that is read
+/// every second would have many; a little too large costs next to nothing.
+const CAUTION: f64 = 1.25;
 
 /// What is learned of a reference clock.
 #[derive(Debug, Default)]
@@ -49,9 +52,10 @@ impl Scatter {
         }
         push_bounded(&mut self.last, (at, offset), 2);
         (self.differences.len() >= SCATTER_MIN).then(|| {
-            let mut sorted: Vec<f64> = self.differences.iter().copied().collect();
-            sorted.sort_by(f64::total_cmp);
-            sorted[sorted.len() / 2] / SECOND_DIFFERENCE
+            let mut differences: Vec<f64> = self.differences.iter().copied().collect();
+            let middle = differences.len() / 2;
+            let (_, median, _) = differences.select_nth_unstable_by(middle, f64::total_cmp);
+            CAUTION * *median / SECOND_DIFFERENCE
         })
     }
 }
