@@ -29,6 +29,7 @@ mod report;
 mod selection;
 mod source;
 mod system_clock;
+mod voice;
 
 pub use config::{
     ClockMode, EngineConfig, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, SEED_OCTETS,
@@ -236,31 +237,6 @@ impl Engine {
             }
             actions.push(Action::Close { source: id });
             self.decide(now, actions);
-        }
-    }
-
-    /// Takes what a source measured; `None` where it was heard and tells nothing new yet.
-    fn take_sample(&mut self, now: Now, index: usize, sample: Option<Sample>) {
-        let ageing = self.rates.ageing(now.raw);
-        let source = &mut self.sources[index];
-        let interval = source.polling.interval();
-        if let Some(sample) = sample {
-            let new = TimedInterval { at: sample.at, interval: self.rates.interval_of(&sample) };
-            source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
-            source.keep(sample);
-            self.rates.note_sample(index, &sample);
-        }
-        self.counters.received += 1;
-        self.note_heard(now.raw, index, interval);
-        sample.iter().for_each(|sample| self.explain_jump(now, sample));
-    }
-
-    /// Tells the other sources for how long they have not been heard while others were.
-    fn note_heard(&mut self, at: MonoTime, index: usize, interval: Span) {
-        let elapsed = self.heard_at.map_or(Span::ZERO, |heard_at| at - heard_at);
-        self.heard_at = Some(at);
-        for (_, other) in self.sources.iter_mut().enumerate().filter(|(i, _)| *i != index) {
-            other.other_was_heard(elapsed.min(interval * 2));
         }
     }
 

@@ -13,8 +13,8 @@ const SCATTER_MIN: usize = 6;
 /// Of normally distributed readings the median of absolute second differences is this many standard
 /// deviations: 0.6745 √6.
 const SECOND_DIFFERENCE: f64 = 1.652;
-/// What is told too small makes ordinary readings look like surprises, of which a clock that is read
-/// every second would have many; a little too large costs next to nothing.
+/// What is told too small makes ordinary readings look like surprises, of which a clock that is
+/// read every second would have many; a little too large costs next to nothing.
 const CAUTION: f64 = 1.25;
 
 /// What is learned of a reference clock.

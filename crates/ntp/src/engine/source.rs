@@ -8,12 +8,11 @@ use timeball_timebase::{Leap, MonoTime, Now, Span};
 use super::addresses::{Addresses, Choice};
 use super::config::{Due, SourceConfig};
 use super::exchange::Exchanges;
-use super::interval::{Ageing, TimedInterval};
+use super::interval::TimedInterval;
 use super::io::{Action, ResolveError, SendError, SourceId, TransmitToken};
 use super::polling::Polling;
 use super::reference::Reference;
 use super::report::{SampleReport, Selection};
-use super::selection::Voter;
 use crate::association::{Response, ResponseError};
 use crate::era::era_pivot;
 use crate::mac::KeyRing;
@@ -37,11 +36,6 @@ const USELESS_MAX: u32 = 8;
 const MARGIN_USELESS: Span = Span::from_millis(1_500);
 /// Between two attempts to find another server of the same name.
 const REPLACE_PAUSE: Span = Span::from_secs(60);
-
-/// A silent source still counts in the vote until others were heard for this long without it: if
-/// they could be a majority sooner, whoever cuts off the honest ones would make the liar left over
-/// the majority. Time in which nobody was heard does not count, or the first to return would.
-const WITNESS_MEMORY: Span = Span::from_minutes(8 * 60);
 
 /// One source.
 #[derive(Debug)]
@@ -80,7 +74,7 @@ pub(super) struct Source {
     /// before its first.
     pub(super) missed: Option<Span>,
     /// Whether other sources have all its addresses, so that it would be no second witness.
-    duplicate: bool,
+    pub(super) duplicate: bool,
     exchanges: Exchanges,
     /// Whether its key is not in the ring: without it the server must not be asked.
     lacks_key: bool,
@@ -89,7 +83,7 @@ pub(super) struct Source {
     resolve_due: Due,
     resolve_pause: Span,
     /// Until when a source without an address is waited for.
-    findable_until: MonoTime,
+    pub(super) findable_until: MonoTime,
 }
 
 /// What a server said of itself in its last valid answer.
@@ -304,43 +298,6 @@ impl Source {
         self.exchanges.is_waiting()
     }
 
-    /// What the source has to say in a vote at `at`.
-    pub(super) fn voter(&self, at: MonoTime, ageing: Ageing) -> Voter {
-        if self.duplicate {
-            return Voter::Out(Selection::Duplicate);
-        }
-        let may_be_found = self.resolve_error.is_none() && at < self.findable_until;
-        if self.polling.is_untried(self.has_place() || may_be_found) {
-            return if self.config.options.noselect {
-                Voter::Out(Selection::NotSelectable)
-            } else {
-                Voter::Pending { trust: self.config.options.trust }
-            };
-        }
-        match self.promise {
-            _ if self.polling.reach() == 0 => self.silent(Selection::Unreachable),
-            _ if !self.fit => self.silent(Selection::Unfit),
-            None => self.silent(Selection::Unfit),
-            Some(_) if self.config.options.noselect => Voter::Out(Selection::NotSelectable),
-            Some(promise) => Voter::Fit {
-                interval: promise.aged(at, ageing),
-                prefer: self.config.options.prefer,
-                trust: self.config.options.trust,
-                convicted: self.selection == Selection::Falseticker,
-            },
-        }
-    }
-
-    /// The source's part while it says nothing that could be used.
-    fn silent(&self, reason: Selection) -> Voter {
-        match self.missed {
-            Some(missed) if missed < WITNESS_MEMORY && !self.config.options.noselect => {
-                Voter::Absent { reason, trust: self.config.options.trust }
-            }
-            _ => Voter::Out(reason),
-        }
-    }
-
     /// Notes that another source was heard after this much time in which some source was heard.
     pub(super) fn other_was_heard(&mut self, after: Span) {
         self.missed = self.missed.map(|missed| missed + after);
@@ -385,7 +342,7 @@ impl Source {
     }
 
     /// Whether it is known where to ask.
-    fn has_place(&self) -> bool {
+    pub(super) fn has_place(&self) -> bool {
         self.address.is_some() || self.is_reference()
     }
 

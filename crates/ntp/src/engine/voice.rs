@@ -1,0 +1,52 @@
+//! What a source has to say in a vote.
+
+use timeball_timebase::{MonoTime, Span};
+
+use super::interval::Ageing;
+use super::report::Selection;
+use super::selection::Voter;
+use super::source::Source;
+
+/// A silent source still counts in the vote until others were heard for this long without it: if
+/// they could be a majority sooner, whoever cuts off the honest ones would make the liar left over
+/// the majority. Time in which nobody was heard does not count, or the first to return would.
+const WITNESS_MEMORY: Span = Span::from_minutes(8 * 60);
+
+impl Source {
+    /// What the source has to say in a vote at `at`.
+    pub(super) fn voter(&self, at: MonoTime, ageing: Ageing) -> Voter {
+        if self.duplicate {
+            return Voter::Out(Selection::Duplicate);
+        }
+        let may_be_found = self.resolve_error.is_none() && at < self.findable_until;
+        if self.polling.is_untried(self.has_place() || may_be_found) {
+            return if self.config.options.noselect {
+                Voter::Out(Selection::NotSelectable)
+            } else {
+                Voter::Pending { trust: self.config.options.trust }
+            };
+        }
+        match self.promise {
+            _ if self.polling.reach() == 0 => self.silent(Selection::Unreachable),
+            _ if !self.fit => self.silent(Selection::Unfit),
+            None => self.silent(Selection::Unfit),
+            Some(_) if self.config.options.noselect => Voter::Out(Selection::NotSelectable),
+            Some(promise) => Voter::Fit {
+                interval: promise.aged(at, ageing),
+                prefer: self.config.options.prefer,
+                trust: self.config.options.trust,
+                convicted: self.selection == Selection::Falseticker,
+            },
+        }
+    }
+
+    /// The source's part while it says nothing that could be used.
+    fn silent(&self, reason: Selection) -> Voter {
+        match self.missed {
+            Some(missed) if missed < WITNESS_MEMORY && !self.config.options.noselect => {
+                Voter::Absent { reason, trust: self.config.options.trust }
+            }
+            _ => Voter::Out(reason),
+        }
+    }
+}
