@@ -7,6 +7,7 @@
 use super::civil::{self, Date};
 use super::days::Days;
 use super::second::Seconds;
+use super::steps::step;
 use super::years::{YEAR_MAX, YEAR_MIN, Years};
 use super::{DAY_US, HOUR_US, MINUTE_US};
 
@@ -91,6 +92,7 @@ impl Calendar {
     }
 
     fn month(&self, year: Year, month: u32) -> u32 {
+        step();
         if self.months >> month & 1 == 0 {
             return 0;
         }
@@ -129,6 +131,7 @@ impl Calendar {
 
     /// The year, if a day of it can match.
     fn candidate(&self, number: i64) -> Option<Year> {
+        step();
         let year = Year::of(number);
         (self.year_types >> year.kind() & 1 != 0 && self.years.has(number)).then_some(year)
     }

@@ -2,8 +2,9 @@
 //!
 //! An expression is compiled once, for a zone and a rule for changes of the clocks; then instants
 //! are found forward ([`Schedule::next_after`]) and backward ([`Schedule::previous_before`]) by
-//! bitmaps, in a bounded number of steps for every expression that is accepted. Instants are whole
-//! microseconds and at least one millisecond apart.
+//! bitmaps, in a bounded number of steps for every expression that is accepted, also one that has
+//! no instant ahead: see [`STEPS_MAX`]. Instants are whole microseconds and at least one
+//! millisecond apart.
 
 mod at;
 mod calendar;
@@ -31,6 +32,7 @@ mod reader;
 mod relative;
 mod rrule;
 mod second;
+mod steps;
 mod systemd;
 mod traps;
 mod years;
@@ -38,6 +40,7 @@ mod zone;
 
 pub use day_calendar::{DayCalendar, DayCalendarError, DayEntry};
 pub use error::ParseError;
+pub use steps::STEPS_MAX;
 pub use traps::{Trap, TrapEffect};
 pub use zone::{Zone, ZoneError};
 

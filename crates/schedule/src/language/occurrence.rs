@@ -1,8 +1,10 @@
 //! From local times to instants: what a pattern means in a zone whose clocks are changed.
 
 use super::pattern::Pattern;
+use super::steps::step;
 use super::zone::{Stretch, Zone};
 use super::{DAY_US, DstPolicy, HOUR_US, MAX_US, MIN_US, Schedule};
+use core::cell::Cell;
 
 /// Vixie's cron makes up for changes shorter than this only.
 const SEASONAL_US: i64 = 3 * HOUR_US;
@@ -20,6 +22,11 @@ pub(super) struct Occurrences<'s> {
     first_only: bool,
     /// Changes as long as this are not treated so.
     change_us_max: i64,
+    /// From where on the pattern's next time is known, and that time (`i64::MAX` for none): a rare
+    /// one is not looked for again at each change of the clocks before it.
+    next: Cell<(i64, i64)>,
+    /// The pattern's previous time (`i64::MIN` for none), and up to where that is known.
+    previous: Cell<(i64, i64)>,
 }
 
 impl Schedule {
@@ -29,7 +36,15 @@ impl Schedule {
             DstPolicy::Kubernetes => (false, false, i64::MAX),
             DstPolicy::Ocps => (false, true, i64::MAX),
         };
-        Occurrences { pattern, zone: &self.zone, fills_gaps, first_only, change_us_max }
+        Occurrences {
+            pattern,
+            zone: &self.zone,
+            fills_gaps,
+            first_only,
+            change_us_max,
+            next: Cell::new((i64::MAX, i64::MIN)),
+            previous: Cell::new((i64::MAX, i64::MIN)),
+        }
     }
 }
 
@@ -43,11 +58,12 @@ impl Occurrences<'_> {
         }
         // Each round leaves a stretch behind, so there are at most twice as many as stretches.
         loop {
+            step();
             let offset = self.stretch(index).offset_us;
             let end = self.end(index);
             let begin = from.max(self.fresh_start(index));
             if begin < end {
-                let local = self.pattern.next(begin + offset)?;
+                let local = self.next_local(begin + offset)?;
                 let at = local - offset;
                 if at < end {
                     return (at <= MAX_US).then_some(at);
@@ -79,16 +95,17 @@ impl Occurrences<'_> {
         }
         let mut index = self.zone.stretch_at(until);
         loop {
+            step();
             let Stretch { start_us: start, offset_us: offset } = self.stretch(index);
             let fresh = self.fresh_start(index);
             let mut local = None;
             if until >= fresh {
-                local = self.pattern.previous(until + offset);
+                local = self.previous_local(until + offset);
                 if let Some(at) = local.map(|local| local - offset).filter(|at| *at >= fresh) {
                     return Some(at);
                 }
             }
-            if self.fills(index) {
+            if self.is_gap_filled(index) && self.previous_in_gap(index) {
                 return Some(start);
             }
             if index == 0 {
@@ -120,7 +137,7 @@ impl Occurrences<'_> {
                 count += self.pattern.count(begin + offset, end + offset);
             }
             // A skipped time that runs together with a time of its own is one instant.
-            let own = || self.pattern.next(start + offset) == Some(start + offset);
+            let own = || self.next_local(start + offset) == Some(start + offset);
             if start >= from && self.fills(index) && !own() {
                 count += 1;
             }
@@ -158,12 +175,43 @@ impl Occurrences<'_> {
 
     /// Whether a time that was skipped runs at the beginning of a stretch.
     pub(super) fn fills(&self, index: usize) -> bool {
+        let (begin, end) = self.gap(index);
+        self.is_gap_filled(index) && self.next_local(begin).is_some_and(|local| local < end)
+    }
+
+    /// The same as `fills` says for such a gap, found from behind.
+    fn previous_in_gap(&self, index: usize) -> bool {
+        let (begin, end) = self.gap(index);
+        self.previous_local(end - 1).is_some_and(|local| local >= begin)
+    }
+
+    /// Whether times that are skipped at the beginning of a stretch run at all.
+    fn is_gap_filled(&self, index: usize) -> bool {
         let skipped = self.change(index);
-        if !self.fills_gaps || skipped <= 0 || skipped >= self.change_us_max {
-            return false;
-        }
+        self.fills_gaps && skipped > 0 && skipped < self.change_us_max
+    }
+
+    /// The local times that are skipped at the beginning of a stretch, the end not included.
+    fn gap(&self, index: usize) -> (i64, i64) {
         let Stretch { start_us, offset_us } = self.stretch(index);
-        let gap = start_us + offset_us - skipped;
-        self.pattern.next(gap).is_some_and(|local| local < start_us + offset_us)
+        (start_us + offset_us - self.change(index), start_us + offset_us)
+    }
+
+    fn next_local(&self, from: i64) -> Option<i64> {
+        let (known_from, mut found) = self.next.get();
+        if from < known_from || from > found {
+            found = self.pattern.next(from).unwrap_or(i64::MAX);
+            self.next.set((from, found));
+        }
+        (found != i64::MAX).then_some(found)
+    }
+
+    fn previous_local(&self, until: i64) -> Option<i64> {
+        let (mut found, known_until) = self.previous.get();
+        if until < found || until > known_until {
+            found = self.pattern.previous(until).unwrap_or(i64::MIN);
+            self.previous.set((found, until));
+        }
+        (found != i64::MIN).then_some(found)
     }
 }

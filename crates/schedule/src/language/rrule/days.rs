@@ -1,6 +1,7 @@
 //! Which days a recurrence rule names.
 
 use super::super::civil::{Date, days_in_month, is_leap, weekday};
+use super::super::steps::step;
 use super::super::years::{YEAR_MAX, YEAR_MIN};
 use super::Frequency;
 
@@ -41,6 +42,7 @@ impl DayRule {
         let (first, last) = range();
         day = day.max(first);
         while day <= last {
+            step();
             let date = Date::from_day(day);
             if self.months != 0 && self.months >> date.month & 1 == 0 {
                 day += i64::from(days_in_month(is_leap(date.year), date.month) - date.day) + 1;
@@ -60,6 +62,7 @@ impl DayRule {
         let (first, last) = range();
         day = day.min(last);
         while day >= first {
+            step();
             let date = Date::from_day(day);
             if self.months != 0 && self.months >> date.month & 1 == 0 {
                 day -= i64::from(date.day);

@@ -1,5 +1,6 @@
 //! Which times of a day a recurrence rule names.
 
+use super::super::steps::step;
 use super::super::{DAY_US, HOUR_US, MINUTE_US, SECOND_US};
 
 /// Most classes of days that are kept; see [`Every::counts`].
@@ -71,6 +72,7 @@ impl Times {
     pub(super) fn next(&self, day: i64, at: i64) -> Option<i64> {
         let mut at = at;
         loop {
+            step();
             let time = self.plain_next(at)?;
             let Some(every) = &self.every else { return Some(time) };
             let into = every.into(day, time);
@@ -88,6 +90,7 @@ impl Times {
     pub(super) fn previous(&self, day: i64, at: i64) -> Option<i64> {
         let mut at = at;
         loop {
+            step();
             let time = self.plain_previous(at)?;
             let Some(every) = &self.every else { return Some(time) };
             let into = every.into(day, time);
