@@ -34,6 +34,11 @@ const BENCHES: [Bench; 8] = [
         how: How::Cargo { package: "timeball-schedule", target: "occurrence" },
     },
     Bench {
+        name: "planner",
+        what: "memory and costs of a million schedules; 10,000 fires a second through the books",
+        how: How::Cargo { package: "timeball-scheduler", target: "planner" },
+    },
+    Bench {
         name: "targets",
         what: "how late a program's main begins, held by the gate or not; the gate itself",
         how: How::Cargo { package: "timeball-scheduler", target: "targets" },

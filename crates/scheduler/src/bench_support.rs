@@ -1,5 +1,9 @@
 //! What benchmarks and nobody else need of the inside.
 
+mod house;
+
+pub use house::{House, Seen};
+
 use crate::store::{Journal, JournalError};
 use crate::targets::exec::{GateProgram, Program, Runner};
 use crate::targets::{Ended, Report, ScheduleName, TargetLimits};

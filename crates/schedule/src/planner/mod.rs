@@ -31,7 +31,8 @@ use timeball_timebase::Timestamp;
 #[derive(Debug)]
 pub struct Planner {
     options: PlannerOptions,
-    entries: BTreeMap<ScheduleUid, Entry>,
+    /// Boxed, so that finding one among a million passes over keys only.
+    entries: BTreeMap<ScheduleUid, Box<Entry>>,
     agenda: Agenda,
     store: StoreView,
     /// The wake-up that the shell holds.
@@ -74,14 +75,17 @@ impl Planner {
 
     /// Handles one input at the system clock's `now`; the caller carries out the actions in order.
     ///
-    /// At most one [`Action::WakeAt`] is among them, the last. Inputs that fit no fire (an answer
+    /// At most one [`Action::WakeAt`] is among them, the last, and it may ask for this very moment:
+    /// claims never follow upon the answer to others, so that a shell hears what else happened
+    /// between two commits, however far the store lags behind. Inputs that fit no fire (an answer
     /// that came twice) change nothing. A new or edited schedule is claimed at the next `Wake`, so
     /// that many of them share a commit; a shell sends one when all of an edit is told.
     #[must_use = "the actions are the planner's only effect"]
     pub fn handle_input(&mut self, now: Timestamp, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         self.latest = self.latest.max(now);
-        let claims_now = !matches!(input, Input::Upsert { .. } | Input::Remove(_));
+        let claims_now =
+            !matches!(input, Input::Upsert { .. } | Input::Remove(_) | Input::Claimed(_));
         match input {
             Input::Wake => self.wake_at = None,
             Input::Upsert { spec, resume } => self.upsert(now, spec, &resume, &mut actions),
@@ -198,7 +202,7 @@ impl Planner {
             None => {
                 let mut context =
                     Context { now, latest: self.latest, options: &self.options, actions };
-                self.entries.insert(uid, Entry::resume(spec, resume, &mut context));
+                self.entries.insert(uid, Box::new(Entry::resume(spec, resume, &mut context)));
                 self.touch(uid, now, actions, |_, _| {});
             }
         }

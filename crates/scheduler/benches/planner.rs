@@ -1,0 +1,246 @@
+//! A million schedules: their memory, what it costs to change one among many, and 10,000 fires a
+//! second through planner, durable claims and firing thread.
+//!
+//! `cargo xtask bench planner [fires|memory|costs] [--schedules N] [--fires-per-second N]
+//! [--seconds N]`
+#![allow(clippy::print_stdout)]
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use timeball_runtime::read_clocks;
+use timeball_schedule::language::{Dialect, Schedule, Zone};
+use timeball_schedule::planner::{
+    CatchUp, CatchUpPolicy, ClockPolicy, Concurrency, Input, Planner, PlannerOptions, Resume,
+    ScheduleSpec,
+};
+use timeball_scheduler::Zones;
+use timeball_scheduler::bench_support::{House, Seen};
+use timeball_timebase::{Span, Timestamp};
+
+const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Asia/Tehran", "Etc/UTC"];
+/// Schedules that have nothing to do while others fire.
+const IDLE: u64 = 90_000;
+/// Changes measured at each size, at most.
+const CHANGES_MAX: u64 = 5_000;
+
+fn main() {
+    let count = argument("--schedules").unwrap_or(1_000_000);
+    let rate = argument("--fires-per-second").unwrap_or(10_000).max(1);
+    let seconds = argument("--seconds").unwrap_or(30);
+    let mut zones = Zones::new();
+    let zones = ZONES.map(|name| zones.zone(name).expect("the zone is known"));
+    let wanted: Vec<String> = std::env::args().collect();
+    let all = !["fires", "memory", "costs"].iter().any(|part| wanted.iter().any(|w| w == part));
+    let wants = |part: &str| all || wanted.iter().any(|wanted| wanted == part);
+    for what in ["planner-alone", "planner-and-books"] {
+        if wanted.iter().any(|wanted| wanted == what) {
+            return memory_of(what, &zones, count);
+        }
+    }
+    if wants("memory") {
+        memory(count);
+    }
+    if wants("costs") {
+        costs(&zones, count);
+    }
+    if wants("fires") {
+        for firing in [100, rate] {
+            fires(&zones, firing, rate, seconds);
+        }
+    }
+}
+
+fn argument(name: &str) -> Option<u64> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let position = arguments.iter().position(|argument| argument == name)?;
+    arguments.get(position + 1)?.parse().ok()
+}
+
+/// Each row is a process of its own: an allocator does not give back what it once had.
+fn memory(count: u64) {
+    println!("\n| {count} schedules of some minute of each day | resident MiB | octets each |");
+    println!("|---|---|---|");
+    for what in ["planner-alone", "planner-and-books"] {
+        let program = std::env::current_exe().expect("the system knows this program");
+        let mut process = Command::new(program);
+        process.args([what, "--schedules", &count.to_string()]);
+        let status = process.status().expect("this program can be started");
+        assert!(status.success(), "{what} failed");
+    }
+}
+
+fn memory_of(what: &str, zones: &[Zone], count: u64) {
+    let before = resident_octets();
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let mut house = House::open(directory.path()).expect("a store can be made");
+    let mut planner = Planner::new(PlannerOptions::default());
+    if what == "planner-alone" {
+        planner = filled(zones, count, read_clocks().system);
+    } else {
+        for n in 0..count {
+            house.put(daily(zones, n, 1));
+        }
+    }
+    let octets = resident_octets().saturating_sub(before);
+    println!("| {what} | {} | {} |", octets >> 20, octets / count);
+    drop((planner, house));
+}
+
+fn filled(zones: &[Zone], count: u64, now: Timestamp) -> Planner {
+    let mut planner = Planner::new(PlannerOptions::default());
+    for n in 0..count {
+        let spec = Box::new(daily(zones, n, 1));
+        let _ = planner.handle_input(now, Input::Upsert { spec, resume: Resume::default() });
+    }
+    planner
+}
+
+/// What one change costs among many schedules.
+fn costs(zones: &[Zone], count: u64) {
+    println!("\n| schedules | insert ns | edit ns | delete ns |\n|---|---|---|---|");
+    let now = read_clocks().system;
+    let mut rows: Vec<[f64; 3]> = Vec::new();
+    for size in [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|size| *size <= count) {
+        let mut planner = filled(zones, size, now);
+        // The best of some rounds, for others work on this machine, too.
+        let mut best = [f64::MAX; 3];
+        let changes = CHANGES_MAX.min(size);
+        for round in 0..5 {
+            let spread = |n: u64| n.wrapping_mul(7_919) % size;
+            let new = (0..changes).map(|n| daily(zones, count + n, 1));
+            let edited = (0..changes).map(|n| daily(zones, spread(n), round + 2));
+            let insert = timed(&mut planner, now, new.map(upsert).collect());
+            let edit = timed(&mut planner, now, edited.map(upsert).collect());
+            let gone = (0..changes).map(|n| Input::Remove(House::uid(count + n)));
+            let delete = timed(&mut planner, now, gone.collect());
+            for (best, nanos) in best.iter_mut().zip([insert, edit, delete]) {
+                *best = best.min(nanos);
+            }
+        }
+        println!("| {size} | {:.0} | {:.0} | {:.0} |", best[0], best[1], best[2]);
+        rows.push(best);
+    }
+    if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+        let ratio = |n: usize| last[n] / first[n];
+        println!("| last / first | {:.2} | {:.2} | {:.2} |", ratio(0), ratio(1), ratio(2));
+    }
+}
+
+fn upsert(spec: ScheduleSpec) -> Input {
+    Input::Upsert { spec: Box::new(spec), resume: Resume::default() }
+}
+
+/// Nanoseconds for each of these inputs.
+fn timed(planner: &mut Planner, now: Timestamp, inputs: Vec<Input>) -> f64 {
+    let count = inputs.len() as f64;
+    let start = Instant::now();
+    for input in inputs {
+        drop(black_box(planner.handle_input(now, input)));
+    }
+    start.elapsed().as_nanos() as f64 / count
+}
+
+/// Fires of so many schedules at an even rate, through everything but a target.
+fn fires(zones: &[Zone], firing: u64, rate: u64, seconds: u64) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let mut house = House::open(directory.path()).expect("a store can be made");
+    for n in 0..IDLE {
+        house.put(daily(zones, n, 1));
+    }
+    let period_us = firing * 1_000_000 / rate;
+    for n in 0..firing {
+        let text = format!("@every {period_us}us/{}us", n * period_us / firing);
+        house.put(spec(IDLE + n, &text, &zones[3], 1));
+    }
+    house.commit();
+    // The first claims of all are not what goes on afterwards.
+    let _ = house.work(Duration::from_secs(3));
+    let before = processor_time();
+    let mut seen = house.work(Duration::from_secs(seconds));
+    let busy = (processor_time() - before).as_secs_f64() / seconds.max(1) as f64;
+    let disk = disk_commits(directory.path());
+    println!("\n{firing} schedules beside {IDLE} idle ones, {rate} fires a second wanted:");
+    report(&mut seen, seconds, busy, disk);
+}
+
+fn report(seen: &mut Seen, seconds: u64, busy: f64, mut disk: Vec<Span>) {
+    let fired = seen.lateness.len() as f64 / seconds.max(1) as f64;
+    println!(
+        "{fired:.0} a second fired in {seconds} s, {} not fired, {:.1} commits a second, \
+         {busy:.2} processors busy",
+        seen.not_fired,
+        seen.commits_of_any_kind as f64 / seconds.max(1) as f64,
+    );
+    println!("\n| what | n | p50 us | p99 us | max us |\n|---|---|---|---|---|");
+    row("lateness at dispatch", &mut seen.lateness);
+    let claims: usize = seen.commits.iter().map(|(claims, _)| claims).sum();
+    let mean = claims / seen.commits.len().max(1);
+    let mut commits: Vec<Span> = seen.commits.iter().map(|(_, span)| *span).collect();
+    row(&format!("commit of claims ({mean} each)"), &mut commits);
+    row("the disk's own: write 4 KiB and fdatasync", &mut disk);
+}
+
+fn row(what: &str, spans: &mut [Span]) {
+    spans.sort_unstable();
+    let at = |share: f64| match spans.len() {
+        0 => f64::NAN,
+        n => spans[((n - 1) as f64 * share) as usize].as_nanos() as f64 / 1e3,
+    };
+    println!("| {what} | {} | {:.1} | {:.1} | {:.1} |", spans.len(), at(0.5), at(0.99), at(1.0));
+}
+
+fn disk_commits(directory: &Path) -> Vec<Span> {
+    let mut file = File::create(directory.join("bare")).expect("a file can be made");
+    let octets = [7; 4_096];
+    let one = |_| {
+        let start = Instant::now();
+        file.write_all(&octets).and_then(|()| file.sync_data()).expect("it can be written");
+        Span::from_nanos(i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX))
+    };
+    (0..200).map(one).collect()
+}
+
+fn daily(zones: &[Zone], n: u64, generation: u64) -> ScheduleSpec {
+    let zone = &zones[(n % zones.len() as u64) as usize];
+    let (minute, hour) = ((n * 7 + generation) % 60, n * 13 / 60 % 24);
+    spec(n, &format!("{minute} {hour} * * *"), zone, generation)
+}
+
+fn spec(n: u64, expression: &str, zone: &Zone, generation: u64) -> ScheduleSpec {
+    let schedule = Schedule::parse(expression, Dialect::Vixie, zone, None);
+    ScheduleSpec {
+        uid: House::uid(n),
+        generation,
+        schedule: schedule.expect("the expression is right"),
+        suspended: false,
+        deadline: None,
+        concurrency: Concurrency::Allow,
+        catch_up: CatchUp {
+            policy: CatchUpPolicy::Latest,
+            window: Span::from_secs(86_400),
+            limit: 1,
+        },
+        jitter: Span::ZERO,
+        clock: ClockPolicy::default(),
+    }
+}
+
+/// What this process holds in memory, octets (`statm`, proc(5)).
+fn resident_octets() -> u64 {
+    let pages = |text: String| text.split(' ').nth(1)?.parse::<u64>().ok();
+    let resident = fs::read_to_string("/proc/self/statm").ok().and_then(pages);
+    resident.expect("the system says it") * 4_096
+}
+
+/// Processor time of this process so far (`stat`, proc(5): ticks of 10 ms).
+fn processor_time() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").expect("the system says it");
+    let after_name = text.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
