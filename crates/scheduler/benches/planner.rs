@@ -2,7 +2,7 @@
 //! second through planner, durable claims and firing thread.
 //!
 //! `cargo xtask bench planner [fires|memory|costs] [--schedules N] [--fires-per-second N]
-//! [--seconds N]`
+//! [--seconds N] [--real-time PRIORITY]`
 #![allow(clippy::print_stdout)]
 
 use std::fs::{self, File};
@@ -54,6 +54,11 @@ fn main() {
     }
 }
 
+/// On a machine that is busy with other things only a firing thread of its class can be judged.
+fn real_time() -> Option<u8> {
+    argument("--real-time").and_then(|priority| u8::try_from(priority).ok())
+}
+
 fn argument(name: &str) -> Option<u64> {
     let arguments: Vec<String> = std::env::args().collect();
     let position = arguments.iter().position(|argument| argument == name)?;
@@ -76,7 +81,7 @@ fn memory(count: u64) {
 fn memory_of(what: &str, zones: &[Zone], count: u64) {
     let before = resident_octets();
     let directory = tempfile::tempdir().expect("a directory can be made");
-    let mut house = House::open(directory.path()).expect("a store can be made");
+    let mut house = House::open(directory.path(), real_time()).expect("a store can be made");
     let mut planner = Planner::new(PlannerOptions::default());
     if what == "planner-alone" {
         planner = filled(zones, count, read_clocks().system);
@@ -147,7 +152,7 @@ fn timed(planner: &mut Planner, now: Timestamp, inputs: Vec<Input>) -> f64 {
 /// Fires of so many schedules at an even rate, through everything but a target.
 fn fires(zones: &[Zone], firing: u64, rate: u64, seconds: u64) {
     let directory = tempfile::tempdir().expect("a directory can be made");
-    let mut house = House::open(directory.path()).expect("a store can be made");
+    let mut house = House::open(directory.path(), real_time()).expect("a store can be made");
     for n in 0..IDLE {
         house.put(daily(zones, n, 1));
     }

@@ -143,7 +143,7 @@ impl Planner {
             let fires = entry.fires.values();
             fires.filter(|fire| matches!(fire.stage, Stage::Released { .. })).count()
         };
-        self.entries.get(&uid).map_or(0, released)
+        self.entries.get(&uid).map_or(0, |entry| released(entry))
     }
 
     /// How many schedules there are, those included that are removed and still run.

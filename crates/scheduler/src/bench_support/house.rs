@@ -40,11 +40,12 @@ pub struct Seen {
 }
 
 impl House {
-    /// Opens the books in this directory.
+    /// Opens the books in this directory; the firing thread has a real-time priority where one is
+    /// given.
     ///
     /// # Errors
     /// Where they cannot be written, or the process has no descriptor or thread left.
-    pub fn open(directory: &Path) -> io::Result<Self> {
+    pub fn open(directory: &Path, real_time: Option<u8>) -> io::Result<Self> {
         let (store, _) = DiskStore::open(&directory.join("store")).map_err(io::Error::other)?;
         let path = directory.join("journal");
         let books = Ledger::open(Box::new(store), Some((&path, [0; 16])));
@@ -53,7 +54,7 @@ impl House {
             planner: Planner::new(PlannerOptions::default()),
             journal: ledger.journal(),
             ledger,
-            firing: FiringThread::start(Span::ZERO)?,
+            firing: FiringThread::start_in(Span::ZERO, real_time)?,
             wake_at: None,
             seen: Seen::default(),
         })
