@@ -1,11 +1,11 @@
 //! How much work it is to find an instant: counted in tests, so that the limit is one.
 
-/// The most steps that finding the next or the previous instant takes, whatever the expression, the
-/// zone and the start. A step is a day, month or year that is looked at, a time of day, or a stretch
-/// of a zone between two changes of its clocks; each takes some ten nanoseconds. Usual expressions
-/// take fewer than 50 and cron or systemd ones never more than 10,000, also where there is no
-/// instant up to the last of a `Timestamp`, in 2262. The rest is for recurrence rules that look for a
-/// rare day one by one.
+/// The most steps that finding the next or the previous instant takes, whatever the expression,
+/// the zone and the start. A step is a day, month or year that is looked at, a time of day, or a
+/// stretch of a zone between two changes of its clocks; each takes some ten nanoseconds. Usual
+/// expressions take fewer than 50 and cron or systemd ones never more than 10,000, also where there
+/// is no instant up to the last of a `Timestamp`, in 2262. The rest is for recurrence rules that
+/// look for a rare day one by one.
 pub const STEPS_MAX: u64 = 1_000_000;
 
 /// The most steps of an expression with fields: some for each year, and for each change of clocks.
