@@ -109,8 +109,8 @@ fn each_dialect_means_what_its_own_document_says() {
 }
 
 /// Dialect, expression, position of the trouble, a part of the message.
-const REFUSED: [(Dialect, &str, usize, &str); 31] = {
-    use Dialect::{Kubernetes, Ocps, Quartz, Vixie};
+const REFUSED: [(Dialect, &str, usize, &str); 47] = {
+    use Dialect::{Kubernetes, Ocps, Quartz, Systemd, Vixie};
     [
         (Kubernetes, "* * * * * *", 10, "6 fields; expected 5"),
         (Kubernetes, "0 0 * * 7", 8, "expected 0 to 6"),
@@ -144,6 +144,22 @@ const REFUSED: [(Dialect, &str, usize, &str); 31] = {
         (Quartz, "0 0 12 ? * ?", 11, "one of day of month and day of week"),
         (Quartz, "0 12 * * ?", 10, "5 fields; expected 6"),
         (Quartz, "@daily", 0, "not known to Quartz"),
+        (Quartz, "0 0 12 ? * 0", 11, "expected 1 to 7"),
+        (Systemd, "horuly", 0, "did you mean `hourly`?"),
+        (Systemd, "hourly now", 7, "nothing follows"),
+        (Systemd, "Mo *-*-* 9:00", 0, "did you mean `Mon`?"),
+        (Systemd, "Fri..Mon 9:00", 0, "did you mean `Mon..Mon,Fri..Sun`?"),
+        (Systemd, "*-13-* 9:00", 2, "month"),
+        (Systemd, "*-*-32 9:00", 4, "day"),
+        (Systemd, "*-*~29 9:00", 4, "1 to 28"),
+        (Systemd, "1969-*-* 9:00", 0, "1970 to 2199"),
+        (Systemd, "*-*-* 24:00", 6, "0 to 23"),
+        (Systemd, "*-*-* 9:60", 8, "0 to 59"),
+        (Systemd, "*-*-* 9:00:60", 11, "second"),
+        (Systemd, "*:*:0/0.0005", 4, "1 ms apart"),
+        (Systemd, "9:00 Asia/Tokyo", 5, "timeZone"),
+        (Systemd, "9:00 *-*-*", 5, "in this order"),
+        (Systemd, "@1234567890", 0, "expected weekdays"),
     ]
 };
 

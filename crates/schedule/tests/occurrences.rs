@@ -18,7 +18,7 @@ fn schedule(expression: &str, zone_name: &str, dst: DstPolicy) -> Schedule {
 /// kubernetes and ocps.
 type Change = (&'static str, &'static str, &'static str, [&'static [&'static str]; 3]);
 
-const CHANGES: [Change; 13] = [
+const CHANGES: [Change; 16] = [
     // Berlin, 2026-03-29: 02:00 becomes 03:00 at 01:00Z.
     (
         "Europe/Berlin",
@@ -126,6 +126,17 @@ const CHANGES: [Change; 13] = [
             &["2025-02-23T01:30:00Z", "2025-02-24T02:30:00Z"],
         ],
     ),
+    // Casablanca, 2025-04-06, after Ramadan: 02:00 becomes 03:00 at 02:00Z.
+    (
+        "Africa/Casablanca",
+        "30 2 * * *",
+        "2025-04-05T12:00:00Z",
+        [
+            &["2025-04-06T02:00:00Z", "2025-04-07T01:30:00Z"],
+            &["2025-04-07T01:30:00Z", "2025-04-08T01:30:00Z"],
+            &["2025-04-07T01:30:00Z", "2025-04-08T01:30:00Z"],
+        ],
+    ),
     // Tehran, 2022-03-22: midnight becomes 01:00 at 20:30Z the day before.
     (
         "Asia/Tehran",
@@ -157,6 +168,28 @@ const CHANGES: [Change; 13] = [
             &["2011-12-29T22:30:00Z", "2011-12-30T22:30:00Z"],
             &["2011-12-29T22:30:00Z", "2011-12-30T22:30:00Z"],
             &["2011-12-29T22:30:00Z", "2011-12-30T22:30:00Z"],
+        ],
+    ),
+    // Apia's seasons: 2020-09-27 03:00 becomes 04:00 at 14:00Z the day before.
+    (
+        "Pacific/Apia",
+        "30 3 * * *",
+        "2020-09-26T00:00:00Z",
+        [
+            &["2020-09-26T14:00:00Z", "2020-09-27T13:30:00Z"],
+            &["2020-09-27T13:30:00Z", "2020-09-28T13:30:00Z"],
+            &["2020-09-27T13:30:00Z", "2020-09-28T13:30:00Z"],
+        ],
+    ),
+    // Apia, 2021-04-04: 04:00 becomes 03:00 at 14:00Z the day before.
+    (
+        "Pacific/Apia",
+        "30 3 * * *",
+        "2021-04-03T00:00:00Z",
+        [
+            &["2021-04-03T13:30:00Z", "2021-04-04T14:30:00Z"],
+            &["2021-04-03T13:30:00Z", "2021-04-03T14:30:00Z"],
+            &["2021-04-03T13:30:00Z", "2021-04-04T14:30:00Z"],
         ],
     ),
 ];

@@ -46,6 +46,11 @@ fn second(random: &mut Random) -> String {
 }
 
 fn event(random: &mut Random) -> String {
+    if random.one_in(4) {
+        // Of every day, so that changes of the clocks are met.
+        let (hour, minute) = (component(random, 0, 23), component(random, 0, 59));
+        return format!("*-*-* {hour}:{minute}:{}", second(random));
+    }
     let weekdays = match random.within(0, 5) {
         0 => format!("{} ", random.of(&["Mon", "tuesday", "Sat", "Sun", "fri"])),
         1 => format!("{} ", random.of(&["Mon..Fri", "Sat,Sun", "Tue..Thu,Sat", "Mon-Wed"])),
@@ -173,6 +178,16 @@ impl Tally {
     }
 }
 
+/// A moment up to two hours before a change of the clocks, where the zone has one.
+fn before_a_change(random: &mut Random, zone_name: &str) -> i64 {
+    let (from, until) =
+        (Timestamp::from_unix(1_600_000_000, 0), Timestamp::from_unix(1_900_000_000, 0));
+    let changes = zone(zone_name).changes_between(from, until);
+    let Some(last) = changes.len().checked_sub(1) else { return 1_700_000_000 };
+    let (change, ..) = changes[random.within(0, last as i64) as usize];
+    change.unix_seconds() - random.within(0, 7_200)
+}
+
 fn instants(schedule: &Schedule, after: i64) -> Vec<i64> {
     let mut at = Timestamp::from_unix(after, 0);
     let mut found = Vec::new();
@@ -198,7 +213,10 @@ fn the_normalized_form_and_the_next_instants_are_those_of_systemd() {
     let mut tally = Tally::default();
     for _ in 0..cases(1_000).div_ceil(BATCH) {
         let zone_name = random.of(&ZONES);
-        let after = random.within(1_600_000_000, 1_900_000_000);
+        let after = match random.one_in(2) {
+            true => random.within(1_600_000_000, 1_900_000_000),
+            false => before_a_change(&mut random, zone_name),
+        };
         let events: Vec<String> = (0..BATCH).map(|_| event(&mut random)).collect();
         let theirs: Vec<Option<Answer>> = match ask(&events, zone_name, after) {
             Some(answers) => answers.into_iter().map(Some).collect(),

@@ -19,6 +19,8 @@ pub(super) struct DateTime {
     pub(super) hour: Component,
     pub(super) minute: Component,
     pub(super) second: Component,
+    /// Where the seconds are written, as an octet position.
+    pub(super) second_at: usize,
 }
 
 /// One component; seconds are in microseconds.
@@ -73,6 +75,7 @@ impl DateTime {
             hour: Component::zero(HOUR),
             minute: Component::zero(MINUTE),
             second: Component::zero(SECOND),
+            second_at: 0,
         }
     }
 
@@ -114,7 +117,8 @@ impl DateTime {
         let minute_at = at + hour.len() + 1;
         self.minute = Component::parse(MINUTE, minute, minute_at)?;
         if let Some(second) = second {
-            self.second = Component::parse(SECOND, second, minute_at + minute.len() + 1)?;
+            self.second_at = minute_at + minute.len() + 1;
+            self.second = Component::parse(SECOND, second, self.second_at)?;
         }
         Ok(())
     }

@@ -41,16 +41,16 @@ pub(super) fn parse(
     zone: &Zone,
 ) -> Result<Parsed, ParseError> {
     let words = without_zone(words, zone)?;
-    let (at, first) = words[0];
+    let (_, first) = words[0];
     let shorthand = SHORTHANDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(first));
     if let Some((_, event)) = shorthand {
         if let Some((extra, _)) = words.get(1) {
             return Err(ParseError::new(*extra, format!("nothing follows `{first}`")));
         }
         let event = Event::parse(&super::words(event), event.len())?;
-        return event.compile(at);
+        return event.compile();
     }
-    Event::parse(words, length)?.compile(at)
+    Event::parse(words, length)?.compile()
 }
 
 /// Takes the zone away, which has to be the schedule's own: the core cannot look another one up.
@@ -109,8 +109,9 @@ impl Event {
         }
     }
 
-    fn compile(self, at: usize) -> Result<Parsed, ParseError> {
-        let DateTime { year, month, day, from_end, hour, minute, second } = &self.date_time;
+    fn compile(self) -> Result<Parsed, ParseError> {
+        let DateTime { year, month, day, from_end, hour, minute, second, second_at } =
+            &self.date_time;
         let days = match from_end {
             false => Days { of_month: day.bits() as u32, ..Days::default() },
             true => {
@@ -124,7 +125,7 @@ impl Event {
         let of_week = (self.weekdays << 1 | self.weekdays >> 6) & 0x7f;
         let days = Days { of_week, either: false, ..days };
         let seconds = Seconds::new(&second.progressions(), APART_US)
-            .map_err(|close| spacing_error(at, close))?;
+            .map_err(|close| spacing_error(*second_at, close))?;
         let (hours, months) = (hour.bits() as u32, month.bits() as u16);
         let calendar = Calendar::new(seconds, minute.bits(), hours, days, months);
         let years = if year.is_any() { Years::default() } else { Years::new(&year.progressions()) };
@@ -174,7 +175,7 @@ impl fmt::Display for Event {
             self.write_weekdays(f)?;
             f.write_str(" ")?;
         }
-        let DateTime { year, month, day, from_end, hour, minute, second } = &self.date_time;
+        let DateTime { year, month, day, from_end, hour, minute, second, .. } = &self.date_time;
         let before_day = if *from_end { "~" } else { "-" };
         let (year, month, day) = (Part(year, 4), Part(month, 2), Part(day, 2));
         let (hour, minute, second) = (Part(hour, 2), Part(minute, 2), Part(second, 2));
