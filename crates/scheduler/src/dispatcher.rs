@@ -316,6 +316,9 @@ impl Dispatcher {
                 "schedule changed"
             ),
         }
+        if schedule.spec.schedule.next_after(read_clocks().system).is_none() {
+            tracing::warn!(schedule = %schedule.name, "this schedule has no instant ahead");
+        }
         let enrolment = Enrolment {
             uid,
             namespace: schedule.name.namespace.clone(),

@@ -104,8 +104,10 @@ fn compile(
     let compiled = Schedule::parse_seeded(&spec.schedule, dialect, zone, dst, uid.seed())
         .map_err(|source| DocumentError::Expression { expression: expression(), source })?
         .on_days(&include.days, &exclude.days);
-    // Files are read now, so an expression without an instant after now is of no use to anybody.
-    if compiled.next_after(timeball_runtime::read_clocks().system).is_none() {
+    // One that is over is none the worse for it: its file would else become wrong by itself, and
+    // keep all others from being taken up.
+    let now = timeball_runtime::read_clocks().system;
+    if compiled.next_after(now).is_none() && compiled.previous_before(now).is_none() {
         let on_days = !include.days.is_empty() || !exclude.days.is_empty();
         return Err(DocumentError::NeverFires { expression: expression(), on_days });
     }

@@ -50,7 +50,7 @@ pub(crate) enum DocumentError {
     Expression { expression: String, source: ParseError },
     /// It would never fire.
     #[error(
-        "spec.schedule `{expression}` has no instant ahead{}",
+        "spec.schedule `{expression}` has no instant at all{}",
         if *on_days { " on the days that spec.include and spec.exclude leave" } else { "" }
     )]
     NeverFires { expression: String, on_days: bool },

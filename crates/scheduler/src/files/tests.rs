@@ -50,6 +50,10 @@ fn every_mistake_is_named_with_its_place_and_its_fix() {
         (format!("  schedule: 'often'\n{TARGET}"), &["spec.schedule `often`"]),
         (format!("  schedule: '*/0.0 * * * * *'\n{TARGET}"), &["spec.schedule `*/0.0"]),
         (format!("  schedule: '@every 100us'\n{TARGET}"), &["spec.schedule `@every 100us`"]),
+        (
+            format!("  schedule: '0 0 30 2 *'\n{TARGET}"),
+            &["spec.schedule `0 0 30 2 *` has no instant at all"],
+        ),
         (format!("{every}  timeZone: Europe/Berln\n{TARGET}"), &["did you mean `Europe/Berlin`?"]),
         (format!("{every}  dialect: vixi\n{TARGET}"), &["line", "did you mean `vixie`?"]),
         (
@@ -151,6 +155,18 @@ fn names_all(spec: &str, parts: &[&str]) {
     }
 }
 
+#[test]
+fn a_schedule_that_is_over_does_not_make_its_file_wrong() {
+    for expression in [
+        "@at 2020-01-01T00:00:00Z",
+        "R3/2020-01-01T00:00Z/PT1S",
+        "DTSTART:20200101T000000 RRULE:FREQ=DAILY;COUNT=3",
+    ] {
+        let set = read(&with(&format!("  schedule: '{expression}'\n{TARGET}")));
+        assert_eq!((set.schedules.len(), set.problems.len()), (1, 0), "{:?}", set.problems);
+    }
+}
+
 const CALENDAR: &str = "apiVersion: timeball.dev/v1alpha1\nkind: Calendar\n";
 
 /// A directory with a schedule in `a.yaml` that leaves out calendar `holidays`, and this file.
@@ -221,7 +237,7 @@ fn a_calendar_that_is_missing_or_wrong_is_named_and_the_schedule_is_not_loaded()
         (
             "z.yaml",
             &calendar("days: [{ cron: '* * *' }]"),
-            &["has no instant ahead on the days that spec.include and spec.exclude leave"],
+            &["has no instant at all on the days that spec.include and spec.exclude leave"],
         ),
         (
             "z.yaml",
