@@ -22,7 +22,7 @@ enum How {
     Here(fn(&Project, &[&str]) -> Result<bool>),
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: &[Bench] = &[
     Bench {
         name: "fire",
         what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
@@ -72,7 +72,7 @@ const BENCHES: [Bench; 8] = [
 
 /// Prints what there is.
 pub(crate) fn list() -> bool {
-    for Bench { name, what, .. } in &BENCHES {
+    for Bench { name, what, .. } in BENCHES {
         steps::print(&format!("{name:10} {what}"));
     }
     true
