@@ -312,7 +312,11 @@ mod tests {
             kernel: Some(kernel),
             uptime: Span::from_minutes(1),
             since_foreign_jump: None,
-            reading: Reading { estimate: Timestamp::UNIX_EPOCH, half_width: None },
+            reading: Reading {
+                estimate: Timestamp::UNIX_EPOCH,
+                half_width: None,
+                lean: Span::ZERO,
+            },
             system: Timestamp::UNIX_EPOCH,
         }
     }

@@ -91,7 +91,7 @@ impl StatusCell {
     }
 }
 
-const WORDS: usize = 13;
+const WORDS: usize = 14;
 const HAS_OFFSET: u64 = 1;
 const HAS_BOUND: u64 = 2;
 const HAS_LEAP_SECOND: u64 = 4;
@@ -145,6 +145,7 @@ fn encode(state: &ClockState) -> [u64; WORDS] {
         state.root_delay.as_nanos() as u64,
         state.root_dispersion.as_nanos() as u64,
         state.leap_second.map_or(0, |leap_second| leap_second.at.as_unix_nanos() as u64),
+        state.lean.as_nanos() as u64,
     ]
 }
 
@@ -185,6 +186,7 @@ fn decode(words: [u64; WORDS]) -> ClockState {
             at: time(12),
             is_inserted: small & LEAP_SECOND_IS_INSERTED != 0,
         }),
+        lean: span(13),
     }
 }
 
@@ -214,6 +216,7 @@ mod tests {
             root_delay: span,
             root_dispersion: span,
             leap_second: Some(LeapSecond { at: Timestamp::from_unix_nanos(n), is_inserted: true }),
+            lean: span,
         }
     }
 
@@ -283,6 +286,7 @@ mod tests {
                     at: Timestamp::from_unix_nanos(numbers[9]),
                     is_inserted,
                 }),
+                lean: span(9),
             };
             let cell = ClockCell::new();
             cell.publish(expected);

@@ -73,8 +73,7 @@ pub struct Readiness {
 /// Judges a clock state at `now`, with a limit on the system clock's error if one is asked for.
 pub fn readiness(state: &ClockState, now: Now, limit: Option<Span>) -> Readiness {
     let reading = state.reading(now);
-    let max_error =
-        reading.half_width.map(|half_width| (reading.estimate - now.system).abs() + half_width);
+    let max_error = reading.error_of(now.system);
     let because = |reason: &str, message: String| Readiness {
         ready: false,
         reason: Some(reason.to_owned()),

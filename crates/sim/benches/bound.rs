@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use timeball_sim::worlds::drawn;
-use timeball_sim::{Rule, World, median};
+use timeball_sim::{Rule, Series, World, median};
 
 const USAGE: &str = "\
 Usage: cargo xtask bench bound [--hours H] [--seeds N] [--first SEED] [--threads T]
@@ -84,9 +84,12 @@ struct Found {
     promised_s: i64,
     violations: u64,
     first: Option<String>,
-    /// Median width over the floor's, without and with the drift allowance.
+    /// Median length of what true time can be over the floor's, without and with the drift
+    /// allowance; then that of the largest error, over both.
     to_floor: f64,
     to_allowing_floor: f64,
+    error_to_floor: f64,
+    error_to_allowing_floor: f64,
 }
 
 fn run_all(options: &Options) -> Vec<Found> {
@@ -123,9 +126,9 @@ fn run_all(options: &Options) -> Vec<Found> {
 
 fn judge(seed: u64, world: &World) -> Found {
     let records = world.records();
-    let widths = records.half_widths.from_s(SETTLED_S);
-    let ratio = |floors: &[f64]| {
-        let pairs = widths.iter().zip(floors).filter(|(w, f)| w.is_finite() && f.is_finite());
+    let ratio = |widths: &Series, floors: &Series| {
+        let pairs = widths.from_s(SETTLED_S).iter().zip(floors.from_s(SETTLED_S));
+        let pairs = pairs.filter(|(w, f)| w.is_finite() && f.is_finite());
         median(pairs.map(|(width, floor)| width / floor).collect())
     };
     let promised = records.half_widths.values().iter().filter(|width| width.is_finite()).count();
@@ -136,8 +139,10 @@ fn judge(seed: u64, world: &World) -> Found {
         promised_s: promised as i64 * world.scenario().tick_s,
         violations: world.violation_count(),
         first: first.map(ToString::to_string),
-        to_floor: ratio(records.floors.from_s(SETTLED_S)),
-        to_allowing_floor: ratio(records.allowing_floors.from_s(SETTLED_S)),
+        to_floor: ratio(&records.half_lengths, &records.floors),
+        to_allowing_floor: ratio(&records.half_lengths, &records.allowing_floors),
+        error_to_floor: ratio(&records.half_widths, &records.floors),
+        error_to_allowing_floor: ratio(&records.half_widths, &records.allowing_floors),
     }
 }
 
@@ -155,8 +160,12 @@ fn report(options: &Options, found: &[Found], elapsed_s: f64) {
     println!("or of the step policy: {violated}");
     let of = |ratio: &dyn Fn(&Found) -> f64| median(found.iter().map(ratio).collect());
     let (known, allowing) = (of(&|w| w.to_floor), of(&|w| w.to_allowing_floor));
-    println!("half width over the tightest of who knows the oscillator: median {known:.3}");
-    println!("... of who must allow for its rate's drift as we must:    median {allowing:.3}");
+    println!("length of what true time can be, over the tightest of who knows the oscillator:");
+    println!(
+        "  median {known:.3}; of who must allow for its rate's drift as we must: {allowing:.3}"
+    );
+    let (known, allowing) = (of(&|w| w.error_to_floor), of(&|w| w.error_to_allowing_floor));
+    println!("largest error of the estimate over the same: {known:.3} and {allowing:.3}");
     println!("{elapsed_s:.0} s, {:.1} node-hours a millisecond", hours / elapsed_s / 1e3);
     for world in found.iter().filter(|world| world.violations > 0).take(10) {
         // Whole hours would not give the same length of a world for every number of seeds.

@@ -73,6 +73,8 @@ pub struct Records {
     pub estimate_errors: Series,
     /// Published half width of the bound; infinite while unknown.
     pub half_widths: Series,
+    /// Half the length of all that true time can be by what is published; infinite while unknown.
+    pub half_lengths: Series,
     /// Half width that somebody could promise who knows the oscillator ([`crate::Exchange`] tells
     /// how); infinite while a majority has not answered.
     pub floors: Series,
@@ -91,6 +93,7 @@ impl Records {
             clock_errors: series(),
             estimate_errors: series(),
             half_widths: series(),
+            half_lengths: series(),
             floors: series(),
             allowing_floors: series(),
             rate_errors: series(),

@@ -472,10 +472,14 @@ impl World {
         let known = self.state.offset.is_some();
         let error = if known { (reading.estimate - truth).as_seconds_f64() } else { 0.0 };
         let half_width = reading.half_width.map_or(f64::INFINITY, |w| w.as_seconds_f64());
+        let ends = reading.earliest().zip(reading.latest());
+        let length = ends.map_or(f64::INFINITY, |(from, to)| (to - from).as_seconds_f64());
+        let half_length = length / 2.0;
         let records = &mut self.records;
         records.clock_errors.push((now.system - truth).as_seconds_f64());
         records.estimate_errors.push(error);
         records.half_widths.push(half_width);
+        records.half_lengths.push(half_length);
         records.floors.push(self.floor.half_width_s(at_s));
         records.allowing_floors.push(self.allowing_floor.half_width_s(at_s));
         records.rate_errors.push(self.clocks.system_rate());

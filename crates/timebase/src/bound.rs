@@ -33,17 +33,25 @@ pub struct Reading {
     pub estimate: Timestamp,
     /// Largest absolute error of the estimate; `None` where nothing can be promised.
     pub half_width: Option<Span>,
+    /// How far after the estimate the middle of all that true time can be is, negative when before:
+    /// on the other side the error is smaller by twice this. No larger than the half width.
+    pub lean: Span,
 }
 
 impl Reading {
     /// The earliest instant that true time can be; `None` where nothing can be promised.
     pub fn earliest(&self) -> Option<Timestamp> {
-        self.half_width.map(|half_width| self.estimate - half_width)
+        self.half_width.map(|half_width| self.estimate - half_width + self.lean.max(Span::ZERO) * 2)
     }
 
     /// The latest instant that true time can be; `None` where nothing can be promised.
     pub fn latest(&self) -> Option<Timestamp> {
-        self.half_width.map(|half_width| self.estimate + half_width)
+        self.half_width.map(|half_width| self.estimate + half_width + self.lean.min(Span::ZERO) * 2)
+    }
+
+    /// How far true time can be from `t` at most; `None` where nothing can be promised.
+    pub fn error_of(&self, t: Timestamp) -> Option<Span> {
+        Some((self.latest()? - t).max(t - self.earliest()?))
     }
 
     /// Whether `t` has certainly passed.
@@ -78,12 +86,24 @@ mod tests {
     #[test]
     fn a_reading_without_a_bound_is_certain_of_nothing() {
         let t = Timestamp::from_unix(1_795_000_000, 0);
-        let unknown = Reading { estimate: t, half_width: None };
+        let unknown = Reading { estimate: t, half_width: None, lean: Span::ZERO };
         assert!(!unknown.is_certainly_after(Timestamp::MIN));
         assert!(!unknown.is_certainly_before(Timestamp::MAX));
-        let known = Reading { estimate: t, half_width: Some(Span::from_millis(1)) };
+        let known = Reading { half_width: Some(Span::from_millis(1)), ..unknown };
         assert!(known.is_certainly_after(t - Span::from_millis(2)));
         assert!(!known.is_certainly_after(t - Span::from_millis(1)));
         assert!(known.is_certainly_before(t + Span::from_millis(2)));
+    }
+
+    #[test]
+    fn a_reading_that_leans_is_wrong_by_less_on_the_other_side() {
+        let t = Timestamp::from_unix(1_795_000_000, 0);
+        let ms = Span::from_millis;
+        let later = Reading { estimate: t, half_width: Some(ms(5)), lean: ms(2) };
+        assert_eq!((later.earliest(), later.latest()), (Some(t - ms(1)), Some(t + ms(5))));
+        assert_eq!(later.error_of(t), Some(ms(5)));
+        assert_eq!(later.error_of(t + ms(2)), Some(ms(3)));
+        let earlier = Reading { lean: ms(-2), ..later };
+        assert_eq!((earlier.earliest(), earlier.latest()), (Some(t - ms(5)), Some(t + ms(1))));
     }
 }

@@ -44,6 +44,9 @@ pub struct ClockState {
     pub drift: Frequency,
     /// The error of `offset`; `None` while nothing can be promised.
     pub bound: Option<Bound>,
+    /// How far after the estimate the middle of what true time can be is, negative when before:
+    /// on the other side the error is smaller than the bound by twice this.
+    pub lean: Span,
     /// Estimated rate error of the undisciplined oscillator, positive when it gains on true time.
     pub frequency: Frequency,
     /// Announced leap second.
@@ -67,10 +70,11 @@ impl ClockState {
     /// True time at `now`, as far as this state tells.
     pub fn reading(&self, now: Now) -> Reading {
         let Some(offset) = self.offset else {
-            return Reading { estimate: now.system, half_width: None };
+            return Reading { estimate: now.system, half_width: None, lean: Span::ZERO };
         };
         let estimate = now.system + offset + self.drift.over(now.raw - self.as_of);
-        Reading { estimate, half_width: self.bound.map(|bound| bound.half_width_at(now.raw)) }
+        let half_width = self.bound.map(|bound| bound.half_width_at(now.raw));
+        Reading { estimate, half_width, lean: self.lean }
     }
 
     /// Whether others may rely on the clock: a bound exists and is fed, or was fed (holdover).
@@ -109,7 +113,8 @@ mod tests {
     fn nothing_is_promised_before_the_first_measurement() {
         let now = Now { raw: MonoTime::ZERO, system: Timestamp::UNIX_EPOCH };
         let state = ClockState::default();
-        assert_eq!(state.reading(now), Reading { estimate: now.system, half_width: None });
+        let unknown = Reading { estimate: now.system, half_width: None, lean: Span::ZERO };
+        assert_eq!(state.reading(now), unknown);
         assert!(!state.is_usable());
     }
 }

@@ -120,12 +120,11 @@ impl Segment {
     /// `CLOCK_MONOTONIC_COARSE` taken just before `now`.
     pub fn of(state: &ClockState, now: Now, as_of: MonoTime) -> Self {
         let reading = state.reading(now);
-        let known = reading.half_width.zip(state.bound).filter(|_| state.is_usable());
-        let Some((half_width, Bound { growth, .. })) = known else { return Self::unknown(as_of) };
+        let known = reading.error_of(now.system).zip(state.bound).filter(|_| state.is_usable());
+        let Some((error, Bound { growth, .. })) = known else { return Self::unknown(as_of) };
         // Where the clock is under way somewhere, the writer may die before it arrives.
         let growth = growth + state.drift.abs();
         let growth = growth + Frequency::from_femto(growth.as_femto() / SLEWED_BY);
-        let error = half_width + (reading.estimate - now.system).abs();
         Self {
             void_after: as_of + VALID_FOR,
             bound: error + growth.over_ceil(TICK_MAX),
@@ -175,7 +174,8 @@ impl Segment {
         let growth = Frequency::from_ppb(i64::from(self.max_drift_ppb));
         let bound = self.bound + growth.over_ceil(age.max(Span::ZERO));
         let promises = matches!(status, SegmentStatus::Synchronized | SegmentStatus::FreeRunning);
-        Ok((Reading { estimate: system, half_width: promises.then_some(bound) }, status))
+        let half_width = promises.then_some(bound);
+        Ok((Reading { estimate: system, half_width, lean: Span::ZERO }, status))
     }
 
     /// The header of a segment that readers may use, with an even generation.

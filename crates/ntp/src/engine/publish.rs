@@ -102,7 +102,8 @@ impl Engine {
         let truth = clamp_into(estimate.offset, hull);
         let (leap, leap_second) =
             self.leap.told(Timestamp::from_unix_nanos(now.raw.as_nanos()) + truth);
-        let half_width = (truth - hull.earliest).max(hull.latest - truth).max(Span::NANOSECOND);
+        let (before, after) = (truth - hull.earliest, hull.latest - truth);
+        let half_width = before.max(after).max(Span::NANOSECOND);
         let drift = Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default();
         let foreign = if self.discipline.is_some() { Frequency::ZERO } else { FOREIGN_RATE_ERROR };
         // The estimate moves on at its own rate, which may have become another than the promise's.
@@ -121,6 +122,8 @@ impl Engine {
             offset: Some(truth - system_less_raw(now)),
             drift: drift - self.system_clock.rate(),
             bound: Some(bound),
+            // Cut towards zero: the nearer end is then never nearer than it is.
+            lean: (after - before) / 2,
             frequency: -drift,
             leap,
             leap_second,
