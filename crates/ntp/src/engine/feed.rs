@@ -5,8 +5,8 @@ use timeball_timebase::{MonoTime, Now, Span};
 use super::Engine;
 use super::interval::TimedInterval;
 use super::report::Selection;
-use super::selection::Outcome;
-use crate::estimator::Taken;
+use super::selection::{self, Outcome, Voter};
+use crate::estimator::{Estimate, Taken};
 use crate::sample::Sample;
 
 impl Engine {
@@ -76,6 +76,41 @@ impl Engine {
             self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
         !samples.is_empty()
+    }
+
+    /// Learns of the oscillator's rate by what a majority promises.
+    pub(super) fn learn_rate(&mut self, at: MonoTime) {
+        let Outcome::Majority(interval) = self.verdict.outcome else { return };
+        let wander = self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander);
+        let ageing = self.rates.ageing(at);
+        let voters: Vec<Voter> = self.sources.iter().map(|s| s.voter(at, ageing)).collect();
+        let entitled = selection::entitled(&voters);
+        let hull = TimedInterval { at, interval };
+        self.rates.note_hull(hull, wander, &entitled, entitled.len().saturating_sub(1) / 2);
+    }
+
+    /// Forgets what belongs to a source's path and server: it has another address now.
+    pub(super) fn forget_source(&mut self, index: usize) {
+        self.estimator.forget_source(index);
+        self.rates.forget_source(index);
+    }
+
+    /// Whether a majority vouches for the promise now.
+    pub(super) fn majority_speaks(&self) -> bool {
+        matches!(self.verdict.outcome, Outcome::Majority(_))
+    }
+
+    /// The estimate; while no majority speaks, at a rate that is not certainly wrong: what misled
+    /// the filters just before would be followed for hours.
+    pub(super) fn estimate_at(&self, at: MonoTime) -> Option<Estimate> {
+        let estimate = self.estimator.estimate_at(at)?;
+        let Some((since, _)) = self.updated.filter(|_| !self.majority_speaks()) else {
+            return Some(estimate);
+        };
+        let frequency = self.rates.credible(at, estimate.frequency);
+        let moved = (frequency - estimate.frequency) * (at - since).as_seconds_f64();
+        let moved = Span::from_seconds_f64(moved).unwrap_or(Span::ZERO);
+        Some(Estimate { offset: estimate.offset + moved, frequency, ..estimate })
     }
 
     /// Frees the estimate from what a source put into it that a majority has found false since:

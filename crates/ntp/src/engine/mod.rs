@@ -337,21 +337,6 @@ impl Engine {
         }
     }
 
-    fn learn_rate(&mut self, at: MonoTime) {
-        let Outcome::Majority(interval) = self.verdict.outcome else { return };
-        let wander = self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander);
-        let ageing = self.rates.ageing(at);
-        let voters: Vec<Voter> = self.sources.iter().map(|s| s.voter(at, ageing)).collect();
-        let entitled = selection::entitled(&voters);
-        let hull = TimedInterval { at, interval };
-        self.rates.note_hull(hull, wander, &entitled, entitled.len().saturating_sub(1) / 2);
-    }
-
-    fn forget_source(&mut self, index: usize) {
-        self.estimator.forget_source(index);
-        self.rates.forget_source(index);
-    }
-
     fn steer(&mut self, now: Now, actions: &mut Vec<Action>) {
         let aim = self.aim(now);
         let Some(discipline) = &mut self.discipline else { return };
@@ -367,7 +352,7 @@ impl Engine {
             return;
         }
         let aim = self.aim(now);
-        let frequency = self.estimator.estimate_at(now.raw).map_or(0.0, |e| e.frequency);
+        let frequency = self.estimate_at(now.raw).map_or(0.0, |e| e.frequency);
         let Some(discipline) = &mut self.discipline else { return };
         actions.extend(match aim {
             Some(aim) => discipline.steer(now, aim),
@@ -378,7 +363,7 @@ impl Engine {
     /// What the clock is to be steered to; `None` where no majority tells.
     fn aim(&self, now: Now) -> Option<Aim> {
         let hull = self.hull_at(now.raw)?;
-        let estimate = self.estimator.estimate_at(now.raw)?;
+        let estimate = self.estimate_at(now.raw)?;
         let truth = clamp_into(estimate.offset, hull);
         let interval = self.sources.iter().map(|source| source.polling.interval()).min()?;
         let gap = self.updated.map_or(Span::ZERO, |(_, gap)| gap);
@@ -414,7 +399,12 @@ impl Engine {
         }
         if !actions.is_empty() {
             // A poll without an answer to the one before may be what makes a source unreachable.
+            let spoke = self.majority_speaks();
             self.vote(now);
+            if spoke && !self.majority_speaks() {
+                // From now on the clock runs on by what is known of its rate.
+                self.steer(now, &mut actions);
+            }
         }
         actions
     }

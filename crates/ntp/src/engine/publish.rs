@@ -87,7 +87,7 @@ impl Engine {
     }
 
     fn state_at(&self, now: Now) -> ClockState {
-        let estimate = self.estimator.estimate_at(now.raw);
+        let estimate = self.estimate_at(now.raw);
         let hull = self.hull.zip(self.hull_at(now.raw));
         let hull = hull.filter(|_| self.refused_offset().is_none());
         let (Some((promised, hull)), Some(estimate)) = (hull, estimate) else {

@@ -146,6 +146,12 @@ impl Rates {
         Interval { earliest: interval.earliest - wider, latest: interval.latest + wider }
     }
 
+    /// A rate, or where it is certainly wrong the middle of what the rate can be.
+    pub(super) fn credible(&self, at: MonoTime, rate: f64) -> f64 {
+        let RateInterval { lowest, highest } = self.interval(at);
+        if (lowest..=highest).contains(&rate) { rate } else { lowest / 2.0 + highest / 2.0 }
+    }
+
     /// Takes an answer of a source.
     pub(super) fn note_sample(&mut self, source: usize, sample: &Sample) {
         let drift = self.ageing(sample.at).drift;
