@@ -100,6 +100,11 @@ fn counters_part(registry: &mut Registry, status: &Status) {
             counters.foreign_jumps,
         ),
         (
+            "timeball_clock_suspends",
+            "Times that the machine was found to have been suspended",
+            counters.suspends,
+        ),
+        (
             "timeball_clock_write_failures",
             "Times that the kernel refused to have its clock written",
             counters.adjust_failures,

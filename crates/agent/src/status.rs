@@ -318,6 +318,7 @@ fn counters_status(report: &Report) -> api::Counters {
         updates: counters.updates,
         steps: counters.steps,
         foreign_jumps: counters.foreign_jumps,
+        suspends: counters.suspends,
         adjust_failures: counters.adjust_failures,
     }
 }

@@ -4,6 +4,8 @@
 mod agent_config;
 #[path = "../../../fuzz/properties/agent_keys.rs"]
 mod agent_keys;
+#[path = "../../../fuzz/properties/agent_leap_file.rs"]
+mod agent_leap_file;
 #[path = "../../../fuzz/properties/reference_sample.rs"]
 mod reference_sample;
 #[path = "../../../fuzz/properties/replay.rs"]
@@ -17,6 +19,11 @@ fn any_settings_are_refused_with_their_place_or_keep_their_limits() {
 #[test]
 fn any_keys_are_refused_with_their_line_or_make_macs() {
     replay::corpus("agent_keys", agent_keys::check);
+}
+
+#[test]
+fn a_list_of_leap_seconds_is_refused_with_its_line_or_tells_what_it_says() {
+    replay::corpus("agent_leap_file", agent_leap_file::check);
 }
 
 #[test]

@@ -175,6 +175,9 @@ pub struct Counters {
     pub steps: u64,
     /// Times somebody else was found to have set the clock.
     pub foreign_jumps: u64,
+    /// Times the machine was found to have been suspended.
+    #[serde(default)]
+    pub suspends: u64,
     /// Clock writes the kernel refused.
     pub adjust_failures: u64,
 }

@@ -1,7 +1,9 @@
 //! What servers and the kernel may do that they should not: counted, named and survived.
 
 use timeball_ntp::engine::{AdjustError, Selection};
-use timeball_sim::{Behaviour, Broken, Path, RefusedWrite, Scenario, Server, World, seeds};
+use timeball_sim::{
+    Behaviour, Broken, Happening, Path, RefusedWrite, Scenario, Server, World, seeds,
+};
 use timeball_timebase::{Span, SyncState, Timestamp};
 
 const YEAR_S: i64 = 31_557_600;
@@ -180,5 +182,22 @@ fn a_lost_majority_costs_the_kernel_its_flag_within_ten_seconds() {
             assert!(lost_for <= 10, "seed {seed}");
         });
         assert!(!world.kernel().synchronized, "seed {seed}: everybody says that it lost the time");
+    }
+}
+
+#[test]
+fn a_suspended_machine_is_told_from_one_whose_clock_was_set() {
+    for seed in seeds(5) {
+        for (happening, expected) in [
+            (Happening::Sleep(1_800), (1, 0)),
+            (Happening::SetClock(Span::from_secs(20)), (0, 1)),
+            (Happening::SetClock(Span::from_secs(-20)), (0, 1)),
+        ] {
+            let world = honest("a jump").with_happening(3_000, happening).run(seed);
+            let counters = world.report().counters;
+            let counted = (counters.suspends, counters.foreign_jumps);
+            assert_eq!(counted, expected, "seed {seed}: {happening:?}");
+            world.assert_rules_held();
+        }
     }
 }

@@ -10,8 +10,8 @@ impl Engine {
     pub(super) fn look_at_system_clock(&mut self, now: Now) {
         let jump = self.system_clock.observe(now).filter(|jump| !self.is_leap_jump(now, *jump));
         let Some(jump) = jump else { return };
-        self.counters.foreign_jumps += 1;
         if jump.is_negative() {
+            self.counters.foreign_jumps += 1;
             self.foreign_jump(now, jump);
         } else {
             // Either the clock was set, or the raw clock stood still in suspend. The next
@@ -35,8 +35,10 @@ impl Engine {
         let Some(expected) = self.estimator.estimate_at(sample.at) else { return };
         let error = sample.offset - expected.offset;
         if (error - jump).abs() < error.abs() {
+            self.counters.suspends += 1;
             self.estimator.shift(jump);
         } else {
+            self.counters.foreign_jumps += 1;
             self.foreign_jump(now, jump);
         }
     }

@@ -137,6 +137,8 @@ pub struct Counters {
     pub steps: u64,
     /// Times the system clock was found set by somebody else.
     pub foreign_jumps: u64,
+    /// Times the raw clock was found to have stood still: the machine was suspended.
+    pub suspends: u64,
     /// Clock writes that the kernel refused.
     pub adjust_failures: u64,
 }
