@@ -200,10 +200,12 @@ fn hostile_datagrams_are_counted_and_change_nothing() {
     assert!(status.counters.rejected >= 10, "{:?}", status.counters);
     let source = &status.sources[0];
     assert!((source.offset_ns.unwrap() - lie_ns).abs() <= source.delay_ns.unwrap() / 2);
-    assert!((status.clock.offset_ns.unwrap() - lie_ns).abs() <= 5_000_000, "{:?}", status.clock);
+    // A busy machine makes the bound wider, and no promise wrong.
+    let off_ns = (status.clock.offset_ns.unwrap() - lie_ns).abs();
+    assert!(off_ns <= status.clock.bound_ns.unwrap(), "{:?}", status.clock);
     let answer =
         query(&[responder.target()], None, Duration::from_secs(5)).remove(0).outcome.unwrap();
-    assert!((answer.offset.as_nanos() - lie_ns).abs() <= 5_000_000, "{answer:?}");
+    assert!((answer.offset.as_nanos() - lie_ns).abs() <= answer.delay.as_nanos() / 2, "{answer:?}");
     agent.shutdown();
 }
 

@@ -1,7 +1,8 @@
 //! What the gate is asked to do.
 
+use crate::accuracy::{Accuracy, SEGMENT};
 use crate::hold::Trigger;
-use crate::instant::{InstantError, parse_instant, parse_limit};
+use crate::instant::{InstantError, parse_instant, parse_limit, parse_span};
 use crate::sys::{Pid, Vector};
 use crate::text::Shown;
 use core::ffi::CStr;
@@ -21,6 +22,9 @@ Usage: timeball-gate --at INSTANT [--not-after LIMIT] [--mode entry|exec] -- COM
                      or @ and Unix seconds: @1795262400.25. One that has passed: at once.
   --not-after LIMIT  later than this is too late: an instant, or +SPAN after --at (+500ms;
                      units ns, us, ms, s, m, h). Without it nothing is too late.
+  --max-error SPAN   the clock may be this far from UTC at most (5ms), by the bound that a time
+                     service shares; farther, or unknown: the command never begins
+  --segment PATH     where it is shared (/var/run/clockbound/shm0)
   --on FD            instead of at an instant, when an octet can be read from this descriptor;
                      it closes: revoked. Another program decides when (see below).
   --file PATH        the command's file, which else is looked for in PATH
@@ -37,7 +41,7 @@ SIGTERM, SIGINT, SIGHUP or SIGQUIT before the instant revoke: the command never 
 With --on, signals are not sent on to the command (signal the process group instead), and a
 socket is told of the progress in single octets: H held, X to be executed, B let go, E failed.
 Exit status: that of the command (ended by a signal: by the same), and of the gate itself
-122 revoked, 123 missed (--not-after), 125 failed, 126 COMMAND cannot be run, 127 not found.
+122 revoked, 123 missed (--not-after, --max-error), 125 failed, 126 COMMAND cannot be run, 127 not found.
 ";
 
 /// A request to the gate.
@@ -58,6 +62,8 @@ pub(crate) enum Request<'a> {
 pub(crate) struct Gate<'a> {
     /// When.
     pub(crate) trigger: Trigger,
+    /// How wrong the clock may be; `None`: it is not asked.
+    pub(crate) accuracy: Option<Accuracy<'a>>,
     /// The command's file; `None`: it is looked for by its name.
     pub(crate) file: Option<&'a [u8]>,
     /// What is to be done.
@@ -94,6 +100,10 @@ pub(crate) enum ArgumentError<'a> {
     InstantAndDescriptor,
     #[error("--not-after is for --at; whoever writes to the descriptor of --on knows when it is")]
     LimitWithoutInstant,
+    #[error("--max-error is for --at; whoever writes to the descriptor of --on knows the clock")]
+    AccuracyWithoutInstant,
+    #[error("--segment is for --max-error; give that, too")]
+    SegmentWithoutAccuracy,
     #[error("--on `{0}` is no descriptor; give the number of one that is open, 3 or more")]
     Descriptor(Shown<'a>),
     #[error("{0} is for a command, and --mode {1} has none; leave it out")]
@@ -124,7 +134,7 @@ pub(crate) fn parse<'a>(mut arguments: Vector<'a>) -> Result<Request<'a>, Argume
     let targets = loop {
         let here = arguments.clone();
         let Some(argument) = arguments.next() else { break here };
-        let (name, joined) = split(argument.to_bytes());
+        let (name, joined) = split(argument);
         let (place, name, example) = match name {
             b"--" => break arguments,
             b"-h" | b"--help" => return Ok(Request::Help),
@@ -132,6 +142,8 @@ pub(crate) fn parse<'a>(mut arguments: Vector<'a>) -> Result<Request<'a>, Argume
             b"--now" => return Ok(Request::Now),
             b"--at" => (&mut given.at, "--at", "@1795262400.25"),
             b"--not-after" => (&mut given.not_after, "--not-after", "+500ms"),
+            b"--max-error" => (&mut given.max_error, "--max-error", "5ms"),
+            b"--segment" => (&mut given.segment, "--segment", "/var/run/clockbound/shm0"),
             b"--on" => (&mut given.on, "--on", "3"),
             b"--file" => (&mut given.file, "--file", "/usr/bin/true"),
             b"--mode" => (&mut given.mode, "--mode", "entry"),
@@ -141,35 +153,56 @@ pub(crate) fn parse<'a>(mut arguments: Vector<'a>) -> Result<Request<'a>, Argume
         if place.is_some() {
             return Err(ArgumentError::Twice(name));
         }
-        let value = joined.or_else(|| arguments.next().map(CStr::to_bytes));
+        let value = joined.or_else(|| arguments.next());
         *place = Some(value.ok_or(ArgumentError::NoValue(name, example))?);
     };
     let trigger = trigger(&given)?;
+    let accuracy = accuracy(&given)?;
     let deed = deed(parse_mode(given.mode)?, targets)?;
     let without_command = match deed {
         Deed::Entry(_) | Deed::Exec(_) => None,
         Deed::Signal(_) => Some("signal"),
         Deed::Fifo(_) => Some("fifo"),
     };
-    match (without_command, given.on, given.file) {
+    let file = given.file.map(CStr::to_bytes);
+    match (without_command, given.on, file) {
         (Some(mode), Some(_), _) => Err(ArgumentError::WithoutCommand("--on", mode)),
         (Some(mode), _, Some(_)) => Err(ArgumentError::WithoutCommand("--file", mode)),
-        _ => Ok(Request::Gate(Gate { trigger, file: given.file, deed })),
+        _ => Ok(Request::Gate(Gate { trigger, accuracy, file, deed })),
     }
 }
 
 /// The values of the options, unread.
 #[derive(Default)]
 struct Given<'a> {
-    at: Option<&'a [u8]>,
-    not_after: Option<&'a [u8]>,
-    on: Option<&'a [u8]>,
-    file: Option<&'a [u8]>,
-    mode: Option<&'a [u8]>,
+    at: Option<&'a CStr>,
+    not_after: Option<&'a CStr>,
+    max_error: Option<&'a CStr>,
+    segment: Option<&'a CStr>,
+    on: Option<&'a CStr>,
+    file: Option<&'a CStr>,
+    mode: Option<&'a CStr>,
+}
+
+fn accuracy<'a>(given: &Given<'a>) -> Result<Option<Accuracy<'a>>, ArgumentError<'a>> {
+    let Some(text) = given.max_error.map(CStr::to_bytes) else {
+        let unused = given.segment.map(|_| ArgumentError::SegmentWithoutAccuracy);
+        return unused.map_or(Ok(None), Err);
+    };
+    if given.on.is_some() {
+        return Err(ArgumentError::AccuracyWithoutInstant);
+    }
+    let max_error = parse_span(text).map_err(|reason| ArgumentError::Instant {
+        option: "--max-error",
+        text: Shown(text),
+        reason,
+        example: "5ms",
+    })?;
+    Ok(Some(Accuracy { max_error, segment: given.segment.unwrap_or(SEGMENT) }))
 }
 
 fn trigger<'a>(given: &Given<'a>) -> Result<Trigger, ArgumentError<'a>> {
-    let text = match (given.at, given.on) {
+    let text = match (given.at.map(CStr::to_bytes), given.on.map(CStr::to_bytes)) {
         (Some(_), Some(_)) => return Err(ArgumentError::InstantAndDescriptor),
         (None, None) => return Err(ArgumentError::NoInstant),
         (None, Some(_)) if given.not_after.is_some() => {
@@ -190,7 +223,8 @@ fn trigger<'a>(given: &Given<'a>) -> Result<Trigger, ArgumentError<'a>> {
         reason,
         example: "2026-11-21T12:00:00.25Z or @1795262400.25",
     })?;
-    let not_after = given.not_after.map(|text| parse_not_after(text, at)).transpose()?;
+    let not_after = given.not_after.map(CStr::to_bytes);
+    let not_after = not_after.map(|text| parse_not_after(text, at)).transpose()?;
     Ok(Trigger::Instant { at, not_after })
 }
 
@@ -208,8 +242,8 @@ fn parse_not_after(text: &[u8], at: Timestamp) -> Result<Timestamp, ArgumentErro
     if limit < at { Err(ArgumentError::LimitBeforeInstant) } else { Ok(limit) }
 }
 
-fn parse_mode(text: Option<&[u8]>) -> Result<Mode, ArgumentError<'_>> {
-    match text {
+fn parse_mode(text: Option<&CStr>) -> Result<Mode, ArgumentError<'_>> {
+    match text.map(CStr::to_bytes) {
         None | Some(b"entry") => Ok(Mode::Entry),
         Some(b"exec") => Ok(Mode::Exec),
         Some(b"signal") => Ok(Mode::Signal),
@@ -240,10 +274,11 @@ fn deed<'a>(mode: Mode, targets: Vector<'a>) -> Result<Deed<'a>, ArgumentError<'
 }
 
 /// Splits `--name=value`.
-fn split(argument: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match argument.iter().position(|octet| *octet == b'=') {
-        Some(at) if argument.starts_with(b"--") => (&argument[..at], Some(&argument[at + 1..])),
-        _ => (argument, None),
+fn split(argument: &CStr) -> (&[u8], Option<&CStr>) {
+    let octets = argument.to_bytes();
+    match octets.iter().position(|octet| *octet == b'=') {
+        Some(at) if octets.starts_with(b"--") => (&octets[..at], Some(&argument[at + 1..])),
+        _ => (octets, None),
     }
 }
 
@@ -267,6 +302,9 @@ mod tests {
                     }
                     Trigger::Descriptor(number) => format!("on {number}"),
                 };
+                let accuracy = gate.accuracy.map_or_else(String::new, |accuracy| {
+                    format!("within {} by {:?} ", accuracy.max_error, accuracy.segment)
+                });
                 let file =
                     gate.file.map_or_else(String::new, |file| format!("{} as ", Shown(file)));
                 let deed = match gate.deed {
@@ -275,7 +313,7 @@ mod tests {
                     Deed::Signal(pid) => format!("signal {}", pid.0),
                     Deed::Fifo(path) => format!("fifo {path:?}"),
                 };
-                format!("{trigger} {file}{deed}")
+                format!("{trigger} {accuracy}{file}{deed}")
             }
             Ok(other) => format!("{other:?}"),
             Err(error) => error.to_string(),
@@ -296,6 +334,10 @@ mod tests {
             (
                 "--at @1795000000 --not-after +250ms -- a",
                 format!("{t} until 2026-11-18T11:06:40.250Z entry [\"a\"]"),
+            ),
+            (
+                "--at @1795000000 --max-error=5ms --segment=/a -- b",
+                format!("{t} within +5.00 ms by \"/a\" entry [\"b\"]"),
             ),
             ("--on 7 -- a b", "on 7 entry [\"a\", \"b\"]".to_string()),
             ("--on=4 --file=/x --mode exec a", "on 4 /x as exec [\"a\"]".to_string()),
@@ -327,6 +369,9 @@ mod tests {
             ("--at @5 --not-after @4 -- true", "--not-after is before --at"),
             ("--at @5 --on 3 -- true", "--at and --on exclude each other"),
             ("--on 3 --not-after +1s -- true", "--not-after is for --at"),
+            ("--on 3 --max-error 5ms -- true", "--max-error is for --at"),
+            ("--at @5 --segment /a -- true", "--segment is for --max-error"),
+            ("--at @5 --max-error 5 -- true", "--max-error `5`: character 2: expected a unit"),
             ("--on 2 -- true", "--on `2` is no descriptor"),
             ("--on 3 --mode fifo a", "--on is for a command, and --mode fifo has none"),
             ("--at @5 --file /x --mode signal 7", "--file is for a command"),

@@ -1,5 +1,6 @@
 //! Holding a command at its entry point.
 
+use crate::accuracy::{Accuracy, Inaccurate};
 use crate::cue::{Cue, Progress};
 use crate::exit::Exit;
 use crate::hold::{Action, Event, Hold, Revoked, Trigger};
@@ -44,6 +45,8 @@ pub(crate) enum Ended {
     Revoked(Revoked),
     /// Too late, by this.
     Missed(Span),
+    /// The clock was not good enough at the instant.
+    Inaccurate(Inaccurate),
     /// The command can be executed, but not be held; nothing has begun.
     Untraceable(Untraceable),
     /// The command cannot be executed.
@@ -81,19 +84,26 @@ enum Stage {
     Parked,
 }
 
+/// What lets the command go, and how good the clock has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) trigger: Trigger,
+    pub(crate) accuracy: Option<Accuracy<'a>>,
+}
+
 /// Holds the command until its trigger, and then stays with it until it ends.
-pub(crate) fn hold(
-    trigger: Trigger,
+pub(crate) fn hold<'a>(
+    order: Order<'a>,
     cue: &mut Cue,
     path: &ProgramPath,
     command: &Vector<'_>,
     environment: &Vector<'_>,
-    inherited: &Inherited,
+    inherited: &'a Inherited,
 ) -> Ended {
     if inherited.forbids_breakpoints() {
         return Ended::Untraceable(Untraceable::TrapIgnored);
     }
-    match Held::start(trigger, path, command, environment, inherited) {
+    match Held::start(order, path, command, environment, inherited) {
         Ok(held) => held.run(cue),
         Err(error) => Ended::Failed(error),
     }
@@ -103,6 +113,7 @@ struct Held<'a> {
     hold: Hold,
     watch: Watch,
     inherited: &'a Inherited,
+    accuracy: Option<Accuracy<'a>>,
     child: Pid,
     /// Whether the child has ended and was waited for: its number may be another's by now.
     has_ended: bool,
@@ -113,7 +124,7 @@ struct Held<'a> {
 
 impl<'a> Held<'a> {
     fn start(
-        trigger: Trigger,
+        order: Order<'a>,
         path: &ProgramPath,
         command: &Vector<'_>,
         environment: &Vector<'_>,
@@ -130,9 +141,10 @@ impl<'a> Held<'a> {
             let _ = tell.write(&[stage, error.as_raw() as u8, (error.as_raw() >> 8) as u8]);
             exit(0);
         };
-        let hold = Hold::loading(trigger);
+        let hold = Hold::loading(order.trigger);
         let stage = Stage::Starting;
-        Ok(Self { hold, watch, inherited, child, has_ended: false, stage, report })
+        let accuracy = order.accuracy;
+        Ok(Self { hold, watch, inherited, accuracy, child, has_ended: false, stage, report })
     }
 
     fn run(mut self, cue: &mut Cue) -> Ended {
@@ -141,7 +153,10 @@ impl<'a> Held<'a> {
             let carried_out = match action {
                 Action::Wait => Ok(()),
                 Action::Arm(at) => self.watch.arm(at),
-                Action::Release { .. } => self.release(cue),
+                Action::Release { .. } => match self.release(cue) {
+                    Ok(()) => Ok(()),
+                    Err(ended) => return self.take_back(ended),
+                },
                 Action::Forward(signal) => {
                     // The command may have ended in the meantime.
                     let _ = send(self.child, signal);
@@ -199,7 +214,7 @@ impl<'a> Held<'a> {
                         self.park().map_err(Ended::Failed)?;
                     }
                     // At once: there may be more to tell, which must not take its place.
-                    Action::Release { .. } => self.release(cue).map_err(Ended::Failed)?,
+                    Action::Release { .. } => self.release(cue)?,
                     Action::Leave(_) => return Ok(action),
                     other => last = other,
                 }
@@ -208,11 +223,15 @@ impl<'a> Held<'a> {
         Ok(last)
     }
 
-    fn release(&self, cue: &mut Cue) -> Result<(), Errno> {
-        match self.stage {
-            Stage::Parking | Stage::Parked => send(self.child, SIGCONT)?,
-            Stage::Starting | Stage::Loading(_) | Stage::Loaded => Tracee(self.child).detach()?,
+    fn release(&self, cue: &mut Cue) -> Result<(), Ended> {
+        if let Some(Err(why)) = self.accuracy.map(|accuracy| accuracy.check()) {
+            return Err(Ended::Inaccurate(why));
         }
+        let let_go = match self.stage {
+            Stage::Parking | Stage::Parked => send(self.child, SIGCONT),
+            Stage::Starting | Stage::Loading(_) | Stage::Loaded => Tracee(self.child).detach(),
+        };
+        let_go.map_err(Ended::Failed)?;
         cue.tell(Progress::LetGo);
         Ok(())
     }

@@ -61,21 +61,12 @@ pub fn parse_limit(text: &[u8], at: Timestamp) -> Result<Timestamp, InstantError
     if !reader.skip(b"+") {
         return parse_instant(text);
     }
-    let count = reader.digits(1..=18, "a whole number")?;
-    let units: [(&[u8], i64); 6] = [
-        (b"ns", 1),
-        (b"us", 1_000),
-        (b"ms", 1_000_000),
-        (b"s", 1_000_000_000),
-        (b"m", 60_000_000_000),
-        (b"h", 3_600_000_000_000),
-    ];
-    for (name, nanos) in units {
-        if &text[reader.at..] == name {
-            return Ok(at + Span::from_nanos(count.saturating_mul(nanos)));
-        }
-    }
-    Err(reader.expected("a unit: ns, us, ms, s, m or h"))
+    reader.span().map(|span| at + span)
+}
+
+/// Reads a span: a whole number with its unit (`ns`, `us`, `ms`, `s`, `m`, `h`).
+pub(crate) fn parse_span(text: &[u8]) -> Result<Span, InstantError> {
+    Reader { text, at: 0 }.span()
 }
 
 struct Reader<'a> {
@@ -84,6 +75,24 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn span(&mut self) -> Result<Span, InstantError> {
+        let count = self.digits(1..=18, "a whole number")?;
+        let units: [(&[u8], i64); 6] = [
+            (b"ns", 1),
+            (b"us", 1_000),
+            (b"ms", 1_000_000),
+            (b"s", 1_000_000_000),
+            (b"m", 60_000_000_000),
+            (b"h", 3_600_000_000_000),
+        ];
+        for (name, nanos) in units {
+            if &self.text[self.at..] == name {
+                return Ok(Span::from_nanos(count.saturating_mul(nanos)));
+            }
+        }
+        Err(self.expected("a unit: ns, us, ms, s, m or h"))
+    }
+
     fn unix_seconds(&mut self) -> Result<(i64, i64), InstantError> {
         let seconds = self.digits(1..=12, "seconds since 1970 in digits")?;
         Ok((seconds, self.fraction()?))

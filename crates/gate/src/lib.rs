@@ -41,6 +41,7 @@ compile_error!("opt-level `z` is for the profile `gate`: cargo build --profile g
 #[cfg(any(test, feature = "hosted"))]
 extern crate std;
 
+mod accuracy;
 mod arguments;
 mod cue;
 mod entry;

@@ -1,5 +1,6 @@
 //! The gate from its arguments to its end.
 
+use crate::accuracy::Inaccurate;
 use crate::arguments::{Deed, Gate, HELP, Request, parse};
 use crate::cue::{Cue, Progress};
 use crate::entry::{self, Ended};
@@ -102,7 +103,8 @@ impl<'a> Run<'a> {
             return self.exec(path, command, cue);
         }
         let name = Shown(path.as_c_str().to_bytes());
-        match entry::hold(trigger, cue, path, command, &self.environment, &self.inherited) {
+        let held = entry::Order { trigger, accuracy: self.gate.accuracy };
+        match entry::hold(held, cue, path, command, &self.environment, &self.inherited) {
             Ended::After(exit) => exit,
             Ended::Loading(exit) => {
                 said(format_args!("{name} ended while it was loaded, before the instant"));
@@ -110,6 +112,7 @@ impl<'a> Run<'a> {
             }
             Ended::Revoked(by) => revoked(by),
             Ended::Missed(lateness) => missed(lateness),
+            Ended::Inaccurate(why) => inaccurate(why),
             Ended::Untraceable(reason) => {
                 said(format_args!(
                     "{name} cannot be held at its entry point ({reason}); \
@@ -124,7 +127,7 @@ impl<'a> Run<'a> {
 
     fn exec(&self, path: &ProgramPath, command: &Vector<'a>, cue: &mut Cue) -> Exit {
         cue.tell(Progress::ToBeExecuted);
-        match wait(self.gate.trigger, cue, &self.inherited, None).map(ended_early) {
+        match wait(self.gate.trigger, cue, &self.inherited, None).map(|w| self.ended_early(w)) {
             Ok(None) => {}
             Ok(Some(exit)) => return exit,
             Err(error) => return target_failed(error),
@@ -140,23 +143,26 @@ impl<'a> Run<'a> {
         let process = open_process(pid)?;
         match wait(self.gate.trigger, cue, &self.inherited, Some(&process))? {
             Waited::Gone => Err(TargetError::ProcessEnded(pid.0)),
-            waited => ended_early(waited).map_or_else(|| resume(pid, &process), Ok),
+            waited => self.ended_early(waited).map_or_else(|| resume(pid, &process), Ok),
         }
     }
 
     fn fifo(&self, path: &CStr, cue: &mut Cue) -> Result<Exit, TargetError> {
         let fifo = Fifo::open(path)?;
         let waited = wait(self.gate.trigger, cue, &self.inherited, None)?;
-        ended_early(waited).map_or_else(|| fifo.release(), Ok)
+        self.ended_early(waited).map_or_else(|| fifo.release(), Ok)
     }
-}
 
-/// The end of a wait that did not come to its instant; `None`: it did.
-fn ended_early(waited: Waited) -> Option<Exit> {
-    match waited {
-        Waited::Due(_) | Waited::Gone => None,
-        Waited::Revoked(by) => Some(revoked(by)),
-        Waited::Missed(lateness) => Some(missed(lateness)),
+    /// The end of a wait that did not come to its instant, or came there by a bad clock; `None`:
+    /// it did.
+    fn ended_early(&self, waited: Waited) -> Option<Exit> {
+        match waited {
+            Waited::Due(_) | Waited::Gone => {
+                self.gate.accuracy.and_then(|accuracy| accuracy.check().err()).map(inaccurate)
+            }
+            Waited::Revoked(by) => Some(revoked(by)),
+            Waited::Missed(lateness) => Some(missed(lateness)),
+        }
     }
 }
 
@@ -198,6 +204,11 @@ fn revoked(by: Revoked) -> Exit {
 fn missed(lateness: Span) -> Exit {
     let millis = lateness.as_millis();
     said(format_args!("missed: the instant passed {millis} ms ago, which --not-after forbids"));
+    Exit::MISSED
+}
+
+fn inaccurate(why: Inaccurate) -> Exit {
+    said(format_args!("missed: {why}"));
     Exit::MISSED
 }
 

@@ -4,9 +4,10 @@ use super::arch::number;
 use super::file::Fd;
 use super::{Errno, call};
 use core::mem::size_of;
-use timeball_timebase::Timestamp;
+use timeball_timebase::{MonoTime, Timestamp};
 
 const CLOCK_REALTIME: usize = 0;
+const CLOCK_MONOTONIC_COARSE: usize = 6;
 const TFD_CLOEXEC_NONBLOCK: usize = 0o2_004_000;
 const TFD_TIMER_ABSTIME: usize = 1;
 const TFD_TIMER_CANCEL_ON_SET: usize = 2;
@@ -28,6 +29,16 @@ pub(crate) fn realtime() -> Timestamp {
         unsafe { call(number::CLOCK_GETTIME, [CLOCK_REALTIME, &raw mut now as usize, 0, 0, 0, 0]) };
     result.expect("every Linux has CLOCK_REALTIME");
     Timestamp::from_unix(now.seconds, now.nanos)
+}
+
+/// Reads `CLOCK_MONOTONIC_COARSE`, which shared segments are dated by.
+pub(crate) fn coarse_monotonic() -> MonoTime {
+    let mut now = Timespec::default();
+    let arguments = [CLOCK_MONOTONIC_COARSE, &raw mut now as usize, 0, 0, 0, 0];
+    // SAFETY: the kernel writes one timespec to a place that holds one.
+    let result = unsafe { call(number::CLOCK_GETTIME, arguments) };
+    result.expect("every Linux has CLOCK_MONOTONIC_COARSE");
+    MonoTime::from_nanos(now.seconds.saturating_mul(1_000_000_000).saturating_add(now.nanos))
 }
 
 /// A timer on the system clock: absolute, without slack (a timerfd has none, unlike a sleeping

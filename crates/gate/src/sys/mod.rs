@@ -16,7 +16,7 @@ mod signal;
 mod trace;
 mod vector;
 
-pub(crate) use clock::{Timer, TimerWake, realtime};
+pub(crate) use clock::{Timer, TimerWake, coarse_monotonic, realtime};
 pub use errno::Errno;
 pub(crate) use file::{
     Fd, has_capabilities, is_executable, mode, open_read, open_read_write, open_write, pipe,

@@ -82,3 +82,12 @@ pub fn passing(command: &mut Command, descriptor: i32) {
     // SAFETY: `prepare` neither allocates nor locks.
     unsafe { command.pre_exec(prepare) };
 }
+
+/// What segments are dated by.
+pub fn coarse_monotonic_ns() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec to a place that holds one.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    assert_eq!(result, 0);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
