@@ -41,7 +41,8 @@ SIGTERM, SIGINT, SIGHUP or SIGQUIT before the instant revoke: the command never 
 With --on, signals are not sent on to the command (signal the process group instead), and a
 socket is told of the progress in single octets: H held, X to be executed, B let go, E failed.
 Exit status: that of the command (ended by a signal: by the same), and of the gate itself
-122 revoked, 123 missed (--not-after, --max-error), 125 failed, 126 COMMAND cannot be run, 127 not found.
+122 revoked, 123 missed (--not-after, --max-error), 125 failed, 126 COMMAND cannot be run,
+127 not found.
 ";
 
 /// A request to the gate.
