@@ -7,7 +7,7 @@
 
 use timeball_timebase::{Leap, LeapSecond, MonoTime, Now, Span, Timestamp};
 
-use super::config::{ClockMode, Due, LeapPolicy};
+use super::config::{ClockMode, Due, LeapPolicy, ReferenceDevice, SourceConfig};
 use super::report::Selection;
 use super::{Action, Engine};
 use crate::sample::Sample;
@@ -154,11 +154,44 @@ impl Engine {
         use Selection::{Candidate, Chief, Combined};
         let true_ones =
             self.sources.iter().filter(|s| matches!(s.selection, Chief | Combined | Candidate));
-        let said: Vec<Leap> = true_ones.filter_map(|s| s.told).map(|told| told.leap).collect();
+        let knowing = true_ones.filter(|s| knows_leap_seconds(&s.config));
+        let said: Vec<Leap> = knowing.filter_map(|s| s.told).map(|told| told.leap).collect();
         if said.is_empty() {
             return None;
         }
         let by_majority = |leap: &Leap| said.iter().filter(|l| *l == leap).count() * 2 > said.len();
         Some([Leap::Insert, Leap::Delete].into_iter().find(by_majority).unwrap_or(Leap::None))
+    }
+}
+
+/// Whether a source can say anything of leap seconds: a hardware clock has no place for it, so its
+/// silence is no vote against one.
+fn knows_leap_seconds(config: &SourceConfig) -> bool {
+    let device = config.reference.as_ref().map(|reference| &reference.device);
+    !matches!(device, Some(ReferenceDevice::Phc { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ReferenceClock;
+
+    #[test]
+    fn a_hardware_clock_does_not_vote_on_leap_seconds() {
+        let server = SourceConfig::new("192.0.2.1".to_owned(), 123);
+        assert!(knows_leap_seconds(&server));
+        let with = |device| SourceConfig {
+            reference: Some(ReferenceClock {
+                device,
+                error: Span::from_micros(1),
+                offset: Span::ZERO,
+                delay: Span::ZERO,
+                reference_id: *b"REF\0",
+            }),
+            ..server.clone()
+        };
+        assert!(knows_leap_seconds(&with(ReferenceDevice::SharedMemory { unit: 0, mode: 0o600 })));
+        let phc = ReferenceDevice::Phc { path: "/dev/ptp0".to_owned(), ahead: Span::ZERO };
+        assert!(!knows_leap_seconds(&with(phc)));
     }
 }
