@@ -1,6 +1,8 @@
-//! The brokers that the tests give messages to: nats-server, RabbitMQ, Kafka.
+//! The brokers that the tests give messages to: nats-server, RabbitMQ, Kafka; and Celery and
+//! Airflow, whose work the examples start.
 //!
-//! Each from where it is to be had in one exact version: Go's module proxy, Debian, Maven Central.
+//! Each from where it is to be had in one exact version: Go's module proxy, Debian, Maven
+//! Central, PyPI.
 //! None is installed; a test starts them on loopback and ends them.
 
 use crate::packages;
@@ -14,22 +16,31 @@ use std::process::Command;
 
 const NATS: &str = "github.com/nats-io/nats-server/v2@v2.15.2";
 const KAFKA: (&str, &str) = ("kafka_2.13", "4.1.0");
+const CELERY: &str = "celery==5.7.0";
+const AIRFLOW: &str = "apache-airflow==3.3.2";
 
 type Fetch = fn(&Path, &mut Tally) -> Result<()>;
 
-/// Each with the way it is fetched into a directory that need not be there.
-const BROKERS: [(&str, Fetch); 3] =
-    [("nats", fetch_nats), ("rabbitmq", fetch_rabbitmq), ("kafka", fetch_kafka)];
+/// Each with the way it is fetched into a directory that need not be there; Airflow is the last.
+const BROKERS: [(&str, Fetch); 5] = [
+    ("nats", fetch_nats),
+    ("rabbitmq", fetch_rabbitmq),
+    ("kafka", fetch_kafka),
+    ("celery", fetch_celery),
+    ("airflow", fetch_airflow),
+];
 
 pub(crate) fn run(project: &Project) -> Result<bool> {
     let mut steps = Steps::new("brokers");
-    add_fetching(project, &mut steps);
+    add_fetching(project, &mut steps, &BROKERS);
     Ok(steps.finish())
 }
 
 /// Fetches what is missing, and runs the tests against it.
 pub(crate) fn add_steps(project: &Project, steps: &mut Steps) {
-    add_fetching(project, steps);
+    // Airflow takes a minute to install and another to start: it is tested where it was fetched.
+    let all = if Project::is_ci() { BROKERS.len() } else { BROKERS.len() - 1 };
+    add_fetching(project, steps, &BROKERS[..all]);
     steps.step("tests of messages to real brokers", |tally| {
         let mut cargo = project.cargo();
         cargo.args(["test", "--package", "timeball-scheduler", "--features", "brokers"]);
@@ -39,9 +50,9 @@ pub(crate) fn add_steps(project: &Project, steps: &mut Steps) {
     });
 }
 
-fn add_fetching(project: &Project, steps: &mut Steps) {
+fn add_fetching(project: &Project, steps: &mut Steps, brokers: &[(&str, Fetch)]) {
     let root = project.brokers();
-    for (name, fetch) in BROKERS {
+    for (name, fetch) in brokers.iter().copied() {
         let what = format!("brokers: {name} is in {}", root.join(name).display());
         steps.step(&what, |tally| match fetch(&root.join(name), tally) {
             Err(error) if !Project::is_ci() => {
@@ -119,4 +130,31 @@ fn fetch_kafka(directory: &Path, tally: &mut Tally) -> Result<()> {
         maven.args(["dependency:copy-dependencies", "-DoutputDirectory=libs"]);
         steps::stream(&mut maven, tally)
     })
+}
+
+fn fetch_celery(directory: &Path, tally: &mut Tally) -> Result<()> {
+    fetch_from_pypi(directory, tally, CELERY, "bin/celery")
+}
+
+fn fetch_airflow(directory: &Path, tally: &mut Tally) -> Result<()> {
+    fetch_from_pypi(directory, tally, AIRFLOW, "bin/airflow")
+}
+
+/// Makes an environment of its own for a Python program. It is made where it stays: the programs in
+/// it name its place.
+fn fetch_from_pypi(directory: &Path, tally: &mut Tally, what: &str, proof: &str) -> Result<()> {
+    if !packages::is_there("python3") {
+        bail!("it is a Python program, and python3 is not installed");
+    }
+    if directory.join(proof).exists() {
+        steps::say("    already there");
+        return Ok(());
+    }
+    remove(directory)?;
+    let mut make = Command::new("python3");
+    steps::stream(make.args(["-m", "venv"]).arg(directory), tally)?;
+    let mut pip = Command::new(directory.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", what]);
+    // pip writes the programs last of all, so one that is interrupted leaves no proof.
+    steps::stream(&mut pip, tally)
 }

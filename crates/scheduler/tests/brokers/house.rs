@@ -9,7 +9,7 @@ use timeball_runtime::ClockCell;
 use timeball_scheduler::{Scheduler, SchedulerOptions};
 
 /// How long anything may take before it is a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A scheduler in a directory of its own, with one schedule.
 pub(crate) struct House {
@@ -21,11 +21,15 @@ pub(crate) struct House {
 impl House {
     /// Starts a scheduler whose schedule `flush` has this spec.
     pub(crate) fn start(spec: &str) -> Self {
+        let head = "apiVersion: timeball.dev/v1alpha1\nkind: PreciseCronJob\n";
+        Self::with_file(&format!("{head}metadata: {{ name: flush }}\nspec:\n{spec}\n"))
+    }
+
+    /// Starts a scheduler with this schedule file.
+    pub(crate) fn with_file(text: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let (schedules, state) = (root.path().join("schedules"), root.path().join("state"));
         fs::create_dir(&schedules).unwrap();
-        let head = "apiVersion: timeball.dev/v1alpha1\nkind: PreciseCronJob\n";
-        let text = format!("{head}metadata: {{ name: flush }}\nspec:\n{spec}\n");
         fs::write(schedules.join("flush.yaml"), text).unwrap();
         let clock = Arc::new(ClockCell::new());
         let scheduler = Scheduler::start(SchedulerOptions::new(schedules, state, clock)).unwrap();

@@ -1,7 +1,7 @@
 //! Kafka.
 
 use crate::house::{House, block_on};
-use crate::servers::{Server, free_port, peer};
+use crate::servers::{Server, certificate, free_port, peer, tls};
 use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use std::collections::HashSet;
@@ -18,17 +18,33 @@ fn java(libraries: &Path, class: &str) -> Command {
     command
 }
 
-fn start() -> Option<Server> {
+/// The broker, and its port that wants TLS and SCRAM.
+fn start() -> Option<(Server, u16)> {
     let libraries = peer("kafka/libs")?;
-    let controller = free_port();
-    Some(Server::start(move |home, port| {
+    let (controller, secure) = (free_port(), free_port());
+    let server = Server::start(move |home, port| {
         let (log, file) = (home.join("log"), home.join("server.properties"));
         let settings = [
             "process.roles=broker,controller".to_owned(),
             "node.id=1".to_owned(),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
-            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
+            format!(
+                "listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure},\
+                 CONTROLLER://127.0.0.1:{controller}"
+            ),
+            format!(
+                "advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure}"
+            ),
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,\
+             CONTROLLER:PLAINTEXT"
+                .to_owned(),
+            "inter.broker.listener.name=PLAINTEXT".to_owned(),
+            "sasl.enabled.mechanisms=SCRAM-SHA-512".to_owned(),
+            "listener.name.secure.scram-sha-512.sasl.jaas.config=\
+             org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                .to_owned(),
+            "ssl.keystore.type=PEM".to_owned(),
+            format!("ssl.keystore.location={}", home.join("both.pem").display()),
             "controller.listener.names=CONTROLLER".to_owned(),
             "offsets.topic.replication.factor=1".to_owned(),
             "transaction.state.log.replication.factor=1".to_owned(),
@@ -37,16 +53,21 @@ fn start() -> Option<Server> {
             format!("log.dirs={}", log.display()),
         ];
         if !file.exists() {
+            let part = |name| fs::read_to_string(certificate(name)).unwrap();
+            let both = part("server.key.pem") + &part("server.pem");
+            fs::write(home.join("both.pem"), both).unwrap();
             fs::write(&file, settings.join("\n")).unwrap();
             let mut format = java(&libraries, "kafka.tools.StorageTool");
             format.args(["format", "--cluster-id", CLUSTER, "--config"]).arg(&file);
+            format.args(["--add-scram", "SCRAM-SHA-512=[name=ada,password=s3cret]"]);
             let formatted = format.output().unwrap();
             assert!(formatted.status.success(), "{formatted:?}");
         }
         let mut server = java(&libraries, "kafka.Kafka");
         server.arg(&file);
         vec![server]
-    }))
+    });
+    Some((server, secure))
 }
 
 async fn client(server: &Server) -> Client {
@@ -85,7 +106,7 @@ fn spec(server: &Server) -> String {
 /// One test, since the broker takes seconds to start.
 #[test]
 fn fires_are_records_once_each_and_go_on_after_the_broker_was_gone() {
-    let Some(mut server) = start() else { return };
+    let Some((mut server, secure)) = start() else { return };
     let house = House::start(&spec(&server));
     let refused = house.wait("failures", |schedule| schedule.counts.failed >= 2);
     let last = refused.last.unwrap();
@@ -108,4 +129,24 @@ fn fires_are_records_once_each_and_go_on_after_the_broker_was_gone() {
     assert_eq!(unique.len(), keys.len(), "none twice");
     let (stored, sent) = (keys.len() as u64, counts.fired + counts.failed);
     assert!((counts.fired..=sent).contains(&stored), "{stored} of {counts:?}");
+    tls_and_a_password_are_taken(&server, secure);
+}
+
+fn tls_and_a_password_are_taken(server: &Server, secure: u16) {
+    let password = server.home.path().join("password");
+    fs::write(&password, "s3cret\n").unwrap();
+    let spec = format!(
+        "  schedule: '@every 100ms'\n  target: {{ kafka: {{ brokers: ['127.0.0.1:{secure}'], \
+         topic: fires, timeoutSeconds: 5, {}, auth: {{ mechanism: SCRAM-SHA-512, username: ada, \
+         passwordFile: '{}' }} }} }}",
+        tls(false),
+        password.display()
+    );
+    let house = House::start(&spec);
+    house.wait("fires over TLS", |schedule| schedule.counts.fired >= 3);
+    house.stop();
+    fs::write(&password, "wrong\n").unwrap();
+    let stranger = House::start(&spec);
+    let refused = stranger.wait("refusals", |schedule| schedule.counts.failed >= 2);
+    assert_eq!(refused.counts.fired, 0, "{:?}", refused.last);
 }

@@ -2,6 +2,7 @@
 //! fetches; `TIMEBALL_BROKERS` says where they are. Without them the tests say that they skip.
 #![allow(clippy::unwrap_used)]
 
+mod airflow;
 mod house;
 mod kafka;
 mod nats;

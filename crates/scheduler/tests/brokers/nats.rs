@@ -1,7 +1,7 @@
 //! NATS JetStream.
 
 use crate::house::{House, block_on};
-use crate::servers::{Server, peer};
+use crate::servers::{Server, certificate, peer, tls};
 use async_nats::jetstream::{self, stream};
 use std::collections::HashSet;
 use std::fs;
@@ -123,4 +123,34 @@ fn what_no_stream_takes_and_a_token_that_is_wrong_are_said() {
     let last = refused.last.unwrap();
     assert!(last.message.contains("authorization violation"), "{last:?}");
     assert!(!last.message.contains("wrong"), "{last:?}");
+}
+
+#[test]
+fn a_server_that_asks_for_tls_and_our_certificate_gets_both() {
+    let Some(program) = peer("nats/nats-server") else { return };
+    let server = Server::start(move |home, port| {
+        let mut command = Command::new(&program);
+        command.args(["-a", "127.0.0.1", "-js", "-p", &port.to_string(), "-sd"]).arg(home);
+        command.arg("--tlsverify").arg("--tlscacert").arg(certificate("authority.pem"));
+        command.arg("--tlscert").arg(certificate("server.pem"));
+        command.arg("--tlskey").arg(certificate("server.key.pem"));
+        vec![command]
+    });
+    let context = block_on(async {
+        let options = async_nats::ConnectOptions::new()
+            .add_root_certificates(certificate("authority.pem"))
+            .add_client_certificate(certificate("client.pem"), certificate("client.key.pem"))
+            .require_tls(true);
+        let client = options.connect(format!("127.0.0.1:{}", server.port)).await.unwrap();
+        let context = jetstream::new(client);
+        make_stream(&context).await;
+        context
+    });
+    drop(context);
+    let house = House::start(&spec(&server, &format!(", {}", tls(true))));
+    house.wait("fires", |schedule| schedule.counts.fired >= 3);
+    house.stop();
+    let stranger = House::start(&spec(&server, &format!(", {}", tls(false))));
+    let refused = stranger.wait("refusals", |schedule| schedule.counts.failed >= 2);
+    assert_eq!(refused.counts.fired, 0, "{:?}", refused.last);
 }

@@ -1,21 +1,22 @@
 //! RabbitMQ.
 
-use crate::house::{House, block_on};
-use crate::servers::{Server, free_port, peer};
+use crate::house::{House, block_on, wait_for};
+use crate::servers::{Server, certificate, free_port, peer, tls};
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties};
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-/// Erlang's programs and RabbitMQ's scripts, unpacked.
-fn start() -> Option<Server> {
+/// Erlang's programs and RabbitMQ's scripts, unpacked; and the port that wants TLS and a certificate.
+fn start() -> Option<(Server, u16)> {
     let root = peer("rabbitmq")?;
     let distribution = free_port().to_string();
     let names = free_port().to_string();
-    Some(Server::start(move |home, port| {
+    let secure = free_port();
+    let server = Server::start(move |home, port| {
         let erlang = root.join("usr/lib/erlang");
         let environment = |mut command: Command| {
             let path = format!("{}:/usr/bin:/bin", erlang.join("bin").display());
@@ -27,6 +28,7 @@ fn start() -> Option<Server> {
         let epmd = environment(Command::new(erlang.join("bin/epmd")));
         let mut server = environment(Command::new(script(&root)));
         fs::write(home.join("plugins"), "[].").unwrap();
+        fs::write(home.join("broker.conf"), settings(secure)).unwrap();
         for (name, value) in [
             ("NODENAME", "timeball@localhost"),
             ("NODE_IP_ADDRESS", "127.0.0.1"),
@@ -43,12 +45,25 @@ fn start() -> Option<Server> {
             ("LOG_BASE", "log"),
             ("ENABLED_PLUGINS_FILE", "plugins"),
             ("PID_FILE", "pid"),
-            ("CONFIG_FILE", "none"),
+            ("CONFIG_FILE", "broker"),
         ] {
             server.env(format!("RABBITMQ_{name}"), home.join(file));
         }
         vec![epmd, server]
-    }))
+    });
+    Some((server, secure))
+}
+
+fn settings(secure: u16) -> String {
+    let file = |name: &str| certificate(name).display().to_string();
+    format!(
+        "listeners.ssl.1 = 127.0.0.1:{secure}\nssl_options.cacertfile = {}\n\
+         ssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+         ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n",
+        file("authority.pem"),
+        file("server.pem"),
+        file("server.key.pem")
+    )
 }
 
 fn script(root: &Path) -> std::path::PathBuf {
@@ -99,21 +114,64 @@ fn spec(server: &Server, key: &str) -> String {
     format!("  schedule: '@every 100ms'\n  target: {target}")
 }
 
+/// The example of a Celery task, with a real worker.
+fn celery_runs_each_fire_once(server: &Server) {
+    let Some(python) = peer("celery/bin/python") else { return };
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/celery");
+    let log = server.home.path().join("flush.log");
+    let mut worker = Command::new(python);
+    worker.args(["-m", "celery", "-A", "tasks", "worker", "-P", "solo", "--without-gossip"]);
+    worker.args(["--without-mingle", "--loglevel", "WARNING"]).current_dir(&example);
+    let broker = format!("amqp://guest:guest@127.0.0.1:{}//", server.port);
+    worker.env("BROKER_URL", broker).env("FLUSH_LOG", &log).env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = fs::File::create(server.home.path().join("worker")).unwrap();
+    worker.stdout(output.try_clone().unwrap()).stderr(output);
+    let mut worker = Ended(worker.stdin(Stdio::null()).spawn().unwrap());
+    let text = fs::read_to_string(example.join("flush.yaml")).unwrap();
+    let text = text.replace("127.0.0.1:5672", &format!("127.0.0.1:{}", server.port));
+    let house = House::with_file(&text);
+    // Until the worker has made its queue, nobody takes the messages.
+    house.wait("fires", |schedule| schedule.counts.fired >= 6);
+    let fired = house.stop().counts.fired;
+    let ran = wait_for("each task", || {
+        assert!(worker.0.try_wait().unwrap().is_none(), "the worker ended");
+        let log = fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<String> = log.lines().map(str::to_owned).collect();
+        (lines.len() as u64 >= fired).then_some(lines)
+    });
+    let unique: HashSet<&String> = ran.iter().collect();
+    assert_eq!((ran.len() as u64, unique.len()), (fired, ran.len()), "{ran:?}");
+    let fields: Vec<&str> = ran[0].split(' ').collect();
+    assert!(fields[0].contains('.') && fields[1].ends_with('Z'), "key and instant: {fields:?}");
+}
+
+/// A program that is ended with its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// One test, since the broker takes seconds to start.
 #[test]
 fn fires_are_confirmed_once_each_and_go_on_after_the_broker_was_gone() {
-    let Some(mut server) = start() else { return };
+    let Some((mut server, secure)) = start() else { return };
     let nowhere = House::start(&spec(&server, "fires"));
     let refused = nowhere.wait("refusals", |schedule| schedule.counts.failed >= 2);
     let last = refused.last.unwrap();
     assert_eq!(last.reason.as_str(), "Refused", "{last:?}");
     assert!(last.message.contains("no queue took it: NO_ROUTE"), "{last:?}");
     nowhere.stop();
+    celery_runs_each_fire_once(&server);
 
     let reader = block_on(Reader::open(&server));
     drop(reader);
     let house = House::start(&spec(&server, "fires"));
-    house.wait("fires", |schedule| schedule.counts.fired >= 10);
+    // Erlang keeps what it writes about queues for up to two seconds before it is in a file.
+    house.wait("fires", |schedule| schedule.counts.fired >= 40);
     server.kill();
     let failing = house.wait("failures", |schedule| schedule.counts.failed >= 5);
     let last = failing.last.unwrap();
@@ -127,4 +185,25 @@ fn fires_are_confirmed_once_each_and_go_on_after_the_broker_was_gone() {
     assert_eq!(unique.len(), keys.len(), "none twice");
     let (stored, sent) = (keys.len() as u64, counts.fired + counts.failed);
     assert!((counts.fired..=sent).contains(&stored), "{stored} of {counts:?}");
+    tls_and_a_password_are_taken(&server, secure);
+}
+
+fn tls_and_a_password_are_taken(server: &Server, secure: u16) {
+    let password = server.home.path().join("password");
+    fs::write(&password, "guest\n").unwrap();
+    let spec = |shows_certificate| {
+        format!(
+            "  schedule: '@every 100ms'\n  target: {{ rabbitmq: {{ url: 'amqps://127.0.0.1:{secure}', \
+             routingKey: fires, timeoutSeconds: 5, {}, \
+             auth: {{ username: guest, passwordFile: '{}' }} }} }}",
+            tls(shows_certificate),
+            password.display()
+        )
+    };
+    let house = House::start(&spec(true));
+    house.wait("fires over TLS", |schedule| schedule.counts.fired >= 3);
+    house.stop();
+    let stranger = House::start(&spec(false));
+    let refused = stranger.wait("refusals", |schedule| schedule.counts.failed >= 2);
+    assert_eq!(refused.counts.fired, 0, "{:?}", refused.last);
 }

@@ -26,6 +26,26 @@ pub(crate) fn peer(part: &str) -> Option<PathBuf> {
     found
 }
 
+/// A certificate or key of the tests, made for `localhost` and 127.0.0.1.
+pub(crate) fn certificate(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
+}
+
+/// The field `tls` of a target whose server's authority is ours, with or without our certificate.
+pub(crate) fn tls(shows_certificate: bool) -> String {
+    let path = |name: &str| certificate(name).display().to_string();
+    let ours = if shows_certificate {
+        format!(
+            ", certificateFile: '{}', keyFile: '{}'",
+            path("client.pem"),
+            path("client.key.pem")
+        )
+    } else {
+        String::new()
+    };
+    format!("tls: {{ caFile: '{}'{ours} }}", path("authority.pem"))
+}
+
 /// What starts a broker in a directory, listening on a port.
 type Commands = Box<dyn Fn(&Path, u16) -> Vec<Command>>;
 
