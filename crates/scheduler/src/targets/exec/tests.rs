@@ -368,3 +368,51 @@ fn a_held_program_is_noted_shortly_before_its_instant_and_not_begun_where_it_can
         }
     }
 }
+
+/// Where the process that is to be killed leaves its marks.
+const CRASH: &str = "TIMEBALL_TEST_CRASH_DIRECTORY";
+
+/// Not a test of its own: the process that the other one starts and kills.
+#[test]
+#[ignore = "started by the other test"]
+fn a_runner_to_be_killed() {
+    let Some(directory) = std::env::var_os(CRASH).map(std::path::PathBuf::from) else { return };
+    let marking =
+        |mark: &str| format!("echo $TIMEBALL_FIRE_ID > {}", directory.join(mark).display());
+    let (runner, _ended) = runner(4);
+    let begun = shell(&format!("sleep 1; {}", marking("finished")));
+    let release = prepare(&runner, begun.clone());
+    held(&begun);
+    release();
+    let waiting = shell(&marking("begun"));
+    let _armed = prepare(&runner, waiting.clone());
+    std::fs::write(directory.join("held"), held(&waiting)).unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn a_crash_of_ours_lets_what_has_begun_run_on_and_takes_what_is_held_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let read = |mark: &str| std::fs::read_to_string(directory.path().join(mark)).ok();
+    let eventually = |what: &str, is_so: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let mut scheduler = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "targets::exec::tests::a_runner_to_be_killed", "--ignored"])
+        .env(CRASH, directory.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("one program runs and one is held", &|| read("held").is_some_and(|p| !p.is_empty()));
+    let held = read("held").unwrap();
+    scheduler.kill().unwrap();
+    scheduler.wait().unwrap();
+    eventually("the held program is gone", &|| !std::path::Path::new(&held).exists());
+    eventually("the other one comes to its end", &|| read("finished").is_some());
+    assert_eq!(read("begun"), None);
+}
