@@ -5,7 +5,7 @@ use crate::schema;
 use crate::steps::{self, Steps, Tally};
 use crate::tidy;
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The cargo-deny that deny.toml is written for.
@@ -39,6 +39,7 @@ pub(crate) fn add_steps(project: &Project, steps: &mut Steps) {
             steps::stream(&mut cargo, tally)
         });
     }
+    steps.step("gate: it is whole for AArch64 too", |tally| gate_for_aarch64(project, tally));
     steps.step("features: a node agent carries nothing of the scheduler", |_| lean_agent(project));
     steps.step("documentation: rustdoc has no complaint", |tally| {
         let mut cargo = project.cargo();
@@ -57,6 +58,21 @@ pub(crate) fn add_steps(project: &Project, steps: &mut Steps) {
         deny.current_dir(&project.root).args(["--workspace", "--all-features", "--locked"]);
         steps::stream(deny.args(["check", "bans", "licenses", "sources"]), tally)
     });
+}
+
+/// The gate's system calls are written for each architecture by hand.
+fn gate_for_aarch64(project: &Project, tally: &mut Tally) -> Result<()> {
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    let mut installed = Command::new("rustc");
+    installed.current_dir(&project.root).args(["--print", "target-libdir", "--target", TARGET]);
+    let library = steps::output(&mut installed)?;
+    if !Path::new(library.trim()).is_dir() {
+        tally.skipped.push(format!("the gate for AArch64: `rustup target add {TARGET}` first"));
+        return Ok(());
+    }
+    let mut cargo = project.cargo();
+    cargo.args(["check", "--package", "timeball-gate", "--target", TARGET]);
+    steps::stream(&mut cargo, tally)
 }
 
 /// Looks through what the binary is built of where only the agent is wanted.
