@@ -1,6 +1,7 @@
 //! `bench`: benchmarks by the name of what they measure.
 
 mod chrony;
+mod fire;
 mod footprint;
 mod nobody;
 
@@ -17,7 +18,7 @@ struct Bench {
 /// How a benchmark is run.
 enum How {
     /// A bench target of a package.
-    Cargo { package: &'static str, target: &'static str },
+    Cargo { package: &'static str, target: &'static str, features: &'static str },
     /// Here; programs from outside take part.
     Here(fn(&Project, &[&str]) -> Result<bool>),
 }
@@ -25,33 +26,38 @@ enum How {
 const BENCHES: &[Bench] = &[
     Bench {
         name: "fire",
-        what: "lateness of the firing thread beside bare clock_nanosleep and tokio's timer",
-        how: How::Cargo { package: "timeball-scheduler", target: "fire" },
+        what: "lateness of the firing thread beside bare clock_nanosleep and other schedulers",
+        how: How::Here(fire::run),
     },
     Bench {
         name: "occurrence",
         what: "time to find the next occurrence beside croner",
-        how: How::Cargo { package: "timeball-schedule", target: "occurrence" },
+        how: How::Cargo { package: "timeball-schedule", target: "occurrence", features: "" },
     },
     Bench {
         name: "planner",
         what: "memory and costs of a million schedules; 10,000 fires a second through the books",
-        how: How::Cargo { package: "timeball-scheduler", target: "planner" },
+        how: How::Cargo { package: "timeball-scheduler", target: "planner", features: "" },
     },
     Bench {
         name: "targets",
         what: "how late a program's main begins, held by the gate or not; the gate itself",
-        how: How::Cargo { package: "timeball-scheduler", target: "targets" },
+        how: How::Cargo { package: "timeball-scheduler", target: "targets", features: "" },
+    },
+    Bench {
+        name: "messages",
+        what: "first octet of HTTP and NATS at its receiver beside a bare thread that writes at T",
+        how: How::Cargo { package: "timeball-scheduler", target: "messages", features: "brokers" },
     },
     Bench {
         name: "bound",
         what: "violations and width of the published bound in simulated worlds with a liar",
-        how: How::Cargo { package: "timeball-sim", target: "bound" },
+        how: How::Cargo { package: "timeball-sim", target: "bound", features: "" },
     },
     Bench {
         name: "accuracy",
         what: "the simulated clock's error beside a filter that knows the physics, and chrony's",
-        how: How::Cargo { package: "timeball-sim", target: "accuracy" },
+        how: How::Cargo { package: "timeball-sim", target: "accuracy", features: "" },
     },
     Bench {
         name: "chrony",
@@ -84,14 +90,15 @@ pub(crate) fn run(project: &Project, name: &str, rest: &[&str]) -> Result<bool> 
         let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
         bail!("there is no benchmark `{name}`; there are: {}", names.join(", "));
     };
-    let (package, target) = match bench.how {
-        How::Cargo { package, target } => (package, target),
+    let (package, target, features) = match bench.how {
+        How::Cargo { package, target, features } => (package, target, features),
         How::Here(run) => return run(project, rest),
     };
     let mut steps = Steps::new("bench");
     steps.step(&format!("{}: {}", bench.name, bench.what), |tally| {
         let mut cargo = project.cargo();
-        cargo.args(["bench", "--package", package, "--bench", target, "--"]).args(rest);
+        cargo.args(["bench", "--package", package, "--features", features, "--bench", target]);
+        cargo.arg("--").args(rest);
         steps::stream(&mut cargo, tally)
     });
     Ok(steps.finish())

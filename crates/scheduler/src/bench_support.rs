@@ -6,7 +6,7 @@ pub use house::{House, Seen};
 
 use crate::store::{Journal, JournalError};
 use crate::targets::exec::{GateProgram, Program, Runner};
-use crate::targets::{Ended, Report, ScheduleName, TargetLimits};
+use crate::targets::{Ended, Report, ScheduleName, Target, TargetLimits, Targets, http};
 use crate::timer::{Timer, TimerEvent, TimerOptions};
 use std::ffi::CString;
 use std::io;
@@ -174,6 +174,70 @@ impl Programs {
             }
         }
         Ok(said)
+    }
+}
+
+/// The real firing thread with real targets, one of which is tried.
+pub struct Messenger {
+    timer: Timer,
+    targets: Targets,
+    target: Target,
+    events: Receiver<TimerEvent>,
+    ended: Receiver<Ended>,
+}
+
+impl Messenger {
+    /// Starts one for a target `http` with this form, in YAML.
+    ///
+    /// # Errors
+    /// Where the form is wrong, or the process has no descriptor or thread left.
+    pub fn http(form: &str) -> io::Result<Self> {
+        let form = serde_saphyr::from_str(form).map_err(io::Error::other)?;
+        let request = http::Request::parse(&form).map_err(io::Error::other)?;
+        Self::start(Target::Http(Arc::new(request)))
+    }
+
+    /// Starts one for a target `nats` with this form, in YAML.
+    ///
+    /// # Errors
+    /// Where the form is wrong, or the process has no descriptor or thread left.
+    #[cfg(feature = "brokers")]
+    pub fn nats(form: &str) -> io::Result<Self> {
+        use crate::targets::brokers::{Errand, Nats, Order};
+        let form = serde_saphyr::from_str(form).map_err(io::Error::other)?;
+        let order = Order::<Nats>::parse(&form).map_err(io::Error::other)?;
+        Self::start(Target::Broker(Errand::Nats(Arc::new(order))))
+    }
+
+    fn start(target: Target) -> io::Result<Self> {
+        let FiringThread { timer, events } = FiringThread::start(Span::ZERO)?;
+        let (sender, ended) = mpsc::channel();
+        let ends = Arc::new(Ends(Mutex::new(sender)));
+        let targets = Targets::start(TargetLimits::default(), None, ends)?;
+        Ok(Self { timer, targets, target, events, ended })
+    }
+
+    /// Sends a message at each of these instants, and waits until all have ended; returns what was
+    /// said of those that failed.
+    pub fn send(&self, instants: &[Timestamp]) -> Vec<String> {
+        let name = ScheduleName { namespace: "default".to_owned(), name: "bench".to_owned() };
+        for at in instants {
+            let fire = FireId { schedule: ScheduleUid([0; 16]), scheduled_at: *at };
+            let clock = ClockPolicy::default();
+            let armed = ArmedFire { fire, release_at: *at, not_after: None, clock };
+            let due_in = *at - timeball_runtime::read_clocks().system;
+            self.timer.arm(armed, self.targets.prepare(fire, due_in, &name, &self.target));
+        }
+        let patience = Duration::from_secs(60);
+        let ends = instants.iter().map_while(|_| self.ended.recv_timeout(patience).ok());
+        let failed = ends.filter(|ended| ended.outcome != Outcome::Fired);
+        let failed = failed.map(|ended| ended.message).collect();
+        for event in self.events.try_iter() {
+            if event == TimerEvent::ClockSet {
+                self.timer.resume();
+            }
+        }
+        failed
     }
 }
 

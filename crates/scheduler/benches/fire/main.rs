@@ -6,7 +6,12 @@
 //! are those to the bare sleep of the same class.
 //! `cargo bench -p timeball-scheduler --bench fire [-- --json] [-- --rounds N] [-- --load]`; with
 //! `--load`, twice as many busy threads as processors.
+//!
+//! Other schedulers fire every second at the finest; where `TIMEBALL_BENCH_PEERS` names a directory
+//! of them (`cargo xtask bench fire` makes it), they do so for a minute beside the firing thread.
 #![allow(clippy::print_stdout)]
+
+mod peers;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -19,6 +24,8 @@ use timeball_timebase::{Span, Timestamp};
 /// Sixty a second.
 const APART: Span = Span::from_micros(16_667);
 const FIRES_PER_ROUND: usize = 60;
+/// Until the first fire: on a loaded machine this thread is slow to arm them.
+const AHEAD: Span = Span::from_millis(250);
 /// The priority of what is real time.
 const PRIORITY: u8 = 50;
 
@@ -80,7 +87,16 @@ fn main() {
             late[way].extend(bench.round(WAYS[way]).into_iter().map(Span::as_nanos));
         }
     }
-    report(&mut late, json);
+    let of = |(way, late): (&Way, Vec<i64>)| Series {
+        name: way.name.to_owned(),
+        class: format!("{:?} {}", way.real_time, way.at_once),
+        late,
+    };
+    let mut all: Vec<Series> = WAYS.iter().zip(late).map(of).collect();
+    if let Some(peers) = std::env::var_os("TIMEBALL_BENCH_PEERS") {
+        all.extend(peers::run(peers.as_ref()));
+    }
+    report(all, json);
     if !json {
         report_journal();
     }
@@ -112,7 +128,7 @@ impl Bench {
 
     /// How late each fire of a round was; nothing where the class is not to be had.
     fn round(&self, way: Way) -> Vec<Span> {
-        let start = read_clocks().system + Span::from_millis(20);
+        let start = read_clocks().system + AHEAD;
         let apart = if way.at_once { Span::ZERO } else { APART };
         let instants: Vec<Timestamp> =
             (0..FIRES_PER_ROUND).map(|n| start + apart * n as i64).collect();
@@ -206,9 +222,18 @@ fn shuffled(seed: &mut u64) -> Vec<usize> {
     order
 }
 
+/// How late the fires of one way were.
+struct Series {
+    name: String,
+    /// Ways of the same class are compared; the first of them is a bare sleep.
+    class: String,
+    /// Nanoseconds.
+    late: Vec<i64>,
+}
+
 /// What one way came to.
 struct Row {
-    name: &'static str,
+    name: String,
     fires: usize,
     /// Percentiles of lateness, microseconds.
     p50: f64,
@@ -219,27 +244,25 @@ struct Row {
     p99_ratio: f64,
 }
 
-fn rows(late: &mut [Vec<i64>; WAYS.len()]) -> Vec<Row> {
+fn rows(all: Vec<Series>) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut base: Option<((Option<u8>, bool), f64, f64)> = None;
-    for (way, late) in WAYS.iter().zip(late).filter(|(_, late)| !late.is_empty()) {
+    let mut base: Option<(String, f64, f64)> = None;
+    for Series { name, class, mut late } in all.into_iter().filter(|all| !all.late.is_empty()) {
         late.sort_unstable();
         let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize] as f64 / 1_000.0;
         let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
-        let class = (way.real_time, way.at_once);
-        // The first of each class is a bare sleep.
-        let (_, p50_base, p99_base) = match base {
-            Some(base @ (of, ..)) if of == class => base,
-            _ => *base.insert((class, p50, p99)),
-        };
+        if base.as_ref().is_none_or(|(of, ..)| *of != class) {
+            base = Some((class, p50, p99));
+        }
+        let (p50_base, p99_base) = base.as_ref().map_or((p50, p99), |base| (base.1, base.2));
         let (p50_ratio, p99_ratio) = (p50 / p50_base, p99 / p99_base);
-        rows.push(Row { name: way.name, fires: late.len(), p50, p99, max, p50_ratio, p99_ratio });
+        rows.push(Row { name, fires: late.len(), p50, p99, max, p50_ratio, p99_ratio });
     }
     rows
 }
 
-fn report(late: &mut [Vec<i64>; WAYS.len()], json: bool) {
-    let rows = rows(late);
+fn report(all: Vec<Series>, json: bool) {
+    let rows = rows(all);
     if json {
         for row in rows {
             println!(
