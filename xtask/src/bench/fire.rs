@@ -1,5 +1,5 @@
-//! `bench fire`: the firing thread beside bare sleeps, and beside other schedulers, which are fetched
-//! into the target directory and never installed.
+//! `bench fire`: the firing thread beside bare sleeps, and beside other schedulers, which are
+//! fetched into the target directory and never installed.
 
 use crate::packages;
 use crate::peers::remove;

@@ -10,7 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Erlang's programs and RabbitMQ's scripts, unpacked; and the port that wants TLS and a certificate.
+/// Erlang's programs and RabbitMQ's scripts, unpacked; and the port that wants TLS and a
+/// certificate.
 fn start() -> Option<(Server, u16)> {
     let root = peer("rabbitmq")?;
     let distribution = free_port().to_string();
