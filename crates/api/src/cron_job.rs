@@ -102,8 +102,16 @@ pub struct Spec {
     /// How many failed runs are kept in the history.
     #[serde(default = "default_failed")]
     pub failed_jobs_history_limit: i32,
+    /// After how many failures of its target in a row the schedule pauses itself; 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pause_on_failure: i32,
     /// What is done at each instant.
     pub target: Target,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 fn default_successful() -> i32 {

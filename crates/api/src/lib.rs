@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod calendar;
+pub mod control;
 pub mod cron_job;
 pub mod events;
 pub mod schedules;

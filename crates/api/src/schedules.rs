@@ -12,7 +12,7 @@ pub struct Schedules {
 }
 
 /// A schedule file that could not be taken.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FileProblem {
     /// The file's path.
     pub file: String,
@@ -35,14 +35,22 @@ pub struct Schedule {
     pub time_zone: String,
     /// `exec` or `http`, with the program or address: for eyes.
     pub target: String,
-    /// Whether fires are suspended.
+    /// Whether fires are suspended, by the schedule's file.
     pub suspended: bool,
+    /// Since when the schedule is paused, by whom and why; `None` if it is not.
+    pub paused: Option<Pause>,
+    /// How often the target has failed since it last succeeded, fires that were asked for aside.
+    pub failures: u32,
+    /// After how many failures in a row it pauses itself; `None`: never.
+    pub pause_on_failure: Option<u32>,
     /// The next instants, ns since 1970, soonest first; at most ten.
     pub next_ns: Vec<i64>,
     /// The last recorded outcome.
     pub last: Option<Outcome>,
-    /// Outcomes counted since the state began.
+    /// Outcomes of the schedule's instants, counted since the state began.
     pub counts: Counts,
+    /// The same of fires that were asked for: runs and backfills.
+    pub requested: Counts,
     /// Lateness of fires of this process.
     pub lateness: Lateness,
     /// Runs that have started and not ended.
@@ -86,6 +94,17 @@ pub struct LatenessBucket {
     pub count: u64,
 }
 
+/// Why a schedule rests until further notice.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Pause {
+    /// Since when, ns since 1970.
+    pub at_ns: i64,
+    /// Who paused it: a user of this machine, the page, or `timeball` itself.
+    pub by: String,
+    /// Why; may be empty.
+    pub why: String,
+}
+
 /// One instant's outcome, or a run of instants with the same one.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Outcome {
@@ -93,6 +112,10 @@ pub struct Outcome {
     pub result: String,
     /// Why, as a CamelCase word (`DeadlineExceeded`); empty for `fired`.
     pub reason: String,
+    /// What the reason means, as a sentence; empty where there is none.
+    pub explanation: String,
+    /// What made it happen: `schedule`, `manual` (run now) or `backfill`.
+    pub trigger: String,
     /// Details for a person, such as an exit status or an HTTP status.
     pub message: String,
     /// First instant, ns since 1970.
@@ -118,6 +141,27 @@ pub struct History {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Newest first.
+    /// Newest instant first.
     pub outcomes: Vec<Outcome>,
+    /// What people did with the schedule, newest first; the last twenty.
+    pub events: Vec<Event>,
+}
+
+/// Something that was done with a schedule, by a person or by itself.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Event {
+    /// `paused`, `resumed`, `run` or `backfill`.
+    pub kind: String,
+    /// When, ns since 1970.
+    pub at_ns: i64,
+    /// Who: a user of this machine, the page, or `timeball` itself.
+    pub by: String,
+    /// Why; may be empty.
+    pub why: String,
+    /// First instant that was asked for, ns since 1970.
+    pub from_ns: Option<i64>,
+    /// Last instant that was asked for, ns since 1970.
+    pub until_ns: Option<i64>,
+    /// How many instants were asked for.
+    pub count: u64,
 }

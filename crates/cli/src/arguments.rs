@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Query(QueryArguments),
     /// Show what a running `timeball up` knows: the clock, its bound, the sources
     Status(StatusArguments),
+    /// Print the link to the page of a running `timeball up`, with the token that lets it change
+    /// things; keep it to yourself
+    Page(StateArguments),
     /// Work with schedules
     #[cfg(feature = "scheduler")]
     #[command(subcommand)]
@@ -154,6 +157,18 @@ pub(crate) enum ScheduleCommand {
     Export(ExportArguments),
     /// List the schedules of a running `timeball up`
     List(StatusArguments),
+    /// Let a schedule rest until it is resumed, also through restarts
+    Pause(ChangeArguments),
+    /// Let a paused schedule go on
+    Resume(ChangeArguments),
+    /// Run a schedule's target now, whether the schedule rests or not
+    Run(RunArguments),
+    /// Run instants of a range that has passed, oldest first: those that were not fired
+    Backfill(BackfillArguments),
+    /// Show what the schedule files would change in a running `timeball up`
+    Diff(StatusArguments),
+    /// Have the schedule files read now, as SIGHUP does, and show what that changed
+    Reload(StatusArguments),
     /// Show what became of a schedule's instants, newest first
     History(HistoryArguments),
 }
@@ -262,6 +277,59 @@ pub(crate) struct HistoryArguments {
     /// Form of the answer
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct ChangeArguments {
+    /// NAME or NAMESPACE/NAME
+    pub(crate) name: String,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) why: String,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) change: ChangeArguments,
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct BackfillArguments {
+    #[command(flatten)]
+    pub(crate) change: ChangeArguments,
+    /// First instant of the range
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) from: String,
+    /// Last instant of the range [default: now]
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) to: Option<String>,
+    /// At most how many instants; a range that has more to run is refused
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// How many run at a time, as far as the schedule's concurrencyPolicy lets them
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) parallel: u32,
+    /// Also those that were fired, or may have been
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Say what would be run, and run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// `sequence scheduled real bound`: the number of the instant, the instant, what the system clock

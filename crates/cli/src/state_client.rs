@@ -2,13 +2,18 @@
 
 use crate::arguments::StateArguments;
 use crate::error::CliError;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
 use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use timeball_api::control::Refused;
+use timeball_runtime::token::Token;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What `up` leaves in its state directory for the other commands, while it runs.
 #[derive(Debug, Deserialize, Serialize)]
@@ -29,6 +34,16 @@ impl RunFile {
     /// The file's path in a state directory.
     pub(crate) fn path(state: &Path) -> PathBuf {
         state.join(Self::NAME)
+    }
+
+    /// The UNIX socket in a state directory over which its user may change things.
+    pub(crate) fn socket(state: &Path) -> PathBuf {
+        state.join("control.sock")
+    }
+
+    /// The file of the token in a state directory.
+    pub(crate) fn token(state: &Path) -> PathBuf {
+        state.join("token")
     }
 
     /// The page's address.
@@ -63,11 +78,49 @@ pub(crate) fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
 
 /// Asks the running `up` of a state directory for a JSON document.
 pub(crate) fn get<T: DeserializeOwned>(state: &Path, path: &str) -> Result<T, CliError> {
+    ask(state, path, Request::get(path).body(Full::default()))
+}
+
+/// Asks the running `up` of a state directory to change something, over its socket where there is
+/// one, else with its token.
+pub(crate) fn post<T: DeserializeOwned>(
+    state: &Path,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, CliError> {
+    let octets = serde_json::to_vec(body).expect("plain data serializes");
+    let mut request = Request::post(path).header(CONTENT_TYPE, "application/json");
+    if !RunFile::socket(state).exists() {
+        let token = Token::load(&RunFile::token(state)).map_err(CliError::failed)?;
+        request = request.header(AUTHORIZATION, format!("Bearer {}", token.secret()));
+    }
+    ask(state, path, request.body(Full::from(octets)))
+}
+
+/// The link to the page of the running `up`, with the token that lets it change things: behind the
+/// `#`, so that no server and no log sees it.
+pub(crate) fn page_link(state: &Path) -> Result<String, CliError> {
     let run = running(state)?;
-    let (status, body) = fetch(run.address, path).map_err(|error| {
+    let token = Token::load(&RunFile::token(state)).map_err(CliError::failed)?;
+    Ok(format!("{}#token={}", run.url(), token.secret()))
+}
+
+fn ask<T: DeserializeOwned>(
+    state: &Path,
+    path: &str,
+    request: hyper::http::Result<Request<Full<Bytes>>>,
+) -> Result<T, CliError> {
+    let run = running(state)?;
+    let request = request.map_err(CliError::failed)?;
+    let (status, body) = fetch(state, run.address, request).map_err(|error| {
         CliError::failed(format!("timeball up (process {}) does not answer: {error:#}", run.pid))
             .hint(format!("if that process is gone, delete {}", RunFile::path(state).display()))
     })?;
+    if let Ok(Refused { message, .. }) = serde_json::from_slice(&body)
+        && status != 200
+    {
+        return Err(CliError::failed(message));
+    }
     if status != 200 {
         let said = String::from_utf8_lossy(&body);
         return Err(CliError::failed(format!("timeball up answered {status}: {}", said.trim())));
@@ -76,6 +129,19 @@ pub(crate) fn get<T: DeserializeOwned>(state: &Path, path: &str) -> Result<T, Cl
         CliError::failed(format!("the answer of timeball up to {path} is not understood: {error}"))
             .hint("the running program may be of another version")
     })
+}
+
+/// The API's path of a schedule: NAME or NAMESPACE/NAME.
+pub(crate) fn path_of(text: &str) -> Result<String, CliError> {
+    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+    for part in [namespace, name] {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        if part.is_empty() || !part.chars().all(fits) {
+            return Err(CliError::usage(format!("`{text}` is no schedule's name"))
+                .hint("names are as in the file's metadata: NAME or NAMESPACE/NAME"));
+        }
+    }
+    Ok(format!("/v1/schedules/{namespace}/{name}"))
 }
 
 fn running(state: &Path) -> Result<RunFile, CliError> {
@@ -94,21 +160,36 @@ fn running(state: &Path) -> Result<RunFile, CliError> {
     if Path::new(&format!("/proc/{}", run.pid)).exists() { Ok(run) } else { Err(nobody()) }
 }
 
-fn fetch(address: SocketAddr, path: &str) -> anyhow::Result<(u16, Bytes)> {
+fn fetch(
+    state: &Path,
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(u16, Bytes)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, fetch_async(address, path));
+        let answer = async {
+            match tokio::net::UnixStream::connect(RunFile::socket(state)).await {
+                Ok(stream) => exchange(stream, "localhost".to_owned(), request).await,
+                Err(_) => {
+                    let stream = tokio::net::TcpStream::connect(address).await?;
+                    exchange(stream, address.to_string(), request).await
+                }
+            }
+        };
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer);
         answer.await.map_err(|_| anyhow::anyhow!("no answer in {ANSWER_TIMEOUT:?}"))?
     })
 }
 
-async fn fetch_async(address: SocketAddr, path: &str) -> anyhow::Result<(u16, Bytes)> {
-    let stream = tokio::net::TcpStream::connect(address).await?;
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: String,
+    mut request: Request<Full<Bytes>>,
+) -> anyhow::Result<(u16, Bytes)> {
     let io = hyper_util::rt::TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
     tokio::spawn(connection);
-    let request =
-        hyper::Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
+    request.headers_mut().insert(HOST, HeaderValue::try_from(host)?);
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), ANSWER_OCTETS_MAX)

@@ -7,18 +7,23 @@
 
 mod connections;
 mod guard;
+mod unix;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use axum::Router;
 use tokio::sync::Notify;
 
+pub use axum::Router;
 pub use guard::CONTENT_SECURITY_POLICY;
+pub use unix::LocalUser;
+
+use connections::Listener;
 
 /// Limits and names of a [`Server`].
 #[derive(Clone, Debug)]
@@ -69,14 +74,38 @@ impl Server {
     pub fn start(listener: TcpListener, router: Router, options: HttpOptions) -> io::Result<Self> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
+        let made = move || tokio::net::TcpListener::from_std(listener).map(Listener::Tcp);
+        Self::spawn("http", address, made, router, options)
+    }
+
+    /// Serves `router` on a UNIX socket at `path` that only this user (and root) can use, until
+    /// stopped; each request has the [`LocalUser`] as an extension. A socket that a process before
+    /// this one has left there is replaced.
+    ///
+    /// # Errors
+    /// Where the socket cannot be made (a path has at most 107 octets), or no thread.
+    pub fn start_local(path: &Path, router: Router, options: HttpOptions) -> io::Result<Self> {
+        let listener = unix::bind(path)?;
+        let made = move || tokio::net::UnixListener::from_std(listener).map(Listener::Unix);
+        // Clients of it name loopback as their host.
+        Self::spawn("http-local", (Ipv4Addr::LOCALHOST, 0).into(), made, router, options)
+    }
+
+    fn spawn(
+        name: &str,
+        address: SocketAddr,
+        made: impl FnOnce() -> io::Result<Listener> + Send + 'static,
+        router: Router,
+        options: HttpOptions,
+    ) -> io::Result<Self> {
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
         let (ready, is_ready) = mpsc::channel();
-        let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let started = runtime.and_then(|runtime| {
                 let _inside = runtime.enter();
-                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let listener = made()?;
                 drop(_inside);
                 Ok((runtime, listener))
             });
@@ -96,7 +125,7 @@ impl Server {
         Ok(Self { address, stop, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Where it listens; without meaning for a UNIX socket.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, turned into a [`Shutdown`].
+//! SIGINT and SIGTERM, turned into a [`Shutdown`]; SIGHUP, turned into a call.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,6 +20,24 @@ pub fn forward_to(shutdown: Shutdown) -> io::Result<()> {
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if matches!(reader.read(&mut [0]), Ok(1)) {
             shutdown.request();
+        }
+    })?;
+    Ok(())
+}
+
+/// Has `reload` called at each SIGHUP, on a thread of its own. Signals that come while it runs are
+/// one.
+///
+/// # Errors
+/// Where the process has no descriptor or thread left.
+pub fn on_hangup(reload: impl Fn() + Send + 'static) -> io::Result<()> {
+    let (reader, writer) = sys::pipe()?;
+    sys::catch_hangup(writer)?;
+    let mut reader = File::from(reader);
+    thread::Builder::new().name("hangup".to_owned()).spawn(move || {
+        // The writing end is never closed, and a pipe holds more octets than anybody sends.
+        while matches!(reader.read(&mut [0; 64]), Ok(1..)) {
+            reload();
         }
     })?;
     Ok(())

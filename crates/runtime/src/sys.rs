@@ -19,6 +19,13 @@ pub(crate) fn clock_gettime(clock: libc::clockid_t) -> (i64, i64) {
 
 static RAISED: AtomicBool = AtomicBool::new(false);
 static WAKE_FD: AtomicI32 = AtomicI32::new(-1);
+static HANGUP_FD: AtomicI32 = AtomicI32::new(-1);
+
+/// The user that this process acts as.
+pub(crate) fn user() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
 
 /// Whether SIGINT or SIGTERM has arrived since [`catch_termination`].
 pub(crate) fn termination_raised() -> bool {
@@ -33,14 +40,26 @@ pub(crate) fn catch_termination(wake: Option<OwnedFd>) -> io::Result<()> {
         WAKE_FD.store(std::os::fd::IntoRawFd::into_raw_fd(fd), Ordering::Release);
     }
     for signal in [libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: an all-zero sigaction is a valid value (no flags, empty mask).
-        let mut action: libc::sigaction = unsafe { mem::zeroed() };
-        action.sa_sigaction = on_termination as extern "C" fn(c_int) as libc::sighandler_t;
-        // SAFETY: the handler below calls nothing that is not async-signal-safe, and `action` lives
-        // through the call.
-        if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        handle(signal, on_termination, 0)?;
+    }
+    Ok(())
+}
+
+/// Catches SIGHUP: each writes an octet to `wake`. Blocking calls go on.
+pub(crate) fn catch_hangup(wake: OwnedFd) -> io::Result<()> {
+    HANGUP_FD.store(std::os::fd::IntoRawFd::into_raw_fd(wake), Ordering::Release);
+    handle(libc::SIGHUP, on_hangup, libc::SA_RESTART)
+}
+
+fn handle(signal: c_int, handler: extern "C" fn(c_int), flags: c_int) -> io::Result<()> {
+    // SAFETY: an all-zero sigaction is a valid value (no flags, empty mask).
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = flags;
+    // SAFETY: the handlers below call nothing that is not async-signal-safe, and `action` lives
+    // through the call.
+    if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }
@@ -50,7 +69,15 @@ extern "C" fn on_termination(signal: c_int) {
         // SAFETY: `_exit` is async-signal-safe and does not return.
         unsafe { libc::_exit(128 + signal) };
     }
-    let fd = WAKE_FD.load(Ordering::Acquire);
+    write_octet(WAKE_FD.load(Ordering::Acquire));
+}
+
+extern "C" fn on_hangup(_signal: c_int) {
+    write_octet(HANGUP_FD.load(Ordering::Acquire));
+}
+
+/// To be called by handlers of signals.
+fn write_octet(fd: c_int) {
     if fd >= 0 {
         // SAFETY: `write` is async-signal-safe; errno is restored for the code interrupted.
         unsafe {

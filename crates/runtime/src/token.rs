@@ -1,7 +1,7 @@
-//! The token that a request which changes something must show.
+//! Who may change something: a user of the UNIX socket, or who shows the token.
 //!
-//! It lies in a file that only its owner can read, so a web page, another user or a container
-//! cannot show it; whoever can read the file is the user himself.
+//! The token lies in a file that only its owner can read, so a web page, another user or a
+//! container cannot show it; whoever can read the file is the user himself.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
+
+use crate::http::LocalUser;
 
 /// Octets of randomness in a token.
 const SECRET_OCTETS: usize = 32;
@@ -110,11 +112,25 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Lets requests that only read pass, and others only if they show the token: for
-/// `axum::middleware::from_fn_with_state(token, token::require)`.
-pub async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
+/// Who asked for a change, in words for the record; an extension of each request that [`require`]
+/// let pass.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Caller(pub String);
+
+/// Lets requests that only read pass, and others only if they came over the UNIX socket or show the
+/// token: for `axum::middleware::from_fn_with_state(token, token::require)`.
+pub async fn require(State(token): State<Token>, mut request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
+    }
+    if let Some(user) = request.extensions().get::<LocalUser>() {
+        let caller = Caller(user.to_string());
+        request.extensions_mut().insert(caller);
+        return next.run(request).await;
+    }
+    if !is_same_origin(request.headers()) {
+        let hint = "a change may be asked for by our own page only, not by another site\n";
+        return (StatusCode::FORBIDDEN, hint).into_response();
     }
     let shown = request
         .headers()
@@ -122,7 +138,12 @@ pub async fn require(State(token): State<Token>, request: Request, next: Next) -
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
     match shown {
-        Some(shown) if token.matches(shown) => next.run(request).await,
+        Some(shown) if token.matches(shown) => {
+            let from_page = request.headers().contains_key(header::ORIGIN);
+            let caller = if from_page { "the page" } else { "a holder of the token" };
+            request.extensions_mut().insert(Caller(caller.to_owned()));
+            next.run(request).await
+        }
         Some(_) => {
             (StatusCode::FORBIDDEN, "the token is not that of this server\n").into_response()
         }
@@ -132,6 +153,16 @@ pub async fn require(State(token): State<Token>, request: Request, next: Next) -
             (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], hint).into_response()
         }
     }
+}
+
+/// Whether a browser, if it was one, sent the request for a page of ours. Whoever is no browser
+/// says nothing about it.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let from_here = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    from_here && origins.all(|origin| origin.as_bytes() == format!("http://{host}").as_bytes())
 }
 
 fn random_hex() -> io::Result<String> {

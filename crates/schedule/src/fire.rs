@@ -38,14 +38,20 @@ impl fmt::Display for ScheduleUid {
 pub struct FireId {
     /// Whose fire.
     pub schedule: ScheduleUid,
-    /// The nominal instant, a whole number of microseconds.
+    /// The nominal instant, a whole number of microseconds; for a fire that somebody asked for,
+    /// that and a number of nanoseconds (see [`crate::Trigger`]).
     pub scheduled_at: Timestamp,
 }
 
 impl fmt::Display for FireId {
-    /// Writes the key that receivers see: the schedule's uid, a dot, microseconds since 1970.
+    /// Writes the key that receivers see: the schedule's uid, a dot, microseconds since 1970, and
+    /// for a fire that somebody asked for a dash and its number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schedule, self.scheduled_at.as_unix_nanos().div_euclid(1_000))
+        write!(f, "{}.{}", self.schedule, self.scheduled_at.as_unix_nanos().div_euclid(1_000))?;
+        match self.number() {
+            0 => Ok(()),
+            number => write!(f, "-{number}"),
+        }
     }
 }
 
@@ -77,6 +83,8 @@ pub enum Reason {
     ClockStepped,
     /// The schedule is suspended.
     Suspended,
+    /// The schedule is paused, by a person or after failures.
+    Paused,
     /// An earlier fire still runs and the policy is Forbid.
     AlreadyActive,
     /// As many fires of the schedule as the limit allows still run.
@@ -121,16 +129,36 @@ impl Outcome {
             Self::Fired | Self::Unknown => None,
         }
     }
+
+    /// What that means, as a sentence for a person; empty for `fired`.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Fired => "",
+            Self::Unknown => {
+                "It had begun, or may have, when the process died; the target cannot tell."
+            }
+            Self::Missed(reason) | Self::Skipped(reason) | Self::Failed(reason) => {
+                reason.explanation()
+            }
+        }
+    }
+
+    /// Whether it failed by the target's doing, and not by ours.
+    pub const fn is_targets_failure(self) -> bool {
+        let Self::Failed(reason) = self else { return false };
+        !matches!(reason, Reason::Replaced | Reason::Stopped | Reason::StoreFailed)
+    }
 }
 
 impl Reason {
     /// Every reason, in the order of the declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotRunning,
         Self::DeadlineExceeded,
         Self::CatchUpLimit,
         Self::ClockStepped,
         Self::Suspended,
+        Self::Paused,
         Self::AlreadyActive,
         Self::ActiveLimit,
         Self::Replaced,
@@ -152,6 +180,7 @@ impl Reason {
             Self::CatchUpLimit => "CatchUpLimit",
             Self::ClockStepped => "ClockStepped",
             Self::Suspended => "Suspended",
+            Self::Paused => "Paused",
             Self::AlreadyActive => "AlreadyActive",
             Self::ActiveLimit => "ActiveLimit",
             Self::Replaced => "Replaced",
@@ -163,6 +192,33 @@ impl Reason {
             Self::Refused => "Refused",
             Self::StoreFailed => "StoreFailed",
             Self::Stopped => "Stopped",
+        }
+    }
+
+    /// What the reason means, as a sentence for a person.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::NotRunning => "The scheduler was not running, or the machine was asleep.",
+            Self::DeadlineExceeded => "The starting deadline passed before it could be released.",
+            Self::CatchUpLimit => "More was missed than `catchUp.limit` lets run late.",
+            Self::ClockStepped => "The system clock was set forward over it.",
+            Self::Suspended => "The schedule's file says `suspend: true`.",
+            Self::Paused => "The schedule was paused.",
+            Self::AlreadyActive => {
+                "An earlier run had not ended, and `concurrencyPolicy` is Forbid."
+            }
+            Self::ActiveLimit => "As many runs as the limit allows had not ended.",
+            Self::Replaced => "A later run took its place, as `concurrencyPolicy` says.",
+            Self::Revoked => "The schedule was changed or removed before it could be released.",
+            Self::ClockErrorExceeded => {
+                "The clock's error was larger than `clock.maxErrorMilliseconds`, or unknown."
+            }
+            Self::ExitStatus => "The program ended with a status other than 0, or by a signal.",
+            Self::TimedOut => "The target did not end within `timeoutSeconds` and was stopped.",
+            Self::Unreachable => "The target could not be reached or started.",
+            Self::Refused => "The target answered that it failed.",
+            Self::StoreFailed => "The claim could not be stored, so it was not released.",
+            Self::Stopped => "The scheduler was stopped, and stopped the run with it.",
         }
     }
 

@@ -42,6 +42,7 @@
 //!         limit: 1,
 //!     },
 //!     jitter: Span::ZERO,
+//!     pause_on_failure: None,
 //!     clock: ClockPolicy::default(),
 //! };
 //! let mut planner = Planner::new(PlannerOptions::default());
@@ -95,5 +96,7 @@ mod fire;
 pub mod language;
 mod mix;
 pub mod planner;
+mod trigger;
 
 pub use fire::{FireDetail, FireId, Outcome, Reason, ScheduleUid};
+pub use trigger::{BACKFILLS_MAX, Trigger};

@@ -78,6 +78,30 @@ fn everything_at_once_still_leaves_exactly_one_outcome() {
             hangs: true,
             suspends: true,
             edits: false,
+            control: false,
+        };
+        run(seed, chaos);
+    }
+}
+
+#[test]
+fn what_is_asked_for_has_one_outcome_and_nothing_is_fired_while_paused() {
+    for seed in seeds(40) {
+        run(seed, world::Chaos { control: true, ..Default::default() });
+    }
+}
+
+#[test]
+fn pauses_runs_and_backfills_survive_crashes_steps_edits_and_failing_stores() {
+    for seed in seeds(60) {
+        let chaos = world::Chaos {
+            control: true,
+            crashes: seed % 2 == 0,
+            steps: seed % 3 == 0,
+            store: seed % 5 == 0,
+            hangs: seed % 7 == 0,
+            suspends: false,
+            edits: seed % 3 == 1,
         };
         run(seed, chaos);
     }

@@ -2,15 +2,18 @@
 
 use crate::files::LoadedSchedule;
 use crate::lateness::Histogram;
-use crate::store::{HistoryEntry, LedgerCounters, Tally};
+use crate::store::{Event, HistoryEntry, LedgerCounters, Pause, Tally};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timeball_api::schedules as api;
-use timeball_schedule::{Reason, ScheduleUid};
+use timeball_schedule::{FireId, Reason, ScheduleUid, Trigger};
 use timeball_timebase::{Span, Timestamp};
 
 /// How many next instants are shown.
 const NEXT_MAX: usize = 10;
+
+/// Outcomes counted by what made the fire happen, their word and their reason.
+pub(crate) type Outcomes = BTreeMap<(&'static str, &'static str, &'static str), u64>;
 
 /// The state of all schedules as others see it.
 #[derive(Default)]
@@ -24,6 +27,8 @@ struct Content {
     ledger: LedgerCounters,
     /// Outcomes of this process, of all schedules.
     tally: Tally,
+    /// The same by trigger and reason.
+    outcomes: Outcomes,
     /// Lateness of all fires of this process.
     lateness: Histogram,
 }
@@ -41,6 +46,10 @@ pub(crate) struct Progress {
     pub(crate) tally: Tally,
     pub(crate) lateness: Histogram,
     pub(crate) running: u32,
+    /// Outcomes of what was asked for.
+    pub(crate) requested: Tally,
+    pub(crate) paused: Option<Pause>,
+    pub(crate) failures: u32,
 }
 
 /// Numbers for metrics.
@@ -49,7 +58,9 @@ pub(crate) struct Totals {
     pub(crate) running: u64,
     pub(crate) problems: u64,
     pub(crate) next: Option<Timestamp>,
+    pub(crate) paused: u64,
     pub(crate) tally: Tally,
+    pub(crate) outcomes: Outcomes,
     pub(crate) lateness: Histogram,
     pub(crate) ledger: LedgerCounters,
 }
@@ -92,7 +103,14 @@ impl Board {
 
     /// Counts an outcome for the process as a whole.
     pub(crate) fn count(&self, entry: &HistoryEntry) {
-        self.lock().tally.add(entry.outcome, entry.count);
+        let trigger = Trigger::of(entry.from);
+        let reason = entry.outcome.reason().map_or("", Reason::name);
+        let mut content = self.lock();
+        if trigger == Trigger::Schedule {
+            content.tally.add(entry.outcome, entry.count);
+        }
+        *content.outcomes.entry((trigger.name(), entry.outcome.name(), reason)).or_default() +=
+            entry.count;
     }
 
     pub(crate) fn count_lateness(&self, lateness: Span) {
@@ -124,7 +142,9 @@ impl Board {
                 running: 0,
                 problems: problems as u64,
                 next: None,
+                paused: 0,
                 tally: content.tally,
+                outcomes: content.outcomes.clone(),
                 lateness: content.lateness.clone(),
                 ledger: content.ledger,
             };
@@ -132,6 +152,7 @@ impl Board {
         };
         for panel in panels {
             totals.running += u64::from(panel.progress().running);
+            totals.paused += u64::from(panel.progress().paused.is_some());
             let next = panel.next(now, 1).pop();
             totals.next = [totals.next, next].into_iter().flatten().min();
         }
@@ -150,7 +171,7 @@ impl Panel {
 
     fn next(&self, now: Timestamp, n: usize) -> Vec<Timestamp> {
         let spec = &self.schedule.spec;
-        if spec.suspended {
+        if spec.suspended || self.progress().paused.is_some() {
             return Vec::new();
         }
         let next = |after: &Timestamp| spec.schedule.next_after(*after);
@@ -160,7 +181,6 @@ impl Panel {
     fn report(&self, now: Timestamp) -> api::Schedule {
         let LoadedSchedule { spec, target, name, expression, .. } = &self.schedule;
         let progress = self.progress().clone();
-        let Tally { fired, missed, skipped, failed, unknown } = progress.tally;
         api::Schedule {
             namespace: name.namespace.clone(),
             name: name.name.clone(),
@@ -171,11 +191,30 @@ impl Panel {
             suspended: spec.suspended,
             next_ns: self.next(now, NEXT_MAX).into_iter().map(Timestamp::as_unix_nanos).collect(),
             last: progress.last.as_ref().map(outcome),
-            counts: api::Counts { fired, missed, skipped, failed, unknown },
+            paused: progress.paused.as_ref().map(|pause| api::Pause {
+                at_ns: pause.at_ns,
+                by: pause.by.clone(),
+                why: pause.why.clone(),
+            }),
+            failures: progress.failures,
+            pause_on_failure: spec.pause_on_failure,
+            counts: counts(progress.tally),
+            requested: counts(progress.requested),
             lateness: progress.lateness.report(),
             running: progress.running,
         }
     }
+}
+
+fn counts(tally: Tally) -> api::Counts {
+    let Tally { fired, missed, skipped, failed, unknown } = tally;
+    api::Counts { fired, missed, skipped, failed, unknown }
+}
+
+/// The API's form of what somebody did.
+pub(crate) fn event(event: &Event) -> api::Event {
+    let Event { kind, at_ns, by, why, from_ns, until_ns, count } = event.clone();
+    api::Event { kind: kind.name().to_owned(), at_ns, by, why, from_ns, until_ns, count }
 }
 
 /// The API's form of an outcome.
@@ -184,13 +223,20 @@ pub(crate) fn outcome(entry: &HistoryEntry) -> api::Outcome {
     api::Outcome {
         result: entry.outcome.name().to_owned(),
         reason: entry.outcome.reason().map_or("", Reason::name).to_owned(),
+        explanation: entry.outcome.explanation().to_owned(),
+        trigger: Trigger::of(entry.from).name().to_owned(),
         message: entry.message.clone(),
-        scheduled_ns: entry.from.as_unix_nanos(),
-        until_ns: entry.until.as_unix_nanos(),
+        scheduled_ns: nominal(entry.from),
+        until_ns: nominal(entry.until),
         count: entry.count,
         lateness_ns: detail.lateness.map(Span::as_nanos),
         clock_bound_ns: detail.clock_bound.map(Span::as_nanos),
         duration_ns: detail.duration.map(Span::as_nanos),
         clock_exceeded: detail.clock_exceeded,
     }
+}
+
+/// The instant that a fire stands for, whatever made it happen.
+fn nominal(scheduled_at: Timestamp) -> i64 {
+    FireId { schedule: ScheduleUid([0; 16]), scheduled_at }.nominal().as_unix_nanos()
 }

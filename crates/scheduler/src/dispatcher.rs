@@ -1,8 +1,14 @@
 //! The thread that owns the planner: it turns what happens into inputs, and carries out actions.
 
-use crate::board::{Board, Progress};
+mod control;
+mod reload;
+
+pub use control::ControlError;
+pub(crate) use control::{BackfillRange, Command, Wish};
+
+use crate::board::Board;
 use crate::files::{LoadedSchedule, LoadedSet};
-use crate::store::{Enrolment, HistoryEntry, Ledger};
+use crate::store::{Event, HistoryEntry, Ledger};
 use crate::targets::{Ended, Targets};
 use crate::timer::{Timer, TimerEvent};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,12 +16,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
+use timeball_api::control::FileChanges;
 use timeball_api::schedules::FileProblem;
 use timeball_runtime::read_clocks;
 use timeball_schedule::planner::{
     Action, ArmedFire, Input, OutcomeRecord, Planner, PlannerOptions,
 };
-use timeball_schedule::{FireId, Reason, ScheduleUid};
+use timeball_schedule::{FireId, Reason, ScheduleUid, Trigger};
 use timeball_timebase::{Span, Timestamp};
 
 /// What the dispatcher is told.
@@ -24,10 +31,14 @@ pub(crate) enum Message {
     Timer(TimerEvent),
     /// By a target.
     Ended(Ended),
-    /// By whoever watches the files.
-    Files(LoadedSet),
+    /// By whoever watches the files, or by somebody who wants to know what came of it.
+    Files(LoadedSet, Option<Sender<FileChanges>>),
+    /// By somebody who wants to know what the files would change.
+    Compare(LoadedSet, Sender<FileChanges>),
+    /// By somebody who wants something of a schedule.
+    Wish(Wish),
     /// By somebody who wants to know the outcomes of a schedule, newest first.
-    History(ScheduleUid, Sender<Vec<HistoryEntry>>),
+    History(ScheduleUid, Sender<(Vec<HistoryEntry>, Vec<Event>)>),
     /// The last message.
     Stop,
 }
@@ -132,11 +143,20 @@ impl Dispatcher {
         match message {
             Message::Timer(event) => self.take_event(event),
             Message::Ended(ended) => self.take_end(ended),
-            Message::Files(set) if !self.stopping => self.take_files(set),
-            Message::Files(_) | Message::Stop => {}
+            Message::Files(set, reply) if !self.stopping => {
+                let changes = self.take_files(set);
+                if let Some(reply) = reply {
+                    let _ = reply.send(changes);
+                }
+            }
+            Message::Files(..) | Message::Stop => {}
+            Message::Compare(set, reply) => drop(reply.send(self.compare(&set))),
+            Message::Wish(wish) => self.take_wish(wish),
             Message::History(uid, reply) => {
                 // Whoever asked may have lost patience.
-                let _ = reply.send(self.parts.ledger.history(uid).cloned().collect());
+                let ledger = &self.parts.ledger;
+                let events = ledger.events(uid).iter().rev().cloned().collect();
+                let _ = reply.send((ledger.outcomes(uid), events));
             }
         }
     }
@@ -146,10 +166,16 @@ impl Dispatcher {
             TimerEvent::Released { fire, lateness, clock_bound, clock_exceeded } => {
                 self.parts.ledger.released(fire);
                 self.running.insert(fire);
-                self.parts.board.count_lateness(lateness);
+                // What was asked for is not held before T, so its lateness tells something else.
+                let own = fire.trigger() == Trigger::Schedule;
+                if own {
+                    self.parts.board.count_lateness(lateness);
+                }
                 if let Some(panel) = self.parts.board.panel(fire.schedule) {
                     let mut progress = panel.progress();
-                    progress.lateness.add(lateness);
+                    if own {
+                        progress.lateness.add(lateness);
+                    }
                     progress.running += 1;
                 }
                 self.input(Input::Released { fire, lateness, clock_bound, clock_exceeded });
@@ -212,6 +238,7 @@ impl Dispatcher {
             Action::Record(record) => self.record(&record),
             Action::Account { schedule, until } => self.parts.ledger.account(schedule, until),
             Action::Adopt(schedule) => self.parts.ledger.adopt(schedule),
+            Action::Pause { schedule, failures } => self.paused_itself(schedule, failures, now),
             // What is armed while stopping could not be seen to its end, and what is claimed stays
             // open for the next start.
             _ if self.stopping => {}
@@ -247,99 +274,18 @@ impl Dispatcher {
 
     fn record(&mut self, record: &OutcomeRecord) {
         let OutcomeRecord { schedule, from, until, count, outcome, detail } = *record;
-        let message =
-            self.messages.remove(&FireId { schedule, scheduled_at: from }).unwrap_or_default();
+        let fire = FireId { schedule, scheduled_at: from };
+        let told = self.messages.remove(&fire).filter(|message| !message.is_empty());
+        let message = told.unwrap_or_else(|| self.remark(fire, outcome.reason()));
         let entry = HistoryEntry { from, until, count, outcome, detail, message };
         self.parts.ledger.record(record, entry.message.clone());
         self.parts.board.count(&entry);
         if let Some(panel) = self.parts.board.panel(schedule) {
             let mut progress = panel.progress();
-            progress.tally = self.parts.ledger.tally(schedule);
+            (progress.tally, progress.requested) = self.parts.ledger.tallies(schedule);
+            progress.failures = self.parts.ledger.failures(schedule);
             progress.last = Some(entry);
         }
-    }
-
-    /// Takes up what the files hold now: all of it, or nothing where something new is wrong.
-    fn take_files(&mut self, set: LoadedSet) {
-        let first = self.schedules.is_empty() && !self.absent_settled;
-        let is_new = |problem: &FileProblem| !self.accepted_problems.contains(problem);
-        let refused = !first && set.problems.iter().any(is_new);
-        self.parts.board.set_file_problems(set.problems.clone());
-        for problem in set.problems.iter().filter(|problem| is_new(problem)) {
-            tracing::error!(file = %problem.file, message = %problem.message, "schedule file");
-        }
-        if refused {
-            tracing::warn!("the schedules go on as they were until the files are mended");
-            return;
-        }
-        let gone: Vec<ScheduleUid> =
-            self.schedules.keys().filter(|uid| !set.schedules.contains_key(uid)).copied().collect();
-        for uid in gone {
-            self.remove(uid);
-        }
-        for (uid, schedule) in set.schedules {
-            self.upsert(uid, schedule);
-        }
-        self.input(Input::Wake);
-        // While a file is wrong, its schedules are not known to be gone.
-        if !self.absent_settled && set.problems.is_empty() {
-            self.parts.ledger.retire_absent(read_clocks().system);
-            self.absent_settled = true;
-        }
-        self.accepted_problems = set.problems;
-    }
-
-    fn remove(&mut self, uid: ScheduleUid) {
-        if let Some(schedule) = self.schedules.remove(&uid) {
-            tracing::info!(schedule = %schedule.name, "schedule removed");
-        }
-        self.input(Input::Remove(uid));
-        self.parts.ledger.retire(uid, read_clocks().system);
-        self.parts.board.remove(uid);
-    }
-
-    fn upsert(&mut self, uid: ScheduleUid, schedule: LoadedSchedule) {
-        let before = self.schedules.get(&uid);
-        if before.is_some_and(|before| before.spec.generation == schedule.spec.generation) {
-            return;
-        }
-        match before {
-            None => tracing::info!(
-                schedule = %schedule.name,
-                expression = %schedule.expression,
-                "schedule added"
-            ),
-            Some(before) => tracing::info!(
-                schedule = %schedule.name,
-                before = %before.definition,
-                after = %schedule.definition,
-                "schedule changed"
-            ),
-        }
-        if schedule.spec.schedule.next_after(read_clocks().system).is_none() {
-            tracing::warn!(schedule = %schedule.name, "this schedule has no instant ahead");
-        }
-        let enrolment = Enrolment {
-            uid,
-            namespace: schedule.name.namespace.clone(),
-            name: schedule.name.name.clone(),
-            definition: schedule.definition.clone(),
-            limits: schedule.limits,
-            repeatable: schedule.target.is_repeatable(),
-        };
-        let resume = self.parts.ledger.enroll(enrolment, read_clocks().system);
-        let progress = match self.parts.board.panel(uid) {
-            Some(panel) => panel.progress().clone(),
-            None => Progress {
-                last: self.parts.ledger.history(uid).next().cloned(),
-                tally: self.parts.ledger.tally(uid),
-                ..Progress::default()
-            },
-        };
-        let spec = Box::new(schedule.spec.clone());
-        self.parts.board.put(schedule.clone(), progress);
-        self.schedules.insert(uid, schedule);
-        self.input(Input::Upsert { spec, resume });
     }
 
     fn show_store(&self) {

@@ -25,8 +25,9 @@ mod tick;
 mod timer;
 mod zones;
 
+pub use dispatcher::ControlError;
 pub use files::read_calendars;
-pub use scheduler::{Scheduler, SchedulerOptions, StartError};
+pub use scheduler::{Named, Scheduler, SchedulerOptions, StartError};
 pub use store::StoreError;
 pub use targets::exec::GateProgram;
 pub use tick::{Delivery, Tick, TickReceiver, Ticker};

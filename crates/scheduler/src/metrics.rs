@@ -27,6 +27,11 @@ impl Scheduler {
             "Schedule files and stores that are wrong",
             gauge(totals.problems),
         );
+        registry.register(
+            "timeball_schedules_paused",
+            "Schedules that rest until they are resumed",
+            gauge(totals.paused),
+        );
         if let Some(next) = totals.next {
             let seconds = ConstGauge::new(next.as_unix_nanos() as f64 / 1e9);
             let name = "timeball_schedule_next";
@@ -48,6 +53,7 @@ impl Scheduler {
             ("failed", tally.failed),
             ("unknown", tally.unknown),
         ])));
+        registry.register_collector(Box::new(Reasons(totals.outcomes)));
         registry.register_with_unit(
             "timeball_fire_lateness",
             "Actual release less scheduled instant",
@@ -68,6 +74,22 @@ impl Collector for Outcomes {
         for (outcome, count) in self.0 {
             let labels = [("outcome", outcome)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Reasons(crate::board::Outcomes);
+
+impl Collector for Reasons {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Outcomes by what made the fire happen, and by reason";
+        let mut family =
+            encoder.encode_descriptor("timeball_outcomes", help, None, MetricType::Counter)?;
+        for ((trigger, outcome, reason), count) in &self.0 {
+            let labels = [("trigger", *trigger), ("outcome", *outcome), ("reason", *reason)];
+            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

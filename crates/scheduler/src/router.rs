@@ -1,20 +1,33 @@
-//! The local API: what schedules there are, and what became of them.
+//! The local API: what schedules there are, what became of them, and what is to be done with them.
 
-use crate::Scheduler;
+use crate::{ControlError, Named, Scheduler};
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde::Deserialize;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router, middleware};
+use serde::{Deserialize, Serialize};
+use timeball_api::control::{Accepted, Backfill, Change, Refused};
+use timeball_runtime::token::{self, Caller, Token};
 
 impl Scheduler {
-    /// `GET /v1/schedules` and `GET /v1/schedules/{namespace}/{name}/history?limit=N` (the newest
-    /// `N` records; all without).
-    pub fn router(&self) -> Router {
+    /// `/v1/schedules…`, as the OpenAPI document says (docs/openapi.json). Whoever changes
+    /// something has to come over the UNIX socket or to show the token.
+    pub fn router(&self, token: Token) -> Router {
+        let one = "/v1/schedules/{namespace}/{name}";
+        let changes = Router::new()
+            .route("/v1/schedules/reload", post(reload))
+            .route(&format!("{one}/pause"), post(pause))
+            .route(&format!("{one}/resume"), post(resume))
+            .route(&format!("{one}/run"), post(run))
+            .route(&format!("{one}/backfill"), post(backfill))
+            .layer(middleware::from_fn_with_state(token, token::require));
         Router::new()
             .route("/v1/schedules", get(schedules))
-            .route("/v1/schedules/{namespace}/{name}/history", get(history))
+            .route("/v1/schedules/changes", get(file_changes))
+            .route(&format!("{one}/history"), get(history))
+            .merge(changes)
             .with_state(self.clone())
     }
 }
@@ -37,13 +50,92 @@ async fn history(
     Path((namespace, name)): Path<(String, String)>,
     Query(HistoryQuery { limit }): Query<HistoryQuery>,
 ) -> Response {
-    let found = tokio::task::spawn_blocking(move || scheduler.history(&namespace, &name)).await;
+    let of = (namespace.clone(), name.clone());
+    let found = tokio::task::spawn_blocking(move || scheduler.history(&of.0, &of.1)).await;
     match found {
         Ok(Some(mut history)) => {
             history.outcomes.truncate(limit.unwrap_or(usize::MAX));
             Json(history).into_response()
         }
-        Ok(None) => (StatusCode::NOT_FOUND, "no such schedule\n").into_response(),
+        Ok(None) => refuse(&ControlError::NoSuchSchedule { namespace, name }),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+async fn file_changes(State(scheduler): State<Scheduler>) -> Response {
+    answer(move || scheduler.file_changes()).await
+}
+
+async fn reload(State(scheduler): State<Scheduler>) -> Response {
+    answer(move || scheduler.reload()).await
+}
+
+/// Whose schedule, and who wants it.
+type Place = (State<Scheduler>, Path<(String, String)>, Extension<Caller>);
+
+async fn pause(place: Place, body: Result<Json<Change>, JsonRejection>) -> Response {
+    change(place, body, |scheduler, of, by, Change { why }| scheduler.pause(of, by, &why)).await
+}
+
+async fn resume(place: Place, body: Result<Json<Change>, JsonRejection>) -> Response {
+    change(place, body, |scheduler, of, by, Change { why }| scheduler.resume(of, by, &why)).await
+}
+
+async fn run(place: Place, body: Result<Json<Change>, JsonRejection>) -> Response {
+    change(place, body, |scheduler, of, by, Change { why }| scheduler.run(of, by, &why)).await
+}
+
+async fn backfill(place: Place, body: Result<Json<Backfill>, JsonRejection>) -> Response {
+    change(place, body, |scheduler, of, by, range: Backfill| scheduler.backfill(of, by, &range))
+        .await
+}
+
+async fn change<B: Send + 'static>(
+    place: Place,
+    body: Result<Json<B>, JsonRejection>,
+    make: impl FnOnce(&Scheduler, &Named<'_>, &str, B) -> Result<Accepted, ControlError>
+    + Send
+    + 'static,
+) -> Response {
+    let (State(scheduler), Path((namespace, name)), Extension(Caller(by))) = place;
+    match body {
+        Ok(Json(body)) => {
+            answer(move || {
+                make(&scheduler, &Named { namespace: &namespace, name: &name }, &by, body)
+            })
+            .await
+        }
+        Err(error) => {
+            let reason = "BadRequest".to_owned();
+            (error.status(), Json(Refused { reason, message: error.body_text() })).into_response()
+        }
+    }
+}
+
+/// Waits for an answer of the dispatcher on a thread that may wait.
+async fn answer<T: Serialize + Send + 'static>(
+    ask: impl FnOnce() -> Result<T, ControlError> + Send + 'static,
+) -> Response {
+    match tokio::task::spawn_blocking(ask).await {
+        Ok(Ok(answer)) => Json(answer).into_response(),
+        Ok(Err(error)) => refuse(&error),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn refuse(error: &ControlError) -> Response {
+    let status = match error {
+        ControlError::NoSuchSchedule { .. } => StatusCode::NOT_FOUND,
+        ControlError::AlreadyPaused { .. }
+        | ControlError::NotPaused
+        | ControlError::NothingToRun { .. }
+        | ControlError::TooOften { .. } => StatusCode::CONFLICT,
+        ControlError::WhyTooLong { .. }
+        | ControlError::OutOfRange { .. }
+        | ControlError::NotPast { .. }
+        | ControlError::TooMany { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        ControlError::NotStored { .. } | ControlError::NoAnswer => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let refused = Refused { reason: error.name().to_owned(), message: error.to_string() };
+    (status, Json(refused)).into_response()
 }

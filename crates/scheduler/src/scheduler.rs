@@ -1,7 +1,7 @@
 //! The scheduler as a whole: what is started, read and stopped from outside.
 
 use crate::board::Board;
-use crate::dispatcher::{Dispatcher, Message, Parts};
+use crate::dispatcher::{BackfillRange, Command, ControlError, Dispatcher, Message, Parts, Wish};
 use crate::files::{LoadedSet, Seen, Watcher};
 use crate::store::{DiskStore, Journal, JournalError, Ledger, StoreError, boot_id};
 use crate::targets::exec::GateProgram;
@@ -11,22 +11,25 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
+use timeball_api::control::{Accepted, Backfill, FileChanges, WHY_OCTETS_MAX};
 use timeball_api::schedules::{History, Schedules};
 use timeball_runtime::{ClockCell, read_clocks};
 use timeball_schedule::FireId;
-use timeball_timebase::Span;
+use timeball_timebase::{Span, Timestamp};
 
 /// The store's file in the state directory.
 const STORE_FILE: &str = "schedules.redb";
 /// The journal beside it.
 const JOURNAL_FILE: &str = "schedules.journal";
-/// The most outcomes of one answer.
+/// How long an answer of the dispatcher is waited for.
 const HISTORY_WAIT: Duration = Duration::from_secs(5);
+/// The same where it has to be stored first.
+const ANSWER_WAIT: Duration = Duration::from_secs(8);
 
 /// Where a scheduler finds its schedules, keeps its state and reads the clock's error.
 #[derive(Clone, Debug)]
@@ -77,6 +80,15 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
+/// A schedule by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'n> {
+    /// Its namespace.
+    pub namespace: &'n str,
+    /// Its name in it.
+    pub name: &'n str,
+}
+
 /// A running scheduler; clones share it. It is stopped by [`Scheduler::shutdown`], or when the last
 /// clone is dropped.
 #[derive(Clone)]
@@ -87,6 +99,7 @@ pub(crate) struct Shared {
     inbox: Sender<Message>,
     store_aside: Option<PathBuf>,
     real_time_refused: Vec<RealTimeError>,
+    schedules_dir: PathBuf,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -150,16 +163,18 @@ impl Scheduler {
         // The first message of all, so that schedules are up before anything else happens.
         let first = LoadedSet::read(&schedules_dir);
         board.set_file_problems(first.problems.clone());
-        let _ = inbox.send(Message::Files(first));
+        let _ = inbox.send(Message::Files(first, None));
         let dispatcher = std::thread::Builder::new()
             .name("dispatcher".to_owned())
             .spawn(move || dispatcher.run())?;
         let changed = inbox.clone();
-        let watcher = Watcher::start(schedules_dir, seen, move |set| {
-            drop(changed.send(Message::Files(set)));
+        let watcher = Watcher::start(schedules_dir.clone(), seen, move |set| {
+            drop(changed.send(Message::Files(set, None)));
         })?;
         let threads = Mutex::new(Some(Threads { watcher, dispatcher }));
-        Ok(Self(Arc::new(Shared { board, inbox, store_aside, real_time_refused, threads })))
+        let shared =
+            Shared { board, inbox, store_aside, real_time_refused, schedules_dir, threads };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// All schedules and how they fare, and what is wrong with files or store.
@@ -173,19 +188,105 @@ impl Scheduler {
         let uid = self.0.board.named(namespace, name)?;
         let (reply, answer) = mpsc::channel();
         self.0.inbox.send(Message::History(uid, reply)).ok()?;
-        let entries = answer.recv_timeout(HISTORY_WAIT).unwrap_or_default();
+        let (entries, events) = answer.recv_timeout(HISTORY_WAIT).unwrap_or_default();
         Some(History {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             outcomes: entries.iter().map(crate::board::outcome).collect(),
+            events: events.iter().map(crate::board::event).collect(),
         })
     }
 
-    /// Reads the schedule files now, without waiting for the watcher to notice a change.
-    pub fn reload(&self) {
-        if let Some(threads) = &*self.lock() {
-            threads.watcher.read_now();
+    /// Pauses a schedule until it is resumed, also through restarts: what passes is skipped.
+    /// `by` and `why` are kept in its history.
+    ///
+    /// # Errors
+    /// Where there is no such schedule, it is paused already, or the store cannot be written.
+    pub fn pause(&self, of: &Named<'_>, by: &str, why: &str) -> Result<Accepted, ControlError> {
+        self.wish(of, Command::Pause, by, why)
+    }
+
+    /// Lets a paused schedule go on from now.
+    ///
+    /// # Errors
+    /// Where there is no such schedule, it is not paused, or the store cannot be written.
+    pub fn resume(&self, of: &Named<'_>, by: &str, why: &str) -> Result<Accepted, ControlError> {
+        self.wish(of, Command::Resume, by, why)
+    }
+
+    /// Runs a schedule's target as soon as its concurrency policy lets it, also while it rests.
+    ///
+    /// # Errors
+    /// Where there is no such schedule, or the store cannot be written.
+    pub fn run(&self, of: &Named<'_>, by: &str, why: &str) -> Result<Accepted, ControlError> {
+        self.wish(of, Command::Run, by, why)
+    }
+
+    /// Runs instants of a range that has passed, oldest first.
+    ///
+    /// # Errors
+    /// Where there is no such schedule, the range or a number makes no sense, nothing in it is to
+    /// be run, it has more than its limit, or the store cannot be written.
+    pub fn backfill(
+        &self,
+        of: &Named<'_>,
+        by: &str,
+        range: &Backfill,
+    ) -> Result<Accepted, ControlError> {
+        let command = Command::Backfill(BackfillRange {
+            from: Timestamp::from_unix_nanos(range.from_ns),
+            until: Timestamp::from_unix_nanos(range.until_ns),
+            limit: range.limit,
+            parallel: range.parallel,
+            again: range.again,
+            dry_run: range.dry_run,
+        });
+        self.wish(of, command, by, &range.why)
+    }
+
+    /// What the schedule files hold that is not in force. Reads them; nothing is taken up.
+    ///
+    /// # Errors
+    /// Where the scheduler does not answer.
+    pub fn file_changes(&self) -> Result<FileChanges, ControlError> {
+        let (reply, answer) = mpsc::channel();
+        self.ask(Message::Compare(LoadedSet::read(&self.0.schedules_dir), reply), &answer)
+    }
+
+    /// Reads the schedule files now and takes up what they hold, all or nothing; says what that
+    /// changed.
+    ///
+    /// # Errors
+    /// Where the scheduler does not answer.
+    pub fn reload(&self) -> Result<FileChanges, ControlError> {
+        let (reply, answer) = mpsc::channel();
+        self.ask(Message::Files(LoadedSet::read(&self.0.schedules_dir), Some(reply)), &answer)
+    }
+
+    fn wish(
+        &self,
+        of: &Named<'_>,
+        command: Command,
+        by: &str,
+        why: &str,
+    ) -> Result<Accepted, ControlError> {
+        if why.len() > WHY_OCTETS_MAX {
+            let (octets, octets_max) = (why.len(), WHY_OCTETS_MAX);
+            return Err(ControlError::WhyTooLong { octets, octets_max });
         }
+        let Named { namespace, name } = *of;
+        let schedule = self.0.board.named(namespace, name).ok_or_else(|| {
+            let (namespace, name) = (namespace.to_owned(), name.to_owned());
+            ControlError::NoSuchSchedule { namespace, name }
+        })?;
+        let (reply, answer) = mpsc::channel();
+        let (by, why) = (by.to_owned(), why.to_owned());
+        self.ask(Message::Wish(Wish { schedule, command, by, why, reply }), &answer)?
+    }
+
+    fn ask<T>(&self, message: Message, answer: &Receiver<T>) -> Result<T, ControlError> {
+        self.0.inbox.send(message).map_err(|_| ControlError::NoAnswer)?;
+        answer.recv_timeout(ANSWER_WAIT).map_err(|_| ControlError::NoAnswer)
     }
 
     /// Where a corrupt store was kept when the scheduler started; `None` if it was sound.

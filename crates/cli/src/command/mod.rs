@@ -4,10 +4,13 @@
 mod agent;
 #[cfg(feature = "agent")]
 mod agent_log;
+mod page;
 #[cfg(feature = "agent")]
 mod query;
 #[cfg(feature = "scheduler")]
 mod schedule;
+#[cfg(feature = "scheduler")]
+mod schedule_control;
 #[cfg(feature = "scheduler")]
 mod schedule_explain;
 #[cfg(feature = "scheduler")]
@@ -34,6 +37,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, CliError> {
         #[cfg(feature = "agent")]
         Command::Query(arguments) => query::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Page(arguments) => page::run(&arguments),
         #[cfg(feature = "scheduler")]
         Command::Schedule(command) => schedule::run(command),
         #[cfg(feature = "scheduler")]

@@ -1,12 +1,12 @@
 //! `timeball schedule …`: schedules of a running `up`, and files.
 
 use crate::arguments::{HistoryArguments, ScheduleCommand, StatusArguments};
-use crate::command::{schedule_explain, schedule_files, schedule_next};
+use crate::command::{schedule_control, schedule_explain, schedule_files, schedule_next};
 use crate::error::CliError;
 use crate::output::{self, Format, length, span};
 use crate::state_client;
 use std::process::ExitCode;
-use timeball_api::schedules::{History, Outcome, Schedule, Schedules};
+use timeball_api::schedules::{Event, History, Outcome, Schedule, Schedules};
 use timeball_timebase::Timestamp;
 
 pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
@@ -16,6 +16,12 @@ pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
         ScheduleCommand::Import(arguments) => schedule_files::import(&arguments),
         ScheduleCommand::Export(arguments) => schedule_files::export(&arguments),
         ScheduleCommand::List(arguments) => list(&arguments),
+        ScheduleCommand::Pause(arguments) => schedule_control::pause(&arguments),
+        ScheduleCommand::Resume(arguments) => schedule_control::resume(&arguments),
+        ScheduleCommand::Run(arguments) => schedule_control::run(&arguments),
+        ScheduleCommand::Backfill(arguments) => schedule_control::backfill(&arguments),
+        ScheduleCommand::Diff(arguments) => schedule_control::diff(&arguments),
+        ScheduleCommand::Reload(arguments) => schedule_control::reload(&arguments),
         ScheduleCommand::History(arguments) => history(&arguments),
     }
 }
@@ -38,10 +44,11 @@ fn list(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
 }
 
 fn schedule_row(schedule: &Schedule) -> Vec<String> {
-    let next = match (schedule.suspended, schedule.next_ns.first()) {
-        (true, _) => "suspended".to_owned(),
-        (false, Some(&at)) => Timestamp::from_unix_nanos(at).to_string(),
-        (false, None) => "never".to_owned(),
+    let next = match schedule.next_ns.first() {
+        _ if schedule.suspended => "suspended".to_owned(),
+        _ if schedule.paused.is_some() => "paused".to_owned(),
+        Some(&at) => Timestamp::from_unix_nanos(at).to_string(),
+        None => "never".to_owned(),
     };
     vec![
         format!("{}/{}", schedule.namespace, schedule.name),
@@ -62,16 +69,8 @@ fn lateness(nanos: Option<i64>) -> String {
 
 fn history(arguments: &HistoryArguments) -> Result<ExitCode, CliError> {
     let state = state_client::state_directory(&arguments.state)?;
-    let (namespace, name) =
-        arguments.name.split_once('/').unwrap_or(("default", arguments.name.as_str()));
-    for part in [namespace, name] {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-        if part.is_empty() || !part.chars().all(fits) {
-            return Err(CliError::usage(format!("`{}` is no schedule's name", arguments.name))
-                .hint("names are as in the file's metadata: NAME or NAMESPACE/NAME"));
-        }
-    }
-    let path = format!("/v1/schedules/{namespace}/{name}/history?limit={}", arguments.count);
+    let path =
+        format!("{}/history?limit={}", state_client::path_of(&arguments.name)?, arguments.count);
     let history: History = state_client::get(&state, &path)?;
     if arguments.output == Format::Json {
         output::json(&history);
@@ -80,7 +79,25 @@ fn history(arguments: &HistoryArguments) -> Result<ExitCode, CliError> {
     let rows = history.outcomes.iter().map(outcome_row).collect();
     let header = ["SCHEDULED", "COUNT", "RESULT", "LATE", "CLOCK ±", "TOOK", "DETAILS"];
     output::line(&output::table(&header, rows));
+    if !history.events.is_empty() {
+        output::line("");
+        let rows = history.events.iter().map(event_row).collect();
+        output::line(&output::table(&["WHEN", "WHAT", "BY", "WHY"], rows));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn event_row(event: &Event) -> Vec<String> {
+    let at = |nanos: Option<i64>| Timestamp::from_unix_nanos(nanos.unwrap_or_default());
+    let what = match event.count {
+        0 => event.kind.clone(),
+        1 => format!("{} of {}", event.kind, at(event.from_ns)),
+        count => {
+            let (from, until) = (at(event.from_ns), at(event.until_ns));
+            format!("{} of {count}, {from} … {until}", event.kind)
+        }
+    };
+    vec![at(Some(event.at_ns)).to_string(), what, event.by.clone(), event.why.clone()]
 }
 
 fn outcome_row(outcome: &Outcome) -> Vec<String> {
@@ -90,10 +107,13 @@ fn outcome_row(outcome: &Outcome) -> Vec<String> {
     } else {
         from.to_string()
     };
-    let result = match outcome.reason.as_str() {
+    let mut result = match outcome.reason.as_str() {
         "" => outcome.result.clone(),
         reason => format!("{} ({reason})", outcome.result),
     };
+    if outcome.trigger != "schedule" {
+        result += &format!(", {}", outcome.trigger);
+    }
     let known = |nanos: Option<i64>| nanos.map(|nanos| span(Some(nanos))).unwrap_or_default();
     let bound = match (outcome.lateness_ns, outcome.clock_bound_ns) {
         (None, _) => String::new(),
@@ -106,6 +126,6 @@ fn outcome_row(outcome: &Outcome) -> Vec<String> {
         known(outcome.lateness_ns),
         bound,
         outcome.duration_ns.map(|nanos| length(Some(nanos))).unwrap_or_default(),
-        outcome.message.clone(),
+        if outcome.message.is_empty() { &outcome.explanation } else { &outcome.message }.clone(),
     ]
 }

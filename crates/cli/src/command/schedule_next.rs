@@ -106,8 +106,13 @@ fn after(arguments: &ExpressionArguments) -> Result<Timestamp, CliError> {
     let Some(text) = &arguments.after else {
         return Ok(timeball_runtime::read_clocks().system);
     };
+    instant("--after", text)
+}
+
+/// The instant that an option gives.
+pub(crate) fn instant(option: &str, text: &str) -> Result<Timestamp, CliError> {
     let instant: jiff::Timestamp = text.parse().map_err(|error| {
-        CliError::usage(format!("--after {text}: {error}"))
+        CliError::usage(format!("{option} {text}: {error}"))
             .hint("write it as RFC 3339 with an offset, for example 2026-12-01T08:00:00Z")
     })?;
     Ok(Timestamp::from_unix(instant.as_second(), i64::from(instant.subsec_nanosecond())))

@@ -5,6 +5,7 @@
 
 use super::entry::{Afterwards, Context, Entry, Stage};
 use super::{CatchUpPolicy, PlannerOptions};
+use crate::trigger::is_requested;
 use crate::{Outcome, Reason};
 use std::collections::BTreeSet;
 use timeball_timebase::{Span, Timestamp};
@@ -33,8 +34,8 @@ impl Entry {
     pub(super) fn catch_up(&mut self, cause: Reason, context: &mut Context<'_>) {
         let passed = context.now - TOLERANCE;
         let Some(first) = self.next.filter(|next| *next < passed) else { return };
-        if self.spec.suspended {
-            self.account_suspended(context);
+        if self.resting().is_some() {
+            self.account_resting(context);
             return;
         }
         let last = self.last_before(passed);
@@ -139,9 +140,11 @@ impl Entry {
         }
     }
 
-    /// Accounts for the instants that passed while the schedule is suspended.
-    pub(super) fn account_suspended(&mut self, context: &mut Context<'_>) {
-        self.account_passed(Outcome::Skipped(Reason::Suspended), context);
+    /// Accounts for the instants that passed while the schedule rests.
+    pub(super) fn account_resting(&mut self, context: &mut Context<'_>) {
+        if let Some(reason) = self.resting() {
+            self.account_passed(Outcome::Skipped(reason), context);
+        }
     }
 
     /// The last instant before `end`, where one after the frontier is known to be.
@@ -161,6 +164,7 @@ impl Entry {
         let candidates: Vec<Timestamp> = self
             .fires
             .iter()
+            .filter(|(at, _)| !is_requested(**at))
             .filter(|(at, fire)| {
                 let open = match fire.stage {
                     Stage::Unclaimed => true,

@@ -18,6 +18,7 @@ impl Entry {
     /// Arms what has a place and decides about what is due without one.
     pub(super) fn settle(&mut self, context: &mut Context<'_>) {
         let places = self.places(context.options);
+        self.arm_requested(places, context);
         let mut after = (Timestamp::MIN, Timestamp::MIN);
         while let Some(&(release_at, at)) = self.pending.range(after..).next() {
             after = (release_at, at + Span::NANOSECOND);
@@ -78,12 +79,14 @@ impl Entry {
         }
     }
 
-    /// A fire ended, released or not.
+    /// A fire ended, released or not; what passes unclaimed at present is missed because of
+    /// `cause`.
     pub(super) fn finished(
         &mut self,
         at: Timestamp,
         outcome: Outcome,
         duration: Option<Span>,
+        cause: Reason,
         context: &mut Context<'_>,
     ) {
         let Some(fire) = self.fires.get(&at) else { return };
@@ -92,7 +95,7 @@ impl Entry {
                 Stage::Armed { revoked: Some(Afterwards::Rearm) },
                 Outcome::Skipped(Reason::Revoked),
             ) => {
-                self.active -= 1;
+                self.free_place(at);
                 self.prepare_anew(at, context);
                 return;
             }
@@ -108,7 +111,7 @@ impl Entry {
             (Stage::Unclaimed | Stage::Claiming { .. } | Stage::Pending, _) => return,
         };
         let fire = self.fires.remove(&at).expect("it was found above");
-        self.active -= 1;
+        self.free_place(at);
         if matches!(outcome, Outcome::Missed(_) | Outcome::Skipped(_) | Outcome::Unknown) {
             self.settle_ahead(at, context);
             self.note(at, at, 1, outcome, context);
@@ -117,8 +120,11 @@ impl Entry {
             let schedule = self.spec.uid;
             let record = OutcomeRecord { schedule, from: at, until: at, count: 1, outcome, detail };
             context.actions.push(Action::Record(record));
+            self.count_failure(at, outcome);
         }
-        self.settle(context);
+        if !self.pause_if_failing(cause, context) {
+            self.settle(context);
+        }
     }
 
     /// Lets a revoked fire wait for its place again, under the schedule as it is now.

@@ -2,7 +2,8 @@
 
 use super::entry::{Afterwards, Context, Entry, Fire, Stage};
 use super::{Action, OpenClaim, Resume, ScheduleSpec};
-use crate::{Outcome, Reason};
+use crate::trigger::is_requested;
+use crate::{FireId, Outcome, Reason, Trigger};
 use timeball_timebase::{Span, Timestamp};
 
 impl Entry {
@@ -15,6 +16,7 @@ impl Entry {
         let now = context.now;
         let mut entry = Self::new(spec, resume.accounted_until.unwrap_or(now));
         entry.settled_before.clone_from(&resume.settled);
+        (entry.paused, entry.failures) = (resume.paused, resume.failures);
         if resume.accounted_until.is_none() {
             context.actions.push(Action::Account { schedule: entry.spec.uid, until: now });
         }
@@ -39,7 +41,9 @@ impl Entry {
         }
         entry.catch_up(Reason::NotRunning, context);
         entry.choose_late(Reason::NotRunning, false, context);
-        entry.settle(context);
+        if !entry.pause_if_failing(Reason::NotRunning, context) {
+            entry.settle(context);
+        }
         entry
     }
 
@@ -51,14 +55,18 @@ impl Entry {
         context: &Context<'_>,
     ) -> Option<Outcome> {
         let (now, at) = (context.now, claim.scheduled_at);
-        let named = self.spec.schedule.contains(at);
+        let trigger = Trigger::of(at);
+        let nominal = FireId { schedule: self.spec.uid, scheduled_at: at }.nominal();
+        // What was to run now is not run at some other time.
+        let named = trigger != Trigger::Manual && self.spec.schedule.contains(nominal);
         if claim.released {
-            let in_time = self.not_after(self.release_at(at)).is_none_or(|last| last >= now);
-            let again = repeatable && in_time && named && !self.spec.suspended;
+            let not_after = self.not_after(self.release_at(at));
+            let in_time = is_requested(at) || not_after.is_none_or(|last| last >= now);
+            let again = repeatable && in_time && named && self.resting().is_none();
             return if again { None } else { Some(Outcome::Unknown) };
         }
-        if self.spec.suspended {
-            Some(Outcome::Skipped(Reason::Suspended))
+        if let Some(reason) = self.resting() {
+            Some(Outcome::Skipped(reason))
         } else if named {
             None
         } else if at > now {
@@ -71,6 +79,11 @@ impl Entry {
     /// Lets an open claim wait for its place.
     fn reopen(&mut self, claim: OpenClaim, now: Timestamp) {
         let at = claim.scheduled_at;
+        if is_requested(at) {
+            let fire = Fire::new(now, Stage::Pending, true);
+            self.fires.insert(at, Fire { repeated: claim.released, ..fire });
+            return self.await_place(at);
+        }
         let release_at = self.release_at(at);
         let late = claim.released && release_at <= now;
         let fire = Fire::new(release_at, Stage::Pending, late);
@@ -79,13 +92,14 @@ impl Entry {
         self.account_until(at);
     }
 
-    /// Takes over an edited schedule, or one that was removed and came back: what is ahead and no
-    /// longer wanted is revoked, what is wanted newly is planned, what passed stays as it was.
+    /// Carries out a `change` of the schedule, or takes one up that was removed and came back: what
+    /// is ahead and no longer wanted is revoked, what is wanted newly is planned, what passed stays
+    /// as it was.
     pub(super) fn edit(
         &mut self,
-        spec: Box<ScheduleSpec>,
         cause: Reason,
         context: &mut Context<'_>,
+        change: impl FnOnce(&mut Self),
     ) {
         let now = context.now;
         if self.removed {
@@ -97,8 +111,9 @@ impl Entry {
         self.close_run(context);
         self.mixed_until = self.frontier.max(context.latest);
         self.adopting = true;
-        self.spec = spec;
-        let reason = if self.spec.suspended { Reason::Suspended } else { Reason::Revoked };
+        change(self);
+        let rests = self.resting();
+        let reason = rests.unwrap_or(Reason::Revoked);
         let unreleased: Vec<Timestamp> = self
             .fires
             .iter()
@@ -106,10 +121,11 @@ impl Entry {
             .map(|(at, _)| *at)
             .collect();
         for at in unreleased {
-            let wanted = !self.spec.suspended && (at <= now || self.spec.schedule.contains(at));
-            if !wanted {
+            let requested = is_requested(at);
+            let meant = at <= now || requested || self.spec.schedule.contains(at);
+            if rests.is_some() || !meant {
                 self.take_back(at, Afterwards::Record(Outcome::Skipped(reason)), context);
-            } else if at > now {
+            } else if at > now && !requested {
                 self.take_back(at, Afterwards::Rearm, context);
                 self.retime(at);
             }
@@ -120,7 +136,8 @@ impl Entry {
         self.close_run(context);
         // What is not durably claimed yet is still owed, should the process die now.
         let asked = |fire: &Fire| matches!(fire.stage, Stage::Unclaimed | Stage::Claiming { .. });
-        let owed = self.fires.iter().find(|(_, fire)| asked(fire)).map(|(at, _)| *at);
+        let own = |at: &Timestamp| !is_requested(*at);
+        let owed = self.fires.iter().find(|(at, fire)| own(at) && asked(fire)).map(|(at, _)| *at);
         let until = owed.map_or(now, |at| now.min(at - Span::NANOSECOND));
         context.actions.push(Action::Account { schedule: self.spec.uid, until });
         self.settle(context);
@@ -130,8 +147,8 @@ impl Entry {
     fn plan_just_passed(&mut self, cause: Reason, context: &mut Context<'_>) {
         let limit = context.options.limits.in_flight_per_schedule;
         while let Some(at) = self.next.filter(|at| *at <= context.now) {
-            if self.spec.suspended {
-                self.account_suspended(context);
+            if self.resting().is_some() {
+                self.account_resting(context);
             } else if self.fires.len() >= limit {
                 self.account_passed(Outcome::Missed(cause), context);
             } else {
@@ -172,9 +189,9 @@ impl Entry {
             if self.fires.contains_key(&at) || self.settled_ahead.contains(&at) {
                 continue;
             }
-            if self.spec.suspended {
+            if let Some(reason) = self.resting() {
                 self.settle_ahead(at, context);
-                self.note(at, at, 1, Outcome::Skipped(Reason::Suspended), context);
+                self.note(at, at, 1, Outcome::Skipped(reason), context);
             } else if self.fires.len() >= limit {
                 self.settle_ahead(at, context);
                 self.note(at, at, 1, Outcome::Skipped(Reason::ActiveLimit), context);
@@ -186,8 +203,8 @@ impl Entry {
 
     /// The schedule is gone: everything that is not released is taken back.
     pub(super) fn remove(&mut self, cause: Reason, context: &mut Context<'_>) {
-        if self.spec.suspended {
-            self.account_suspended(context);
+        if self.resting().is_some() {
+            self.account_resting(context);
         } else {
             self.account_passed(Outcome::Missed(cause), context);
         }

@@ -1,14 +1,16 @@
 //! One schedule and its fires between plan and outcome.
 
+use super::queue::Requests;
 use super::{Action, ArmedFire, OutcomeRecord, PlannerOptions, ScheduleSpec};
+use crate::trigger::is_requested;
 use crate::{FireDetail, FireId, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use timeball_timebase::{Span, Timestamp};
 
 /// How long a run of equal outcomes stays open, so that it becomes one record.
 const RUN_OPEN: Span = Span::from_secs(1);
-/// How often a suspended schedule of a short period is accounted for.
-const SUSPENDED_ACCOUNT: Span = Span::from_secs(10);
+/// How often a resting schedule of a short period is accounted for.
+const RESTING_ACCOUNT: Span = Span::from_secs(10);
 
 /// What every step of an entry needs.
 pub(super) struct Context<'c> {
@@ -52,6 +54,12 @@ pub(super) struct Entry {
     pub(super) adopting: bool,
     /// The schedule is gone, and the entry stays until its last fire has ended.
     pub(super) removed: bool,
+    /// It rests until it is told to go on.
+    pub(super) paused: bool,
+    /// How often the target has failed in a row.
+    pub(super) failures: u32,
+    /// What somebody asked for; `None` as long as nobody has.
+    pub(super) requests: Option<Box<Requests>>,
     /// Its places in the agenda.
     pub(super) keys: Keys,
 }
@@ -143,6 +151,9 @@ impl Entry {
             mixed_until: frontier,
             adopting: true,
             removed: false,
+            paused: false,
+            failures: 0,
+            requests: None,
             keys: Keys::default(),
         }
     }
@@ -183,7 +194,7 @@ impl Entry {
         context.actions.push(Action::Arm(ArmedFire {
             fire: self.fire_id(at),
             release_at,
-            not_after: self.not_after(release_at),
+            not_after: self.not_after(release_at).filter(|_| !is_requested(at)),
             clock: self.spec.clock,
         }));
     }
@@ -193,6 +204,9 @@ impl Entry {
         let fire = self.fires.remove(&at).expect("a fire that is dropped is in flight");
         self.unclaimed.remove(&at);
         self.pending.remove(&(fire.release_at, at));
+        if let Some(requests) = &mut self.requests {
+            requests.leave(at);
+        }
         if self.buffered == Some(at) {
             self.buffered = None;
         }
@@ -228,7 +242,7 @@ impl Entry {
 
     /// Remembers that an instant ahead has its outcome.
     pub(super) fn settle_ahead(&mut self, at: Timestamp, context: &Context<'_>) {
-        if at > context.latest {
+        if at > context.latest && !is_requested(at) {
             self.settled_ahead.retain(|settled| *settled > context.latest);
             self.settled_ahead.insert(at);
             if self.settled_ahead.len() > context.options.limits.in_flight_per_schedule {
@@ -246,6 +260,12 @@ impl Entry {
         outcome: Outcome,
         context: &mut Context<'_>,
     ) {
+        if is_requested(from) {
+            // It stands for itself, and beside the instants of the schedule.
+            let (schedule, detail) = (self.spec.uid, FireDetail::default());
+            let record = OutcomeRecord { schedule, from, until, count, outcome, detail };
+            return context.actions.push(Action::Record(record));
+        }
         let follows = self.run.as_ref().is_some_and(|run| {
             run.record.outcome == outcome
                 && run.record.until >= self.mixed_until
@@ -303,19 +323,20 @@ impl Entry {
 
     /// When the entry wants attention next, now that everything due is done.
     pub(super) fn wanted_keys(&self, now: Timestamp, options: &PlannerOptions) -> Keys {
-        let idle = self.removed || self.spec.suspended;
+        let rests = self.resting().is_some();
+        let idle = self.removed || rests;
         let full = self.fires.len() >= options.limits.in_flight_per_schedule;
         let ahead = self.next.filter(|_| !idle && !full);
         let claim = self.unclaimed.first().copied().into_iter().chain(ahead).min();
         let waiting = self.pending.first().filter(|(release_at, _)| *release_at <= now);
         let expires = waiting.and_then(|(release_at, _)| self.not_after(*release_at));
         let due = self.pending.range((now + Span::NANOSECOND, Timestamp::MIN)..).next();
-        let suspended = self.next.filter(|_| self.spec.suspended && !self.removed);
+        let resting = self.next.filter(|_| rests && !self.removed);
         let decide = [
             expires.map(|last| last + Span::NANOSECOND),
             due.map(|(release_at, _)| *release_at),
             self.run.as_ref().map(|run| run.close_at),
-            suspended.map(|next| next.max(self.frontier + SUSPENDED_ACCOUNT)),
+            resting.map(|next| next.max(self.frontier + RESTING_ACCOUNT)),
         ];
         Keys {
             claim: claim.map(|at| at - options.horizon),

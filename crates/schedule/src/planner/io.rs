@@ -31,6 +31,24 @@ pub enum Input {
     /// A schedule is gone. What runs is let run; should the schedule come back, it is new: the
     /// shell forgets its `accounted_until` once everything of it has ended.
     Remove(ScheduleUid),
+    /// A schedule is to rest until further notice, or to go on from now. What passes meanwhile is
+    /// skipped (`Paused`), and so is what is in flight and has not begun.
+    SetPaused {
+        /// Whose.
+        schedule: ScheduleUid,
+        /// Whether it is to rest.
+        paused: bool,
+    },
+    /// Fires that somebody asked for: they are run as soon as there are places, beside the
+    /// schedule's own and whether it rests or not.
+    Request {
+        /// Whose.
+        schedule: ScheduleUid,
+        /// Their keys, made by [`FireId::manual`] and [`FireId::backfill`]; none was used before.
+        fires: Vec<Timestamp>,
+        /// How many backfills of the schedule may run at a time, from now on (1+).
+        parallel: usize,
+    },
     /// Answers to [`Action::Claim`]: durable from now on.
     Claimed(Vec<(FireId, ClaimResult)>),
     /// An armed fire was released.
@@ -81,6 +99,11 @@ pub struct Resume {
     /// Whether a fire may be repeated safely under its key (`http`): then one that may have been
     /// released is released again instead of ending unknown, deadline permitting.
     pub repeatable: bool,
+    /// Whether the schedule was told to rest ([`Input::SetPaused`], [`Action::Pause`]).
+    pub paused: bool,
+    /// How often the target has failed since it last succeeded or the schedule was last told to go
+    /// on ([`Outcome::is_targets_failure`]), fires that were asked for aside.
+    pub failures: u32,
 }
 
 /// A claim that a process left without an outcome.
@@ -141,6 +164,14 @@ pub enum Action {
     Adopt(ScheduleUid),
     /// Keep this outcome.
     Record(OutcomeRecord),
+    /// Keep that the schedule rests from now on, since its target failed too often. Not urgent:
+    /// where it is lost, the failures tell.
+    Pause {
+        /// Whose.
+        schedule: ScheduleUid,
+        /// How often it failed in a row.
+        failures: u32,
+    },
     /// Wake the planner at this instant of the system clock; replaces the earlier request.
     WakeAt(Timestamp),
 }

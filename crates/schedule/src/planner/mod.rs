@@ -13,6 +13,9 @@ mod entry;
 mod io;
 mod jitter;
 mod options;
+mod pause;
+mod queue;
+mod request;
 mod spec;
 
 pub use io::{Action, ArmedFire, Claim, ClaimResult, Input, OpenClaim, OutcomeRecord, Resume};
@@ -93,6 +96,17 @@ impl Planner {
                 let cause = self.cause();
                 self.touch(uid, now, &mut actions, |entry, context| entry.remove(cause, context));
             }
+            Input::SetPaused { schedule, paused } => {
+                let cause = self.cause();
+                self.touch(schedule, now, &mut actions, |entry, context| {
+                    entry.set_paused(paused, cause, context);
+                });
+            }
+            Input::Request { schedule, fires, parallel } => {
+                self.touch(schedule, now, &mut actions, |entry, context| {
+                    entry.request(fires, parallel, context);
+                });
+            }
             Input::Claimed(results) => self.claimed(now, results, &mut actions),
             Input::Released { fire, lateness, clock_bound, clock_exceeded } => {
                 let lateness = Some(lateness);
@@ -102,8 +116,9 @@ impl Planner {
                 });
             }
             Input::Finished { fire, outcome, duration } => {
+                let cause = self.cause();
                 self.touch(fire.schedule, now, &mut actions, |entry, context| {
-                    entry.finished(fire.scheduled_at, outcome, duration, context);
+                    entry.finished(fire.scheduled_at, outcome, duration, cause, context);
                 });
             }
             Input::ClockStepped => self.clock_stepped(now, &mut actions),
@@ -117,12 +132,12 @@ impl Planner {
     }
 
     /// The next instants of a schedule after `now` that are to be fired, soonest first, at most
-    /// `n`; none for one that is suspended or not there.
+    /// `n`; none for one that rests or is not there.
     pub fn next_instants(&self, uid: ScheduleUid, now: Timestamp, n: usize) -> Vec<Timestamp> {
         let Some(entry) = self.entries.get(&uid).filter(|entry| !entry.removed) else {
             return Vec::new();
         };
-        if entry.spec.suspended {
+        if entry.resting().is_some() {
             return Vec::new();
         }
         let in_flight = entry
@@ -191,7 +206,8 @@ impl Planner {
             Some(_) => {
                 let mut adds_claims = false;
                 self.touch(uid, now, actions, |entry, context| {
-                    entry.edit(spec, cause, context);
+                    entry.edit(cause, context, |entry| entry.spec = spec);
+                    entry.pause_if_failing(cause, context);
                     adds_claims = !entry.unclaimed.is_empty();
                 });
                 if adds_claims {
@@ -258,13 +274,13 @@ impl Planner {
         }
     }
 
-    /// Does what is to be decided at this moment: skips, buffers, deadlines, runs, suspension.
+    /// Does what is to be decided at this moment: skips, buffers, deadlines, runs, rest.
     fn decide_due(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         while let Some((_, uid)) = self.agenda.first_decision().filter(|(at, _)| *at <= now) {
             self.touch(uid, now, actions, |entry, context| {
                 entry.close_due_run(context);
-                if entry.spec.suspended && !entry.removed {
-                    entry.account_suspended(context);
+                if entry.resting().is_some() && !entry.removed {
+                    entry.account_resting(context);
                 }
                 entry.settle(context);
             });
@@ -333,7 +349,7 @@ impl Entry {
         let in_flight_limit = context.options.limits.in_flight_per_schedule;
         while let Some(at) = self.next.filter(|at| *at <= horizon) {
             let batch = claims.len() + self.unclaimed.len();
-            let idle = self.removed || self.spec.suspended;
+            let idle = self.removed || self.resting().is_some();
             if idle || batch >= limit || self.fires.len() >= in_flight_limit {
                 break;
             }
@@ -367,7 +383,11 @@ impl Entry {
             (ClaimResult::Claimed, None) => {
                 fire.stage = Stage::Pending;
                 let key = (fire.release_at, at);
-                self.pending.insert(key);
+                if crate::trigger::is_requested(at) {
+                    self.await_place(at);
+                } else {
+                    self.pending.insert(key);
+                }
             }
             (ClaimResult::Unknown, None) => {
                 fire.stage = Stage::Unclaimed;

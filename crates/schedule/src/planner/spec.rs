@@ -23,6 +23,9 @@ pub struct ScheduleSpec {
     pub catch_up: CatchUp,
     /// Largest deterministic delay added to each instant; at least zero.
     pub jitter: Span,
+    /// After how many failures of its target in a row the schedule pauses itself (1+); `None`:
+    /// never.
+    pub pause_on_failure: Option<u32>,
     /// How a fire uses what is known of the clock's error.
     pub clock: ClockPolicy,
 }

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
 
 mod check;
+mod control;
 mod store;
 
 use crate::common::instant;
@@ -25,6 +26,16 @@ pub struct Chaos {
     pub suspends: bool,
     /// Expressions are edited, while the process runs or while it is down.
     pub edits: bool,
+    /// Schedules are paused, let go on, run now and backfilled; targets fail.
+    pub control: bool,
+}
+
+impl Chaos {
+    /// Nothing goes wrong; edits alone are no misfortune.
+    fn is_none(self) -> bool {
+        let any = self.crashes || self.steps || self.store || self.hangs;
+        !any && !self.suspends && !self.control
+    }
 }
 
 /// The seeds of a test: `count`, or as many as `TIMEBALL_SEEDS` says, or the one of `TIMEBALL_SEED`
@@ -97,6 +108,12 @@ pub struct World {
     pub calm: bool,
     /// The worst that has died.
     pub crashed: Option<Crash>,
+    /// Schedules that rest, as the shell was told.
+    pub paused: BTreeSet<ScheduleUid>,
+    /// Every fire that was asked for.
+    pub asked: BTreeSet<FireId>,
+    /// How many backfills of a schedule may run at a time.
+    pub parallel: BTreeMap<ScheduleUid, usize>,
 }
 
 const EXPRESSIONS: [&str; 9] = [
@@ -139,8 +156,11 @@ impl World {
             restart_at: None,
             claim_commits: 0,
             started: instant("2026-11-21T11:59:00Z"),
-            calm: !(chaos.crashes || chaos.steps || chaos.store || chaos.hangs || chaos.suspends),
+            calm: chaos.is_none(),
             crashed: None,
+            paused: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            parallel: BTreeMap::new(),
             removed_at: Timestamp::MAX,
         };
         for number in 0..1 + world.random.below(3) {
@@ -155,7 +175,7 @@ impl World {
     }
 
     fn random_spec(&mut self, number: u8) -> ScheduleSpec {
-        let calm = self.calm;
+        let (calm, control) = (self.calm, self.chaos.control);
         let random = &mut self.random;
         let expression = random.pick(&EXPRESSIONS);
         let schedule = Schedule::parse(expression, Dialect::Vixie, &Zone::utc(), None).unwrap();
@@ -186,6 +206,7 @@ impl World {
                 Span::from_millis(40),
                 Span::from_secs(3),
             ]),
+            pause_on_failure: (control && random.one_in(2)).then(|| 1 + random.below(3) as u32),
             clock: ClockPolicy::default(),
         }
     }
@@ -199,6 +220,8 @@ impl World {
         let options = PlannerOptions { limits: LIMITS, ..PlannerOptions::default() };
         self.planner = Some(Planner::new(options));
         self.restart_at = None;
+        self.paused.clone_from(&self.store.paused);
+        self.parallel.clear();
         let specs: Vec<ScheduleSpec> = self.specs.values().cloned().collect();
         for spec in specs {
             let uid = spec.uid;
@@ -311,6 +334,7 @@ impl World {
                         answers.push(Input::Finished { fire, outcome, duration: None });
                     }
                 }
+                Action::Pause { schedule, failures } => self.paused_itself(schedule, failures),
                 Action::Stop(fire) => {
                     if let Some(end) = self.running.get_mut(&fire) {
                         *end = (*end).min(self.real + Span::from_millis(2));
@@ -342,7 +366,7 @@ impl World {
             let horizon = self.real + Span::from_secs(3_600);
             let at = self.next_event().unwrap_or(horizon);
             self.real = at.min(self.real + Span::from_secs(1));
-            let rate = if self.chaos.edits { 60 } else { 400 };
+            let rate = if self.chaos.edits || self.chaos.control { 60 } else { 400 };
             if self.random.one_in(rate) {
                 self.mishap();
             }
@@ -368,6 +392,7 @@ impl World {
                 self.feed(Input::Upsert { spec, resume: Default::default() });
             }
             3 if self.chaos.edits && self.store.due_at().is_none() => self.edit(),
+            4 if self.chaos.control && self.planner.is_some() => self.control(),
             _ => {}
         }
     }
@@ -386,7 +411,8 @@ impl World {
         let ended: Vec<FireId> = self.ended();
         for fire in ended {
             self.running.remove(&fire);
-            let failed = self.random.one_in(10) && self.chaos.hangs;
+            let fails = self.chaos.hangs || self.chaos.control;
+            let failed = self.random.one_in(10) && fails;
             let outcome = if failed { Outcome::Failed(Reason::ExitStatus) } else { Outcome::Fired };
             self.feed(Input::Finished { fire, outcome, duration: Some(Span::from_millis(3)) });
         }
@@ -423,7 +449,7 @@ impl World {
             self.running.insert(fire.fire, self.real + duration);
             self.feed(Input::Released {
                 fire: fire.fire,
-                lateness: now - fire.fire.scheduled_at,
+                lateness: now - fire.release_at,
                 clock_bound: None,
                 clock_exceeded: false,
             });

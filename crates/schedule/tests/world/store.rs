@@ -3,7 +3,7 @@
 use super::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use timeball_schedule::planner::{Claim, ClaimResult, OpenClaim, OutcomeRecord, Resume};
-use timeball_schedule::{FireId, ScheduleUid};
+use timeball_schedule::{FireId, Outcome, ScheduleUid, Trigger};
 use timeball_timebase::Timestamp;
 
 #[derive(Default)]
@@ -16,6 +16,9 @@ pub struct Store {
     pub defined: BTreeMap<ScheduleUid, String>,
     /// Fires with a record of their own or within a run, to find double effects.
     pub recorded: BTreeSet<FireId>,
+    /// Schedules that rest, and failures in a row.
+    pub paused: BTreeSet<ScheduleUid>,
+    pub failures: BTreeMap<ScheduleUid, u32>,
     /// Calls that are not durable yet, oldest first.
     calls: Vec<Vec<Entry>>,
     asked: Option<(Vec<Claim>, Timestamp)>,
@@ -41,6 +44,7 @@ enum Entry {
     Account(ScheduleUid, Timestamp),
     Claims(Vec<Claim>),
     Define(ScheduleUid, String),
+    Paused(ScheduleUid, bool),
 }
 
 impl Store {
@@ -63,6 +67,10 @@ impl Store {
         self.push(Entry::Define(uid, expression.to_owned()));
     }
 
+    pub fn pause(&mut self, uid: ScheduleUid, paused: bool) {
+        self.push(Entry::Paused(uid, paused));
+    }
+
     /// Whether what is kept of a schedule was meant for another expression.
     pub fn is_redefined(&self, uid: ScheduleUid, expression: &str) -> bool {
         self.defined.get(&uid).is_some_and(|defined| defined != expression)
@@ -75,7 +83,9 @@ impl Store {
 
     fn claims_within(&self, record: &OutcomeRecord) -> impl Iterator<Item = FireId> {
         let fire = |scheduled_at| FireId { schedule: record.schedule, scheduled_at };
-        self.open.range(fire(record.from)..=fire(record.until)).map(|(fire, _)| *fire)
+        let trigger = Trigger::of(record.from);
+        let within = self.open.range(fire(record.from)..=fire(record.until));
+        within.map(|(fire, _)| *fire).filter(move |fire| fire.trigger() == trigger)
     }
 
     pub fn account(&mut self, uid: ScheduleUid, until: Timestamp) {
@@ -149,9 +159,16 @@ impl Store {
                 Entry::Record(record) => self.enter(record),
                 Entry::Define(uid, expression) => drop(self.defined.insert(uid, expression)),
                 Entry::Account(uid, until) => self.raise(uid, until),
+                Entry::Paused(uid, true) => drop(self.paused.insert(uid)),
+                Entry::Paused(uid, false) => {
+                    self.paused.remove(&uid);
+                    self.failures.remove(&uid);
+                }
                 Entry::Claims(claims) => {
                     for claim in claims {
-                        self.raise(claim.fire.schedule, claim.fire.scheduled_at);
+                        if claim.fire.trigger() == Trigger::Schedule {
+                            self.raise(claim.fire.schedule, claim.fire.scheduled_at);
+                        }
                         self.open.entry(claim.fire).or_insert(false);
                     }
                 }
@@ -160,8 +177,16 @@ impl Store {
     }
 
     fn enter(&mut self, record: OutcomeRecord) {
-        self.raise(record.schedule, record.until);
         self.records.push(record);
+        if Trigger::of(record.from) == Trigger::Schedule {
+            self.raise(record.schedule, record.until);
+            let failures = self.failures.entry(record.schedule).or_default();
+            match record.outcome {
+                Outcome::Fired => *failures = 0,
+                outcome if outcome.is_targets_failure() => *failures += 1,
+                _ => {}
+            }
+        }
         if record.count == 1 {
             let fire = FireId { schedule: record.schedule, scheduled_at: record.from };
             self.recorded.insert(fire);
@@ -203,6 +228,7 @@ impl Store {
                 .records
                 .iter()
                 .filter(|r| r.schedule == uid && r.until > now)
+                .filter(|r| Trigger::of(r.from) == Trigger::Schedule)
                 .map(|r| (r.from, r.until))
                 .collect(),
             open_claims: open
@@ -212,6 +238,8 @@ impl Store {
                 })
                 .collect(),
             repeatable,
+            paused: self.paused.contains(&uid),
+            failures: self.failures.get(&uid).copied().unwrap_or_default(),
         }
     }
 }

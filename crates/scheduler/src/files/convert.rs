@@ -9,6 +9,7 @@ use crate::store::DetailLimits;
 use crate::targets::ScheduleName;
 use crate::zones::Zones;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use timeball_api::cron_job::{self, PreciseCronJob, Spec};
 use timeball_schedule::ScheduleUid;
 use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
@@ -27,6 +28,7 @@ const NAME_OCTETS_MAX: usize = 52;
 const NAMESPACE_OCTETS_MAX: usize = 63;
 const DETAILS_MAX: i64 = 10_000;
 const CATCH_UP_MAX: i64 = 1_000;
+const FAILURES_MAX: i64 = 1_000_000;
 
 /// Checks a document and compiles it.
 pub(super) fn schedule(
@@ -66,6 +68,7 @@ pub(super) fn schedule(
             0,
             86_400_000,
         )?),
+        pause_on_failure: pause_on_failure(spec.pause_on_failure)?,
         clock,
         schedule: compiled,
     };
@@ -79,7 +82,16 @@ pub(super) fn schedule(
     let definition = format!("{expression} | {dialect:?} | {} | {dst:?}{days}", zone.name());
     let members = target::members(&spec.target);
     let target = target::parse(&spec.target)?.ok_or(DocumentError::Targets { count: members })?;
-    Ok(LoadedSchedule { spec: spec_for_planner, target, name, expression, definition, limits })
+    let document = Arc::new(document.clone());
+    Ok(LoadedSchedule {
+        spec: spec_for_planner,
+        target,
+        name,
+        expression,
+        definition,
+        limits,
+        document,
+    })
 }
 
 fn compile(
@@ -188,6 +200,12 @@ fn concurrency(policy: cron_job::ConcurrencyPolicy) -> Concurrency {
         cron_job::ConcurrencyPolicy::Replace => Concurrency::Replace,
         cron_job::ConcurrencyPolicy::BufferOne => Concurrency::BufferOne,
     }
+}
+
+fn pause_on_failure(failures: i32) -> Result<Option<u32>, DocumentError> {
+    let failures = range("spec.pauseOnFailure", i64::from(failures), 0, FAILURES_MAX)?;
+    let failures = u32::try_from(failures).expect("the range was checked");
+    Ok((failures > 0).then_some(failures))
 }
 
 fn details(field: &'static str, value: i32) -> Result<usize, DocumentError> {

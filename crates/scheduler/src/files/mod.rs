@@ -6,12 +6,14 @@
 mod calendars;
 mod checks;
 mod convert;
+mod diff;
 mod document;
 mod error;
 mod target;
 mod watch;
 
 pub use calendars::read_calendars;
+pub(crate) use diff::{changes, line};
 pub(crate) use watch::{Seen, Watcher};
 
 use crate::store::DetailLimits;
@@ -23,6 +25,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use timeball_api::cron_job::PreciseCronJob;
 use timeball_api::schedules::FileProblem;
 use timeball_schedule::ScheduleUid;
 use timeball_schedule::planner::ScheduleSpec;
@@ -42,6 +46,8 @@ pub(crate) struct LoadedSchedule {
     pub(crate) definition: String,
     /// How much of its history is kept in detail.
     pub(crate) limits: DetailLimits,
+    /// The document that it was made of.
+    pub(crate) document: Arc<PreciseCronJob>,
 }
 
 /// What a directory holds.

@@ -18,7 +18,8 @@ const READ_EVERY: u32 = 60;
 
 /// A thread that reads the directory again whenever it changes; ends when dropped.
 pub(crate) struct Watcher {
-    asked: Option<Sender<()>>,
+    /// Dropped to end the thread.
+    alive: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,43 +36,33 @@ impl Watcher {
         seen: Seen,
         mut changed: impl FnMut(LoadedSet) + Send + 'static,
     ) -> io::Result<Self> {
-        let (asked, asks) = mpsc::channel();
+        let (alive, is_over) = mpsc::channel();
         let mut seen = seen.0;
         let thread =
             std::thread::Builder::new().name("schedule-files".to_owned()).spawn(move || {
                 let mut looks = 0;
                 loop {
-                    let asked = match asks.recv_timeout(LOOK_EVERY) {
-                        Ok(()) => true,
-                        Err(RecvTimeoutError::Timeout) => false,
-                        Err(RecvTimeoutError::Disconnected) => return,
-                    };
+                    if is_over.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {
+                        return;
+                    }
                     looks += 1;
                     // Taken before the files are read: what changes in between is seen the next
                     // time.
                     let now = signature(&directory);
-                    if asked || now != seen || looks >= READ_EVERY {
+                    if now != seen || looks >= READ_EVERY {
                         seen = now;
                         looks = 0;
                         changed(LoadedSet::read(&directory));
                     }
                 }
             })?;
-        Ok(Self { asked: Some(asked), thread: Some(thread) })
-    }
-
-    /// Has the directory read now.
-    pub(crate) fn read_now(&self) {
-        if let Some(asked) = &self.asked {
-            // The thread ends only when this is dropped.
-            let _ = asked.send(());
-        }
+        Ok(Self { alive: Some(alive), thread: Some(thread) })
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.asked = None;
+        self.alive = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

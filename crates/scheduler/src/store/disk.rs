@@ -13,8 +13,9 @@ use timeball_schedule::ScheduleUid;
 use timeball_timebase::Timestamp;
 
 /// The newest format that this program reads, and the one that it writes. Format 1 knew of no
-/// journal: whoever writes it must not come after whoever writes one.
-pub(crate) const FORMAT: u64 = 2;
+/// journal: whoever writes it must not come after whoever writes one. Format 2 knew of no fires
+/// that were asked for, and would take them for instants of the schedule.
+pub(crate) const FORMAT: u64 = 3;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Keys of the table `meta`.

@@ -85,6 +85,12 @@ impl History {
         self.entries.get(&from)
     }
 
+    /// How an instant ended; `None` where that is not kept.
+    pub(super) fn outcome(&self, at: Timestamp) -> Option<Outcome> {
+        let (_, entry) = self.entries.range(..=at).next_back()?;
+        (entry.until >= at).then_some(entry.outcome)
+    }
+
     /// Newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &HistoryEntry> {
         self.entries.values().rev()

@@ -78,6 +78,23 @@ impl Journal {
         Self::with(State::Off, BootId::default(), 0, 0)
     }
 
+    /// Opens the journal, with what it holds where it proves anything. One that cannot be used is
+    /// done without.
+    pub(crate) fn open_or_off(
+        journal: Option<(&Path, BootId)>,
+        settled: Option<u64>,
+    ) -> (Self, Option<Vec<Entry>>) {
+        let Some((path, boot)) = journal else { return (Self::off(), None) };
+        Self::open(path, boot, settled).unwrap_or_else(|error| {
+            tracing::warn!(
+                path = %path.display(),
+                %error,
+                "the journal cannot be used; fires under way in a crash will be unknown"
+            );
+            (Self::off(), None)
+        })
+    }
+
     /// Opens the journal at `path` beside a store that contains the records up to `settled`
     /// (`None` for one that knows of no journal).
     ///

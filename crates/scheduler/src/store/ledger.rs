@@ -1,11 +1,14 @@
 //! The books: which instants are claimed, how they ended, and what of that is durable yet.
 
+mod control;
+
 use super::history::{DetailLimits, History};
 use super::journal::Entry;
 use super::slot::BootId;
 use super::{
     Batch, Closing, HistoryEntry, Journal, Kept, OpenClaims, Row, Store, StoreError, Tally,
 };
+use control::is_requested;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -67,6 +70,8 @@ struct Account {
     limits: DetailLimits,
     open: OpenClaims,
     history: History,
+    /// Outcomes of fires that somebody asked for, by their keys.
+    requested: BTreeMap<Timestamp, HistoryEntry>,
     /// Whether it was loaded and no file has named it since.
     inherited: bool,
 }
@@ -94,12 +99,13 @@ impl Ledger {
         let loaded = store.load()?;
         let accounts = loaded.schedules.into_iter().map(|kept| {
             let Kept { uid, row, claims: open, history } = kept;
+            let (history, requested) = control::split(history);
             let history = History::new(history);
             let (adopting, limits) = (None, DEFAULT_LIMITS);
-            (uid, Account { row, adopting, limits, open, history, inherited: true })
+            (uid, Account { row, adopting, limits, open, history, requested, inherited: true })
         });
         let accounts = accounts.collect();
-        let (journal, entries) = open_journal(journal, loaded.closing.journal);
+        let (journal, entries) = Journal::open_or_off(journal, loaded.closing.journal);
         let mut ledger = Self {
             accounts,
             store,
@@ -169,16 +175,16 @@ impl Ledger {
         let until = account.row.accounted_until_ns.filter(|_| !returned);
         let until =
             until.map(|until| if redefined { until.max(now.as_unix_nanos()) } else { until });
-        let tally = account.row.tally;
         account.row = Row {
             namespace,
             name,
             definition: kept,
             accounted_until_ns: until,
             removed_at_ns: None,
-            tally,
+            ..std::mem::take(&mut account.row)
         };
         account.adopting = Some(definition);
+        let (paused, failures) = (account.row.paused.is_some(), account.row.failures);
         let open = account.open.iter().filter(|_| inherited);
         let open_claims = open
             .map(|(at, released)| OpenClaim { scheduled_at: *at, released: *released })
@@ -187,7 +193,7 @@ impl Ledger {
         let settled = account.history.newest_first().filter(|entry| entry.until > now);
         let settled = settled.map(|entry| (entry.from, entry.until)).collect();
         self.touch_row(uid);
-        Resume { accounted_until, redefined, settled, open_claims, repeatable }
+        Resume { accounted_until, redefined, settled, open_claims, repeatable, paused, failures }
     }
 
     /// Keeps the definition that [`Ledger::enroll`] was told of last; durable with the next commit.
@@ -231,9 +237,9 @@ impl Ledger {
     pub(crate) fn expect(&mut self, claims: &[Claim]) {
         for Claim { fire: FireId { schedule, scheduled_at } } in claims {
             let account = self.accounts.entry(*schedule).or_insert_with(Account::new);
-            if !account.history.has_outcome(*scheduled_at) {
+            if !account.has_outcome(*scheduled_at) {
                 account.open.entry(*scheduled_at).or_insert(false);
-                account.account(*scheduled_at);
+                account.account_claim(*scheduled_at);
                 self.dirty.claims.insert((*schedule, *scheduled_at));
                 self.touch_row(*schedule);
             }
@@ -292,7 +298,8 @@ impl Ledger {
         let entry = HistoryEntry { from, until, count, outcome, detail, message };
         // Claims of the past are durable, so their outcomes leave no hole whatever else is lost.
         let account = self.accounts.get(&schedule);
-        let claimed = account.map_or(0, |account| account.open.range(from..=until).count() as u64);
+        let claimed =
+            account.map_or(0, |account| account.claims_within(from, until).count() as u64);
         if claimed == count {
             self.journal.end(schedule, &entry);
         }
@@ -303,15 +310,20 @@ impl Ledger {
     fn enter(&mut self, schedule: ScheduleUid, entry: HistoryEntry) {
         let HistoryEntry { from, until, count, outcome, .. } = entry;
         let account = self.accounts.entry(schedule).or_insert_with(Account::new);
-        let closed: Vec<Timestamp> = account.open.range(from..=until).map(|(at, _)| *at).collect();
+        let closed: Vec<Timestamp> = account.claims_within(from, until).collect();
         for at in closed {
             account.open.remove(&at);
             self.begun.remove(&FireId { schedule, scheduled_at: at });
             self.dirty.claims.insert((schedule, at));
         }
-        account.account(until);
-        account.row.tally.add(outcome, count);
-        let changed = account.history.add(entry, account.limits, &account.open);
+        let changed = if is_requested(from) {
+            account.enter_requested(entry)
+        } else {
+            account.account(until);
+            account.row.tally.add(outcome, count);
+            account.count_failure(outcome);
+            account.history.add(entry, account.limits, &account.open).into_iter().collect()
+        };
         self.dirty.history.extend(changed.into_iter().map(|from| (schedule, from)));
         self.touch_row(schedule);
     }
@@ -397,9 +409,10 @@ impl Ledger {
         self.counters
     }
 
-    /// Outcomes of a schedule, counted.
-    pub(crate) fn tally(&self, uid: ScheduleUid) -> Tally {
-        self.accounts.get(&uid).map(|account| account.row.tally).unwrap_or_default()
+    /// Outcomes of a schedule's instants, and of what was asked for, counted.
+    pub(crate) fn tallies(&self, uid: ScheduleUid) -> (Tally, Tally) {
+        let row = self.accounts.get(&uid).map(|account| &account.row);
+        row.map(|row| (row.tally, row.requested)).unwrap_or_default()
     }
 
     /// Outcomes of a schedule, newest first.
@@ -426,7 +439,9 @@ impl Ledger {
     fn forget(&mut self, uid: ScheduleUid) {
         if let Some(account) = self.accounts.remove(&uid) {
             self.dirty.claims.extend(account.open.keys().map(|at| (uid, *at)));
-            self.dirty.history.extend(account.history.keys().map(|from| (uid, from)));
+            let requested = account.requested.keys().copied();
+            let keys = account.history.keys().chain(requested);
+            self.dirty.history.extend(keys.map(|from| (uid, from)));
             self.touch_row(uid);
         }
     }
@@ -451,28 +466,11 @@ impl Ledger {
                 .map(|key| (*key, account(&key.0).and_then(|a| a.open.get(&key.1).copied())))
                 .collect(),
             history: history
-                .map(|key| (*key, account(&key.0).and_then(|a| a.history.entry(key.1).cloned())))
+                .map(|key| (*key, account(&key.0).and_then(|a| a.entry(key.1).cloned())))
                 .collect(),
             closing,
         }
     }
-}
-
-/// Opens the journal, with what it holds where it proves anything. One that cannot be used is done
-/// without.
-fn open_journal(
-    journal: Option<(&Path, BootId)>,
-    settled: Option<u64>,
-) -> (Journal, Option<Vec<Entry>>) {
-    let Some((path, boot)) = journal else { return (Journal::off(), None) };
-    Journal::open(path, boot, settled).unwrap_or_else(|error| {
-        tracing::warn!(
-            path = %path.display(),
-            %error,
-            "the journal cannot be used; fires under way in a crash will be unknown"
-        );
-        (Journal::off(), None)
-    })
 }
 
 impl Account {
@@ -483,6 +481,7 @@ impl Account {
             limits: DEFAULT_LIMITS,
             open: OpenClaims::new(),
             history: History::default(),
+            requested: BTreeMap::new(),
             inherited: false,
         }
     }

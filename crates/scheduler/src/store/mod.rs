@@ -15,7 +15,7 @@ pub(crate) use disk::DiskStore;
 pub(crate) use history::DetailLimits;
 pub(crate) use journal::{Journal, JournalError, boot_id};
 pub(crate) use ledger::{Enrolment, Ledger, LedgerCounters};
-pub(crate) use record::{HistoryEntry, Row, Tally};
+pub(crate) use record::{Event, EventKind, HistoryEntry, Pause, Row, Tally};
 
 use std::collections::BTreeMap;
 use std::io;

@@ -18,6 +18,72 @@ pub(crate) struct Row {
     pub(crate) removed_at_ns: Option<i64>,
     /// Outcomes counted since it was first seen.
     pub(crate) tally: Tally,
+    /// The same of fires that were asked for.
+    #[serde(default)]
+    pub(crate) requested: Tally,
+    /// Since when it rests until further notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) paused: Option<Pause>,
+    /// How often the target has failed in a row.
+    #[serde(default)]
+    pub(crate) failures: u32,
+    /// What people did with it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) events: Vec<Event>,
+}
+
+/// Why a schedule rests.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Pause {
+    /// Since when, nanoseconds since 1970.
+    pub(crate) at_ns: i64,
+    /// Who paused it.
+    pub(crate) by: String,
+    /// Why; may be empty.
+    pub(crate) why: String,
+}
+
+/// Something that was done with a schedule, by a person or by itself.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Event {
+    pub(crate) kind: EventKind,
+    /// When, nanoseconds since 1970.
+    pub(crate) at_ns: i64,
+    /// Who did it.
+    pub(crate) by: String,
+    /// Why; may be empty.
+    pub(crate) why: String,
+    /// First instant that was asked for, nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from_ns: Option<i64>,
+    /// Last instant that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until_ns: Option<i64>,
+    /// How many instants were asked for.
+    #[serde(default)]
+    pub(crate) count: u64,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EventKind {
+    Paused,
+    Resumed,
+    Run,
+    Backfill,
+}
+
+impl EventKind {
+    /// Its word in the API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Run => "run",
+            Self::Backfill => "backfill",
+        }
+    }
 }
 
 /// Outcomes counted.

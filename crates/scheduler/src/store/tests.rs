@@ -59,7 +59,7 @@ fn claims_and_outcomes_survive_and_what_was_open_is_told() {
     let resume = ledger.enroll(enrolment("x"), at(10));
     assert_eq!(resume.accounted_until, Some(at(3)));
     assert_eq!(resume.open_claims, [open_claim(2, false), open_claim(3, false)]);
-    assert_eq!(ledger.tally(UID).fired, 1);
+    assert_eq!(ledger.tallies(UID).0.fired, 1);
     assert_eq!(ledger.claim(&[claim(1)])[0].1, ClaimResult::Lost, "it was done before");
 }
 
@@ -131,7 +131,7 @@ fn after_a_process_crash_it_is_certain_what_was_released_and_how_it_ended() {
     let mut ledger = open(&path);
     let resume = ledger.enroll(enrolment("x"), at(2));
     assert_eq!(resume.open_claims, [open_claim(2, true), open_claim(3, false)]);
-    assert_eq!((ledger.tally(UID).fired, resume.accounted_until), (1, Some(at(3))));
+    assert_eq!((ledger.tallies(UID).0.fired, resume.accounted_until), (1, Some(at(3))));
     // And it is no less certain after the next crash.
     drop(ledger);
     let resume = open(&path).enroll(enrolment("x"), at(2));

@@ -27,7 +27,7 @@ impl Event {
     pub(crate) fn new(fire: FireId, name: &ScheduleName) -> Self {
         Self {
             key: fire.to_string(),
-            at: fire.scheduled_at.to_string(),
+            at: fire.nominal().to_string(),
             source: format!("/timeball/{name}"),
             uid: fire.schedule.to_string(),
             name: name.clone(),

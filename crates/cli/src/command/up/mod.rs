@@ -17,9 +17,10 @@ use timeball_agent::{Agent, AgentOptions};
 use timeball_api::events::ClockPoint;
 use timeball_api::status::Status;
 use timeball_page::PageSources;
-use timeball_runtime::http::{HttpOptions, Server};
+use timeball_runtime::http::{HttpOptions, Router, Server};
 use timeball_runtime::metrics::Metrics;
 use timeball_runtime::state::StateDirectory;
+use timeball_runtime::token::Token;
 use timeball_runtime::{ClockCell, Shutdown, read_clocks, signals};
 use timeball_scheduler::{GateProgram, Scheduler, SchedulerOptions};
 use timeball_timebase::{Span, SyncState};
@@ -56,12 +57,10 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
     let agent = setup::start_agent(config, &options, arguments.ntp_port, &mut notes)?;
     let options = scheduler_options(arguments, &schedules, &state, &agent);
     let scheduler = Scheduler::start(options).map_err(CliError::failed)?;
-    if let Some(aside) = scheduler.store_kept_aside() {
+    notes.extend(scheduler.store_kept_aside().map(|aside| {
         let aside = aside.display();
-        notes.push(format!(
-            "the history could not be read; it is kept as {aside}, a new one begins"
-        ));
-    }
+        format!("the history could not be read; it is kept as {aside}, a new one begins")
+    }));
     notes.extend(scheduler.real_time_refused().iter().map(ToString::to_string));
     let scheduler = Arc::new(scheduler);
     let measured = Arc::clone(&scheduler);
@@ -69,9 +68,12 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
 
     let page = timeball_page::router(page_sources(&agent, &scheduler, &shutdown))
         .map_err(CliError::failed)?;
-    let router = agent.router().merge(scheduler.router()).merge(page);
+    let token = Token::load_or_create(&RunFile::token(&state)).map_err(CliError::failed)?;
+    let router = agent.router().merge(scheduler.router(token)).merge(page);
+    let local = start_local(&state, router.clone(), &mut notes);
     let server =
         Server::start(listener, router, HttpOptions::default()).map_err(CliError::failed)?;
+    reload_at_hangup(&scheduler).map_err(CliError::failed)?;
     let run_file = RunFile { pid: std::process::id(), address: server.address() };
     write_run_file(&directory, &run_file)?;
 
@@ -92,6 +94,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
 
     shutdown.request();
     server.stop();
+    drop(local);
+    let _ = std::fs::remove_file(RunFile::socket(&state));
     scheduler.shutdown();
     agent.shutdown();
     let _ = std::fs::remove_file(RunFile::path(&state));
@@ -111,6 +115,25 @@ fn scheduler_options(
         real_time: arguments.real_time.then_some(REAL_TIME_PRIORITY),
         ..SchedulerOptions::new(schedules.to_owned(), state.to_owned(), agent.clock())
     }
+}
+
+/// Serves the same on a UNIX socket, whose user needs no token. Without one the token still does.
+fn start_local(state: &Path, router: Router, notes: &mut Vec<String>) -> Option<Server> {
+    let path = RunFile::socket(state);
+    Server::start_local(&path, router, HttpOptions::default())
+        .inspect_err(|error| notes.push(format!("no socket at {}: {error}", path.display())))
+        .ok()
+}
+
+/// Has the schedule files read at each SIGHUP; what comes of it is in the log.
+fn reload_at_hangup(scheduler: &Arc<Scheduler>) -> std::io::Result<()> {
+    let scheduler = Arc::clone(scheduler);
+    signals::on_hangup(move || {
+        tracing::info!("SIGHUP: reading the schedule files");
+        if let Err(error) = scheduler.reload() {
+            tracing::error!(%error, "the schedule files were not read");
+        }
+    })
 }
 
 fn page_sources(agent: &Agent, scheduler: &Arc<Scheduler>, shutdown: &Shutdown) -> PageSources {

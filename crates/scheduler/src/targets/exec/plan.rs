@@ -48,7 +48,8 @@ pub(super) fn spawn_plan(fire: FireId, name: &ScheduleName, program: &Program) -
         set(name, value);
     }
     set("TIMEBALL_FIRE_ID", &fire.to_string());
-    set("TIMEBALL_SCHEDULED_AT", &fire.scheduled_at.to_string());
+    set("TIMEBALL_SCHEDULED_AT", &fire.nominal().to_string());
+    set("TIMEBALL_TRIGGER", fire.trigger().name());
     set("TIMEBALL_SCHEDULE", &name.to_string());
     let environment = variables
         .into_iter()

@@ -1,0 +1,107 @@
+//! Bodies of the requests that change something: `POST /v1/schedules/{namespace}/{name}/…`.
+//!
+//! They are answered only over the UNIX socket of the same user, or with the token.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest reason that is taken, in octets.
+pub const WHY_OCTETS_MAX: usize = 500;
+/// The most instants of one backfill.
+pub const BACKFILL_MAX: u32 = 1_000;
+/// The most runs of a backfill at a time.
+pub const PARALLEL_MAX: u32 = 64;
+
+/// `…/pause`, `…/resume` and `…/run`: what is done, and why.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Change {
+    /// Why, for the record: at most [`WHY_OCTETS_MAX`] octets.
+    pub why: String,
+}
+
+/// `…/backfill`: instants of a range that has passed are run (again).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backfill {
+    /// First instant, ns since 1970, inclusive.
+    pub from_ns: i64,
+    /// Last instant, ns since 1970, inclusive; not in the future.
+    pub until_ns: i64,
+    /// At most how many instants (1 to [`BACKFILL_MAX`]); a range that has more is refused.
+    #[serde(default = "default_limit")]
+    pub limit: u32,
+    /// How many run at a time (1 to [`PARALLEL_MAX`]), as far as the concurrency policy lets them.
+    #[serde(default = "one")]
+    pub parallel: u32,
+    /// Also instants that were fired, or may have been.
+    #[serde(default)]
+    pub again: bool,
+    /// Nothing is run: the answer says what would be.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Why, for the record: at most [`WHY_OCTETS_MAX`] octets.
+    #[serde(default)]
+    pub why: String,
+}
+
+fn default_limit() -> u32 {
+    100
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What came of a change that was taken.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Accepted {
+    /// The instants that are run, ns since 1970: of `run` and `backfill`.
+    pub instants_ns: Vec<i64>,
+    /// Instants of a backfill's range that are not run since they were fired, or may have been.
+    pub left_out: u64,
+}
+
+/// Why a change was not taken.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Refused {
+    /// A CamelCase word, such as `AlreadyPaused`.
+    pub reason: String,
+    /// What is wrong, and how to mend it.
+    pub message: String,
+}
+
+/// What the schedule files hold that is not in force (`GET /v1/schedules/changes`), or what a
+/// reload has changed (`POST /v1/schedules/reload`).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FileChanges {
+    /// Schedules that are new, changed or gone, by name.
+    pub changes: Vec<FileChange>,
+    /// What is wrong with the files; while there is anything new, nothing is taken up.
+    pub problems: Vec<super::schedules::FileProblem>,
+    /// Whether the changes are in force now.
+    pub applied: bool,
+}
+
+/// One schedule that is new, changed or gone.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FileChange {
+    /// `added`, `changed` or `removed`.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// The fields that differ, of a changed one.
+    pub fields: Vec<FieldChange>,
+}
+
+/// A field that differs.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FieldChange {
+    /// Its path, such as `spec.timeZone`.
+    pub field: String,
+    /// Its value in force, as JSON; empty where it has none.
+    pub before: String,
+    /// Its value in the file, as JSON; empty where it has none.
+    pub after: String,
+}

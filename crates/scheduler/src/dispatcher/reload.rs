@@ -1,0 +1,105 @@
+//! Schedules that come, change and go with their files: all or nothing.
+
+use super::Dispatcher;
+use crate::board::Progress;
+use crate::files::{LoadedSchedule, LoadedSet, changes, line};
+use crate::store::Enrolment;
+use timeball_api::control::FileChanges;
+use timeball_api::schedules::FileProblem;
+use timeball_runtime::read_clocks;
+use timeball_schedule::ScheduleUid;
+use timeball_schedule::planner::Input;
+
+impl Dispatcher {
+    /// Takes up what the files hold now: all of it, or nothing where something new is wrong.
+    pub(super) fn take_files(&mut self, set: LoadedSet) -> FileChanges {
+        let mut told = self.compare(&set);
+        let is_new = |problem: &FileProblem| !self.accepted_problems.contains(problem);
+        let refused = self.refuses(&set);
+        self.parts.board.set_file_problems(set.problems.clone());
+        for problem in set.problems.iter().filter(|problem| is_new(problem)) {
+            tracing::error!(file = %problem.file, message = %problem.message, "schedule file");
+        }
+        if refused {
+            tracing::warn!("the schedules go on as they were until the files are mended");
+            return told;
+        }
+        for change in &told.changes {
+            let name = format!("{}/{}", change.namespace, change.name);
+            tracing::info!(schedule = %name, fields = %line(change), "schedule {}", change.kind);
+        }
+        let gone: Vec<ScheduleUid> =
+            self.schedules.keys().filter(|uid| !set.schedules.contains_key(uid)).copied().collect();
+        for uid in gone {
+            self.remove(uid);
+        }
+        for (uid, schedule) in set.schedules {
+            self.upsert(uid, schedule);
+        }
+        self.input(Input::Wake);
+        // While a file is wrong, its schedules are not known to be gone.
+        if !self.absent_settled && set.problems.is_empty() {
+            self.parts.ledger.retire_absent(read_clocks().system);
+            self.absent_settled = true;
+        }
+        self.accepted_problems = set.problems;
+        told.applied = true;
+        told
+    }
+
+    /// What a set of schedules would change.
+    pub(super) fn compare(&self, set: &LoadedSet) -> FileChanges {
+        let mut changes = changes(&self.schedules, &set.schedules);
+        // While a file is wrong, its schedules are not known to be gone.
+        if self.refuses(set) {
+            changes.retain(|change| change.kind != "removed");
+        }
+        FileChanges { changes, problems: set.problems.clone(), applied: false }
+    }
+
+    /// Whether something is newly wrong with the files, so that none of them is taken up.
+    fn refuses(&self, set: &LoadedSet) -> bool {
+        let first = self.schedules.is_empty() && !self.absent_settled;
+        !first && set.problems.iter().any(|problem| !self.accepted_problems.contains(problem))
+    }
+
+    fn remove(&mut self, uid: ScheduleUid) {
+        self.schedules.remove(&uid);
+        self.input(Input::Remove(uid));
+        self.parts.ledger.retire(uid, read_clocks().system);
+        self.parts.board.remove(uid);
+    }
+
+    fn upsert(&mut self, uid: ScheduleUid, schedule: LoadedSchedule) {
+        let before = self.schedules.get(&uid);
+        if before.is_some_and(|before| before.spec.generation == schedule.spec.generation) {
+            return;
+        }
+        if schedule.spec.schedule.next_after(read_clocks().system).is_none() {
+            tracing::warn!(schedule = %schedule.name, "this schedule has no instant ahead");
+        }
+        let enrolment = Enrolment {
+            uid,
+            namespace: schedule.name.namespace.clone(),
+            name: schedule.name.name.clone(),
+            definition: schedule.definition.clone(),
+            limits: schedule.limits,
+            repeatable: schedule.target.is_repeatable(),
+        };
+        let resume = self.parts.ledger.enroll(enrolment, read_clocks().system);
+        let progress = match self.parts.board.panel(uid) {
+            Some(panel) => panel.progress().clone(),
+            None => Progress {
+                last: self.parts.ledger.history(uid).next().cloned(),
+                tally: self.parts.ledger.tallies(uid).0,
+                requested: self.parts.ledger.tallies(uid).1,
+                ..Progress::default()
+            },
+        };
+        let spec = Box::new(schedule.spec.clone());
+        self.parts.board.put(schedule.clone(), progress);
+        self.show_control(uid);
+        self.schedules.insert(uid, schedule);
+        self.input(Input::Upsert { spec, resume });
+    }
+}
