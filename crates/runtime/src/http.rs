@@ -11,7 +11,7 @@ mod unix;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -62,6 +62,8 @@ impl Default for HttpOptions {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    /// The UNIX socket's file, which goes with the server.
+    socket: Option<PathBuf>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
 }
@@ -88,7 +90,10 @@ impl Server {
         let listener = unix::bind(path)?;
         let made = move || tokio::net::UnixListener::from_std(listener).map(Listener::Unix);
         // Clients of it name loopback as their host.
-        Self::spawn("http-local", (Ipv4Addr::LOCALHOST, 0).into(), made, router, options)
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        let mut server = Self::spawn("http-local", address, made, router, options)?;
+        server.socket = Some(path.to_owned());
+        Ok(server)
     }
 
     fn spawn(
@@ -122,7 +127,7 @@ impl Server {
             }
         })?;
         is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the HTTP thread died")))?;
-        Ok(Self { address, stop, thread: Some(thread) })
+        Ok(Self { address, socket: None, stop, thread: Some(thread) })
     }
 
     /// Where it listens; without meaning for a UNIX socket.
@@ -137,6 +142,10 @@ impl Server {
 
     fn end(&mut self) {
         self.stop.notify_one();
+        if let Some(path) = self.socket.take() {
+            // Where it is gone already, somebody else saw to it.
+            let _ = std::fs::remove_file(path);
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

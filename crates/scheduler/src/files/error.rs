@@ -98,6 +98,24 @@ pub(crate) enum DocumentError {
     Target(#[from] super::target::TargetError),
 }
 
+impl DocumentError {
+    /// The field that is wrong, as a path.
+    pub(super) fn field(&self) -> &str {
+        match self {
+            Self::Kind { field, .. } | Self::Name { field, .. } | Self::Range { field, .. } => {
+                field
+            }
+            Self::Uid { .. } => "metadata.uid",
+            Self::Expression { .. } | Self::NeverFires { .. } => "spec.schedule",
+            Self::Zone(_) => "spec.timeZone",
+            Self::Both { second, .. } => second,
+            Self::Targets { .. } | Self::Target(_) => "spec.target",
+            Self::Combination { .. } => "spec.clock",
+            Self::Duplicate { .. } => "metadata.name",
+        }
+    }
+}
+
 /// Marks the place in an expression by repeating what is left of it from there.
 fn caret(expression: &str, position: usize) -> String {
     match expression.get(position..) {

@@ -9,6 +9,7 @@ mod convert;
 mod diff;
 mod document;
 mod error;
+mod locate;
 mod target;
 mod watch;
 
@@ -141,13 +142,16 @@ impl LoadedSet {
         origins: &mut BTreeMap<ScheduleUid, PathBuf>,
     ) {
         let mut taken: BTreeMap<ScheduleUid, LoadedSchedule> = BTreeMap::new();
-        for document in documents {
+        for (number, document) in documents.iter().enumerate() {
             let Document::Schedule(document) = document else { continue };
             let schedule = match convert::schedule(document, calendars, zones) {
                 Ok(schedule) => schedule,
                 Err(error) => {
                     let name = document.metadata.name.escape_debug();
-                    return self.add_problem(path, format!("schedule `{name}`: {error}"));
+                    let text = read_text(path).unwrap_or_default();
+                    let line = locate::line(&text, number, error.field());
+                    let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                    return self.add_problem(path, format!("{place}schedule `{name}`: {error}"));
                 }
             };
             let uid = schedule.spec.uid;

@@ -66,10 +66,7 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
     let measured = Arc::clone(&scheduler);
     metrics.add(move |registry| measured.metrics(registry));
 
-    let page = timeball_page::router(page_sources(&agent, &scheduler, &shutdown))
-        .map_err(CliError::failed)?;
-    let token = Token::load_or_create(&RunFile::token(&state)).map_err(CliError::failed)?;
-    let router = agent.router().merge(scheduler.router(token)).merge(page);
+    let router = router(&agent, &scheduler, &shutdown, &state)?;
     let local = start_local(&state, router.clone(), &mut notes);
     let server =
         Server::start(listener, router, HttpOptions::default()).map_err(CliError::failed)?;
@@ -95,7 +92,6 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
     shutdown.request();
     server.stop();
     drop(local);
-    let _ = std::fs::remove_file(RunFile::socket(&state));
     scheduler.shutdown();
     agent.shutdown();
     let _ = std::fs::remove_file(RunFile::path(&state));
@@ -115,6 +111,19 @@ fn scheduler_options(
         real_time: arguments.real_time.then_some(REAL_TIME_PRIORITY),
         ..SchedulerOptions::new(schedules.to_owned(), state.to_owned(), agent.clock())
     }
+}
+
+/// The page and the API, with the token that lets them change things.
+fn router(
+    agent: &Agent,
+    scheduler: &Arc<Scheduler>,
+    shutdown: &Shutdown,
+    state: &Path,
+) -> Result<Router, CliError> {
+    let token = Token::load_or_create(&RunFile::token(state)).map_err(CliError::failed)?;
+    let page = timeball_page::router(page_sources(agent, scheduler, shutdown));
+    let page = page.map_err(CliError::failed)?;
+    Ok(agent.router().merge(scheduler.router(token)).merge(page))
 }
 
 /// Serves the same on a UNIX socket, whose user needs no token. Without one the token still does.
