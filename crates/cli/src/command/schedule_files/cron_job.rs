@@ -118,6 +118,9 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
             "concurrencyPolicy BufferOne: a CronJob has Allow, Forbid and Replace".to_owned(),
         );
     }
+    if spec.pause_on_failure != 0 {
+        lost.push("pauseOnFailure: a CronJob goes on however often it fails".to_owned());
+    }
     if spec.jitter_milliseconds != 0 {
         lost.push("jitterMilliseconds: a CronJob starts all at the full minute".to_owned());
     }
