@@ -37,7 +37,8 @@ pub(crate) fn line(change: &FileChange) -> String {
     fields.collect::<Vec<_>>().join(", ")
 }
 
-/// The fields of two documents that differ. Where none does, the rules of the zone do.
+/// The fields of two documents that differ. Where none does, the rules of the zone or the days of a
+/// calendar do.
 pub(crate) fn fields(before: &LoadedSchedule, after: &LoadedSchedule) -> Vec<FieldChange> {
     let value = |schedule: &LoadedSchedule| {
         serde_json::to_value(&*schedule.document)
@@ -46,9 +47,9 @@ pub(crate) fn fields(before: &LoadedSchedule, after: &LoadedSchedule) -> Vec<Fie
     let mut changes = Vec::new();
     compare("", Some(&value(before)), Some(&value(after)), &mut changes);
     if changes.is_empty() {
-        let rules = |what: &str| format!("\"{what} rules\"");
-        let field = format!("(time zone database: {})", after.spec.schedule.zone().name());
-        changes.push(FieldChange { field, before: rules("old"), after: rules("new") });
+        let (before, after) = (String::new(), String::new());
+        let field = "(rules of the time zone, or days of a calendar)".to_owned();
+        changes.push(FieldChange { field, before, after });
     }
     changes
 }

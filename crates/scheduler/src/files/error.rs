@@ -102,9 +102,12 @@ impl DocumentError {
     /// The field that is wrong, as a path.
     pub(super) fn field(&self) -> &str {
         match self {
-            Self::Kind { field, .. } | Self::Name { field, .. } | Self::Range { field, .. } => {
-                field
-            }
+            Self::Kind { field, .. }
+            | Self::Name { field, .. }
+            | Self::Range { field, .. }
+            | Self::NoCalendar { field, .. }
+            | Self::TooManyCalendars { field, .. } => field,
+            Self::CalendarDays { .. } | Self::Calendar(_) => "spec",
             Self::Uid { .. } => "metadata.uid",
             Self::Expression { .. } | Self::NeverFires { .. } => "spec.schedule",
             Self::Zone(_) => "spec.timeZone",

@@ -113,22 +113,26 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
     let mut lost = Vec::new();
     let spec = &job.spec;
     let expression = expression(job, &mut lost);
-    if spec.concurrency_policy == ConcurrencyPolicy::BufferOne {
-        lost.push(
-            "concurrencyPolicy BufferOne: a CronJob has Allow, Forbid and Replace".to_owned(),
-        );
-    }
-    if spec.pause_on_failure != 0 {
-        lost.push("pauseOnFailure: a CronJob goes on however often it fails".to_owned());
-    }
-    if spec.jitter_milliseconds != 0 {
-        lost.push("jitterMilliseconds: a CronJob starts all at the full minute".to_owned());
-    }
-    if spec.clock != ClockPolicy::default() {
-        lost.push("clock: a CronJob follows its controller's clock, whatever its error".to_owned());
-    }
-    if spec.catch_up.policy != CatchUpPolicy::Latest || spec.catch_up.limit != 1 {
-        lost.push("catchUp: a CronJob catches up the latest run and no other".to_owned());
+    let caught_up = spec.catch_up.policy == CatchUpPolicy::Latest && spec.catch_up.limit == 1;
+    for (is_lost, what) in [
+        (
+            spec.concurrency_policy == ConcurrencyPolicy::BufferOne,
+            "concurrencyPolicy BufferOne: a CronJob has Allow, Forbid and Replace",
+        ),
+        (spec.pause_on_failure != 0, "pauseOnFailure: a CronJob goes on however often it fails"),
+        (
+            spec.jitter_milliseconds != 0,
+            "jitterMilliseconds: a CronJob starts all at the full minute",
+        ),
+        (
+            spec.clock != ClockPolicy::default(),
+            "clock: a CronJob follows its controller's clock, whatever its error",
+        ),
+        (!caught_up, "catchUp: a CronJob catches up the latest run and no other"),
+    ] {
+        if is_lost {
+            lost.push(what.to_owned());
+        }
     }
     for (field, calendars) in [("include", &spec.include), ("exclude", &spec.exclude)] {
         if !calendars.is_empty() {
