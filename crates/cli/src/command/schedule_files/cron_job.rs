@@ -113,33 +113,7 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
     let mut lost = Vec::new();
     let spec = &job.spec;
     let expression = expression(job, &mut lost);
-    let caught_up = spec.catch_up.policy == CatchUpPolicy::Latest && spec.catch_up.limit == 1;
-    for (is_lost, what) in [
-        (
-            spec.concurrency_policy == ConcurrencyPolicy::BufferOne,
-            "concurrencyPolicy BufferOne: a CronJob has Allow, Forbid and Replace",
-        ),
-        (spec.pause_on_failure != 0, "pauseOnFailure: a CronJob goes on however often it fails"),
-        (
-            spec.jitter_milliseconds != 0,
-            "jitterMilliseconds: a CronJob starts all at the full minute",
-        ),
-        (
-            spec.clock != ClockPolicy::default(),
-            "clock: a CronJob follows its controller's clock, whatever its error",
-        ),
-        (!caught_up, "catchUp: a CronJob catches up the latest run and no other"),
-    ] {
-        if is_lost {
-            lost.push(what.to_owned());
-        }
-    }
-    for (field, calendars) in [("include", &spec.include), ("exclude", &spec.exclude)] {
-        if !calendars.is_empty() {
-            let names: Vec<&str> = calendars.iter().map(|named| named.calendar.as_str()).collect();
-            lost.push(format!("{field}: a CronJob has no calendars ({})", names.join(", ")));
-        }
-    }
+    lose_policies(spec, &mut lost);
     let deadline = match (spec.starting_deadline_seconds, spec.starting_deadline_milliseconds) {
         (None, Some(millis)) if millis % 1_000 != 0 => {
             lost.push(format!(
@@ -184,6 +158,37 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
     }
     let metadata = json!({ "name": job.metadata.name, "namespace": job.metadata.namespace });
     Ok(json!({ "apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": new }))
+}
+
+/// Says which policies a CronJob has not.
+fn lose_policies(spec: &Spec, lost: &mut Vec<String>) {
+    let caught_up = spec.catch_up.policy == CatchUpPolicy::Latest && spec.catch_up.limit == 1;
+    for (is_lost, what) in [
+        (
+            spec.concurrency_policy == ConcurrencyPolicy::BufferOne,
+            "concurrencyPolicy BufferOne: a CronJob has Allow, Forbid and Replace",
+        ),
+        (spec.pause_on_failure != 0, "pauseOnFailure: a CronJob goes on however often it fails"),
+        (
+            spec.jitter_milliseconds != 0,
+            "jitterMilliseconds: a CronJob starts all at the full minute",
+        ),
+        (
+            spec.clock != ClockPolicy::default(),
+            "clock: a CronJob follows its controller's clock, whatever its error",
+        ),
+        (!caught_up, "catchUp: a CronJob catches up the latest run and no other"),
+    ] {
+        if is_lost {
+            lost.push(what.to_owned());
+        }
+    }
+    for (field, calendars) in [("include", &spec.include), ("exclude", &spec.exclude)] {
+        if !calendars.is_empty() {
+            let names: Vec<&str> = calendars.iter().map(|named| named.calendar.as_str()).collect();
+            lost.push(format!("{field}: a CronJob has no calendars ({})", names.join(", ")));
+        }
+    }
 }
 
 /// The expression as a CronJob understands it, if it means the same there.
