@@ -4,7 +4,7 @@ use super::Imported;
 use serde_json::{Map, Value, json};
 use timeball_api::cron_job::{
     CatchUpPolicy, ClockPolicy, ConcurrencyPolicy, Dialect as DialectName, DstPolicy as DstName,
-    PreciseCronJob,
+    PreciseCronJob, Spec,
 };
 use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 
