@@ -230,6 +230,7 @@ fn spec(n: u64, expression: &str, zone: &Zone, generation: u64) -> ScheduleSpec 
             limit: 1,
         },
         jitter: Span::ZERO,
+        pause_on_failure: None,
         clock: ClockPolicy::default(),
     }
 }

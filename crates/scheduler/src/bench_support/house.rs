@@ -161,7 +161,8 @@ impl House {
                     Action::Adopt(schedule) => self.ledger.adopt(schedule),
                     Action::Record(record) => self.ledger.record(&record, String::new()),
                     Action::WakeAt(at) => self.wake_at = Some(at),
-                    Action::Stop(_) => {}
+                    // Nothing here is replaced, or fails so often that it rests.
+                    Action::Stop(_) | Action::Pause { .. } => {}
                 }
             }
         }
