@@ -12,8 +12,10 @@
 #![allow(clippy::print_stdout)]
 
 mod peers;
+mod plot;
 
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -272,6 +274,10 @@ fn report(all: Vec<Series>, json: bool) {
             );
         }
         return;
+    }
+    match plot::write(Path::new(env!("CARGO_TARGET_TMPDIR")), &rows) {
+        Ok(path) => println!("median to 99th percentile: {}\n", path.display()),
+        Err(error) => println!("the plot could not be written: {error}\n"),
     }
     println!("| way | fires | p50 us | p99 us | max us | p50 ratio | p99 ratio |");
     println!("|---|---|---|---|---|---|---|");
