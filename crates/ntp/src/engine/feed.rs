@@ -9,6 +9,9 @@ use super::selection::{self, Outcome, Voter};
 use crate::estimator::{Estimate, Taken};
 use crate::sample::Sample;
 
+/// Oscillators do not jump by more.
+const RATE_JUMP: f64 = 2e-5;
+
 impl Engine {
     /// Takes what a source measured; `None` where it was heard and tells nothing new yet.
     pub(super) fn take_sample(&mut self, now: Now, index: usize, sample: Option<Sample>) {
@@ -100,14 +103,14 @@ impl Engine {
         matches!(self.verdict.outcome, Outcome::Majority(_))
     }
 
-    /// The estimate; while no majority speaks, at a rate that is not certainly wrong: what misled
-    /// the filters just before would be followed for hours.
+    /// The estimate, at a rate that is not certainly wrong. While no majority speaks, what misled
+    /// the filters just before would be followed for hours; while one does, an oscillator may have
+    /// jumped by a little sooner than the interval of its rate tells, but not by more.
     pub(super) fn estimate_at(&self, at: MonoTime) -> Option<Estimate> {
         let estimate = self.estimator.estimate_at(at)?;
-        let Some((since, _)) = self.updated.filter(|_| !self.majority_speaks()) else {
-            return Some(estimate);
-        };
-        let frequency = self.rates.credible(at, estimate.frequency);
+        let Some((since, _)) = self.updated else { return Some(estimate) };
+        let jump = if self.majority_speaks() { RATE_JUMP } else { 0.0 };
+        let frequency = self.rates.credible(at, estimate.frequency, jump);
         let moved = (frequency - estimate.frequency) * (at - since).as_seconds_f64();
         let moved = Span::from_seconds_f64(moved).unwrap_or(Span::ZERO);
         Some(Estimate { offset: estimate.offset + moved, frequency, ..estimate })

@@ -146,9 +146,9 @@ impl Rates {
         Interval { earliest: interval.earliest - wider, latest: interval.latest + wider }
     }
 
-    /// A rate, or where it is certainly wrong the middle of what the rate can be.
-    pub(super) fn credible(&self, at: MonoTime, rate: f64) -> f64 {
-        let RateInterval { lowest, highest } = self.interval(at);
+    /// A rate, or where it is wrong by more than `jump` the middle of what the rate can be.
+    pub(super) fn credible(&self, at: MonoTime, rate: f64, jump: f64) -> f64 {
+        let RateInterval { lowest, highest } = self.interval(at).widened(jump);
         if (lowest..=highest).contains(&rate) { rate } else { lowest / 2.0 + highest / 2.0 }
     }
 
