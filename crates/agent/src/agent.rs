@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use thiserror::Error;
 use timeball_api::status::Status;
 use timeball_ntp::engine::{
-    ClockMode, Engine, EngineConfig, KernelClock, ReferenceDevice, SourceConfig,
+    ClockMode, ConstraintPolicy, Engine, EngineConfig, KernelClock, ReferenceDevice, SourceConfig,
 };
 use timeball_ntp::mac::KeyRing;
 use timeball_ntp::server::ServerConfig;
@@ -26,6 +26,7 @@ use timeball_runtime::{ClockCell, StatusCell, read_clocks, signals};
 use timeball_timebase::{Frequency, Now, Span};
 
 use crate::config::{AgentConfig, KeyFileError};
+use crate::constraints::{self, Asker, TrustError};
 use crate::drift::{Drift, DriftFile};
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::leap_file::{self, LeapFileError};
@@ -76,6 +77,9 @@ pub enum StartError {
     /// The list of leap seconds cannot be used.
     #[error(transparent)]
     LeapFile(#[from] LeapFileError),
+    /// The certificates that HTTPS servers are judged by cannot be read.
+    #[error("constraints: {0}")]
+    Constraints(#[from] TrustError),
     /// The shared segment cannot be written.
     #[error("shared segment {0}")]
     Segment(#[from] SegmentOpenError),
@@ -101,6 +105,7 @@ pub struct Agent {
     metrics: Metrics,
     server: Option<(NtpServer, ServerTally)>,
     time: TimeThread,
+    asker: Option<Asker>,
 }
 
 impl Agent {
@@ -117,6 +122,7 @@ impl Agent {
         // What can fail comes first, so that a failed start leaves nothing behind.
         let sockets = bind(&config.server_listen)?;
         let tally = tally(&sockets)?;
+        config.constraints.as_ref().map(constraints::check).transpose()?;
         let prepared = Prepared::new(&config, options.trace.as_deref())?;
 
         let publisher = StatusPublisher::new(
@@ -130,6 +136,8 @@ impl Agent {
         let (precision, keys) = (prepared.precision, prepared.engine.keys.clone());
         let outlets = prepared.outlets(&clock, &heartbeat, Some(publisher));
         let time = TimeThread::start(outlets)?;
+        let post = time.post.clone();
+        let asker = config.constraints.map(|c| Asker::start(c, post)).transpose()?;
         let server = match tally {
             None => None,
             Some(tally) => {
@@ -143,7 +151,7 @@ impl Agent {
         };
         let tally = server.as_ref().map(|(_, tally)| tally.clone());
         metrics::add(&options.metrics, &options.version, &clock, &status, tally);
-        Ok(Self { clock, status, heartbeat, metrics: options.metrics, server, time })
+        Ok(Self { clock, status, heartbeat, metrics: options.metrics, server, time, asker })
     }
 
     /// The clock state as the time loop publishes it.
@@ -174,6 +182,9 @@ impl Agent {
         if let Some((server, _)) = self.server {
             server.stop();
         }
+        if let Some(asker) = self.asker {
+            asker.stop();
+        }
         self.time.stop();
     }
 }
@@ -188,6 +199,10 @@ impl Agent {
 pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartError> {
     signals::catch()?;
     let clock = Arc::new(ClockCell::new());
+    if config.constraints.is_some() {
+        tracing::warn!("alone, the agent asks no HTTPS servers");
+    }
+    let config = AgentConfig { constraints: None, ..config };
     let prepared = Prepared::new(&config, trace)?.outlets(&clock, &Heartbeat::new(), None);
     let surroundings = Surroundings {
         is_stopped: Box::new(signals::raised),
@@ -358,6 +373,11 @@ fn engine_config(
         sources: config.sources.clone(),
         keys,
         min_sources: config.min_sources,
+        constraints: match &config.constraints {
+            None => ConstraintPolicy::None,
+            Some(constraints) if constraints.required => ConstraintPolicy::Require,
+            Some(_) => ConstraintPolicy::Wait,
+        },
         precision,
         kernel,
         drift: drift.map(|drift| drift.frequency),

@@ -130,6 +130,7 @@ mod tests {
             sources: Vec::new(),
             counters: Counters::default(),
             kernel: None,
+            constrained: None,
             yielded: false,
             tai_offset_s: None,
             leap_table_expires: None,

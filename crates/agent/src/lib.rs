@@ -9,6 +9,7 @@
 mod address;
 mod agent;
 mod config;
+mod constraints;
 mod control;
 mod drift;
 mod errno;
@@ -32,9 +33,10 @@ mod udp;
 pub use address::{AddressError, HostPort, NTP_PORT};
 pub use agent::{Agent, AgentOptions, StartError, run_bare};
 pub use config::{
-    AgentConfig, ConfigError, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, POOL_MAX, Problem,
-    SOURCES_MAX, parse_keys, read_key, source,
+    AgentConfig, ConfigError, HTTPS_MAX, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, POOL_MAX,
+    Problem, SOURCES_MAX, parse_keys, read_key, source,
 };
+pub use constraints::{ConstraintConfig, HttpsError, HttpsServer, TrustError, ask_constraint};
 pub use host_sources::{HostSources, host_sources};
 pub use leap_file::{LeapFileError, parse_leap_seconds};
 pub use presets::{PRESETS, preset};
@@ -45,7 +47,7 @@ pub use reference::{
 };
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{
-    ClockMode, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, ReferenceError,
+    ClockMode, Constraint, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, ReferenceError,
     ReferenceReading, ResolveError, SendError, SourceConfig, SourceOptions, StepPolicy,
 };
 pub use timeball_ntp::query::QueryAnswer;

@@ -42,6 +42,7 @@ pub(crate) fn all(circumstances: &Circumstances<'_>, sources: &[Source]) -> Vec<
     notices.extend(single_sources(circumstances, sources));
     notices.extend(mixed_leap_seconds(circumstances));
     notices.extend(old_leap_file(circumstances));
+    notices.extend(constraints(circumstances));
     notices.extend(kernel_flag(circumstances));
     let rank = |notice: &Notice| match notice.severity.as_str() {
         "error" => 0,
@@ -236,6 +237,18 @@ fn mixed_leap_seconds(c: &Circumstances<'_>) -> Option<Notice> {
                  not: around a leap second they contradict each other by up to half a second. Use \
                  one kind only."
             ),
+        )
+    })
+}
+
+fn constraints(c: &Circumstances<'_>) -> Option<Notice> {
+    let missing = c.report.constrained == Some(false) && c.uptime >= PATIENCE;
+    missing.then(|| {
+        warning(
+            "NoConstraint",
+            "Too few of the HTTPS servers tell a date, so the sources are not checked against it; \
+             the log says why."
+                .to_owned(),
         )
     })
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use timeball_ntp::engine::{ResolveError, SourceId};
+use timeball_ntp::engine::{Constraint, ResolveError, SourceId};
 
 use crate::sys;
 
@@ -17,6 +17,15 @@ use crate::sys;
 pub(crate) struct Resolution {
     pub(crate) source: SourceId,
     pub(crate) result: Result<Vec<SocketAddr>, ResolveError>,
+}
+
+/// What the time loop is told by other threads.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// The addresses of a name, or why there are none.
+    Resolved(Resolution),
+    /// What is known of the time from elsewhere, if anything.
+    Constrained(Option<Constraint>),
 }
 
 /// How names are looked up.
@@ -47,7 +56,8 @@ impl Resolver {
                 }
                 let (post, host) = (post.clone(), host.to_owned());
                 let asked = thread::Builder::new().name("resolve".to_owned()).spawn(move || {
-                    post.put(Resolution { source, result: resolve(&host, port) });
+                    let result = resolve(&host, port);
+                    post.put(Letter::Resolved(Resolution { source, result }));
                 });
                 asked.err().map(|_| {
                     waiting.remove(&source);
@@ -78,14 +88,19 @@ pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveE
 /// Wakes a thread that waits in `poll`, and hands it answers; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
-    answers: Sender<Resolution>,
+    answers: Sender<Letter>,
     wake: Arc<Mutex<PipeWriter>>,
 }
 
 impl Post {
-    fn put(&self, resolution: Resolution) {
+    /// Tells what is known of the time from elsewhere.
+    pub(crate) fn constrain(&self, constraint: Option<Constraint>) {
+        self.put(Letter::Constrained(constraint));
+    }
+
+    fn put(&self, letter: Letter) {
         // The loop may have ended meanwhile; then nobody wants the answer.
-        if self.answers.send(resolution).is_ok() {
+        if self.answers.send(letter).is_ok() {
             self.wake();
         }
     }
@@ -101,7 +116,7 @@ impl Post {
 /// The receiving end of a [`Post`].
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    answers: Receiver<Resolution>,
+    answers: Receiver<Letter>,
     pipe: PipeReader,
 }
 
@@ -126,7 +141,7 @@ impl Mailbox {
     }
 
     /// The next answer, if one is there.
-    pub(crate) fn next(&self) -> Option<Resolution> {
+    pub(crate) fn next(&self) -> Option<Letter> {
         self.answers.try_recv().ok()
     }
 }
@@ -159,7 +174,7 @@ mod tests {
             sys::poll(&mut fds, 10_000).unwrap();
         }
         mailbox.silence();
-        let answer = mailbox.next().unwrap();
+        let Some(Letter::Resolved(answer)) = mailbox.next() else { panic!("no answer") };
         resolver.answered(answer.source);
         assert!(answer.result.unwrap().iter().all(|a| a.ip().is_loopback() && a.port() == 123));
         assert!(mailbox.next().is_none());

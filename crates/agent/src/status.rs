@@ -139,6 +139,8 @@ pub(crate) fn selection_word(selection: Selection) -> &'static str {
         Selection::Unreachable => "unreachable",
         Selection::Unfit => "unfit",
         Selection::Falseticker => "falseticker",
+        Selection::Constrained => "constrained",
+        Selection::Unconstrained => "unconstrained",
         Selection::NoMajority => "no-majority",
         Selection::NotSelectable => "not-selectable",
         Selection::Duplicate => "duplicate",
@@ -271,6 +273,12 @@ fn problem(source: &SourceReport, refusal: Option<i32>) -> Option<String> {
             |error| format!("unfit: {error}"),
         )),
         Selection::Falseticker => Some("its time contradicts the majority's".to_owned()),
+        Selection::Constrained => {
+            Some("its time contradicts the dates of the HTTPS servers".to_owned())
+        }
+        Selection::Unconstrained => {
+            Some("no HTTPS server has told a date yet, which is required".to_owned())
+        }
         Selection::NoMajority => Some("no majority of the sources agrees".to_owned()),
         Selection::Duplicate => {
             Some("other sources have all its addresses, so it is not asked".to_owned())

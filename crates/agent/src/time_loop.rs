@@ -15,7 +15,7 @@ use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::outlets::Outlets;
 use crate::reference::Reference;
-use crate::resolver::{Mailbox, Resolver};
+use crate::resolver::{Letter, Mailbox, Resolution, Resolver};
 use crate::sys;
 use crate::udp::{Buffer, Datagram, RequestSocket, RestingSocket, keep_stamping};
 
@@ -178,8 +178,13 @@ impl TimeLoop {
             mailbox.silence();
         }
         while let Some(answer) = self.surroundings.mailbox.as_ref().and_then(Mailbox::next) {
-            self.surroundings.resolver.answered(answer.source);
-            self.feed(Input::Resolved { source: answer.source, result: answer.result });
+            match answer {
+                Letter::Resolved(Resolution { source, result }) => {
+                    self.surroundings.resolver.answered(source);
+                    self.feed(Input::Resolved { source, result });
+                }
+                Letter::Constrained(constraint) => self.feed(Input::Constrained(constraint)),
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use timeball_ntp::engine::{
-    Action, Engine, EngineConfig, Input, PollRange, ReferenceClock, ReferenceDevice,
-    ReferenceError, ReferenceReading, Report, Selection, SourceConfig, SourceId, SourceOptions,
+    Action, Constraint, ConstraintPolicy, Engine, EngineConfig, Input, PollRange, ReferenceClock,
+    ReferenceDevice, ReferenceError, ReferenceReading, Report, Selection, SourceConfig, SourceId,
+    SourceOptions,
 };
 use timeball_timebase::{Leap, MonoTime, Now, Span, SyncState, Timestamp};
 
@@ -64,7 +65,16 @@ impl World {
     }
 
     fn with(sources: Vec<SourceConfig>, clocks: Vec<Box<dyn FnMut(Timestamp) -> Told>>) -> Self {
-        let config = EngineConfig { sources, ..EngineConfig::default() };
+        Self::start(EngineConfig { sources, ..EngineConfig::default() }, clocks)
+    }
+
+    fn constrained(constraints: ConstraintPolicy, by: Span) -> Self {
+        let config =
+            EngineConfig { sources: vec![clock(0)], constraints, ..EngineConfig::default() };
+        Self::start(config, vec![ahead(by, Span::ZERO)])
+    }
+
+    fn start(config: EngineConfig, clocks: Vec<Box<dyn FnMut(Timestamp) -> Told>>) -> Self {
         let engine = Engine::new(config, [5; 32], now_at(Span::ZERO));
         let mut world = Self { engine, elapsed: Span::ZERO, wake_at: None, clocks };
         let actions = world.engine.start(now_at(Span::ZERO));
@@ -98,6 +108,17 @@ impl World {
                 other => panic!("an engine of clocks at hand does not {other:?}"),
             }
         }
+    }
+
+    /// Feeds what is known from elsewhere: true time is within a minute of the system clock's.
+    fn constrain(&mut self, known: bool) {
+        let Now { raw: at, system } = now_at(self.elapsed);
+        let minute = Span::from_secs(60);
+        let (earliest, latest) = (system - minute, system + minute);
+        let constraint = known.then_some(Constraint { at, earliest, latest });
+        let input = Input::Constrained(constraint);
+        let actions = self.engine.handle_input(now_at(self.elapsed), input);
+        self.carry_out(actions);
     }
 
     fn measured(&mut self, source: SourceId, result: Result<ReferenceReading, ReferenceError>) {
@@ -231,4 +252,43 @@ fn absurd_readings_never_panic() {
         }
     }
     world.run(Span::from_minutes(1));
+}
+
+#[test]
+fn no_source_is_believed_that_contradicts_what_is_known_from_elsewhere() {
+    let mut world = World::constrained(ConstraintPolicy::Wait, Span::from_secs(62));
+    let before = world.run(Span::from_secs(30));
+    assert_eq!((before.clock.bound, before.constrained), (None, Some(false)), "it is waited for");
+    world.constrain(true);
+    let report = world.run(Span::from_secs(30));
+    assert_eq!(report.sources[0].selection, Selection::Constrained);
+    assert_eq!((report.clock.bound, report.constrained), (None, Some(true)));
+    let mut honest = World::constrained(ConstraintPolicy::Wait, Span::from_secs(30));
+    honest.constrain(true);
+    assert_eq!(honest.run(Span::from_secs(30)).sources[0].selection, Selection::Chief);
+    // It is not forgotten when it cannot be had again.
+    world.constrain(false);
+    assert_eq!(world.run(Span::from_secs(30)).sources[0].selection, Selection::Constrained);
+    // What is known gets wider with the oscillator's doubt: by 1.8 s in an hour.
+    let later = world.run(Span::from_minutes(120));
+    assert_eq!(later.sources[0].selection, Selection::Chief);
+}
+
+#[test]
+fn where_nothing_is_known_from_elsewhere_sources_are_believed_unless_it_is_required() {
+    for (policy, selection) in [
+        (ConstraintPolicy::Wait, Selection::Chief),
+        (ConstraintPolicy::Require, Selection::Unconstrained),
+    ] {
+        let mut world = World::constrained(policy, Span::ZERO);
+        world.constrain(false);
+        let report = world.run(Span::from_secs(30));
+        assert_eq!((report.sources[0].selection, report.constrained), (selection, Some(false)));
+        world.constrain(true);
+        let report = world.run(Span::from_secs(30));
+        assert_eq!(report.sources[0].selection, Selection::Chief);
+    }
+    let mut unasked = World::constrained(ConstraintPolicy::None, Span::ZERO);
+    let report = unasked.run(Span::from_secs(30));
+    assert_eq!((report.sources[0].selection, report.constrained), (Selection::Chief, None));
 }

@@ -137,6 +137,15 @@ pub enum Problem {
         /// The key's identifier.
         id: u32,
     },
+    /// No server to ask for the date.
+    #[error("no server is named; write for example `https = [\"https://www.example.org\"]`")]
+    NoServers,
+    /// Not an HTTPS address.
+    #[error("`{value}` is no HTTPS address; write it as `https://host`, `https://host:port/path`")]
+    Https {
+        /// As written.
+        value: String,
+    },
     /// A source that is two things.
     #[error("a source is one thing, and `{first}` is given already; remove `{second}`")]
     TwoKinds {

@@ -32,6 +32,11 @@
 //! [keys]
 //! file = "/etc/timeball/keys"                 # keys shared with servers and clients
 //!
+//! [constraints]
+//! https = ["https://www.example.org"]         # no source is believed that contradicts their dates
+//! within_s = 10                               # by more than this
+//! required = false                            # or none at all while they say nothing
+//!
 //! [server]
 //! listen = ["127.0.0.1:11123", "[::1]:11123"] # where clients are answered
 //! smear = false                               # leap seconds smeared for them over a day
@@ -46,6 +51,7 @@
 //! segment = "/var/run/clockbound/shm0"        # bounded time for ClockBound's clients
 //! ```
 
+mod constraints;
 mod document;
 mod error;
 mod keys;
@@ -62,9 +68,11 @@ use timeball_timebase::Span;
 use toml::de::DeTable;
 
 use crate::address::{AddressError, HostPort};
+use crate::constraints::ConstraintConfig;
 use crate::presets::{PRESETS, preset};
 use document::{Document, Table, Value};
 
+pub use constraints::HTTPS_MAX;
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS_MAX, KeyFileError, LineProblem, parse_keys, read_key};
 
@@ -93,6 +101,8 @@ pub struct AgentConfig {
     pub min_sources: usize,
     /// The sources, no two the same.
     pub sources: Vec<SourceConfig>,
+    /// What HTTPS servers are asked of the time; nothing where `None`.
+    pub constraints: Option<ConstraintConfig>,
     /// The file of keys that sources name and clients may use.
     pub key_file: Option<PathBuf>,
     /// Where clients are answered; nowhere where empty.
@@ -116,6 +126,7 @@ impl Default for AgentConfig {
             leap_file: None,
             min_sources: 1,
             sources: Vec::new(),
+            constraints: None,
             key_file: None,
             server_listen: Vec::new(),
             server_smears: false,
@@ -138,7 +149,7 @@ impl AgentConfig {
             document.error(at, "", Problem::Syntax { message: error.message().to_owned() })
         })?;
         const KNOWN: &[&str] =
-            &["clock", "source", "keys", "server", "admin", "state", "clockbound"];
+            &["clock", "source", "keys", "constraints", "server", "admin", "state", "clockbound"];
         let root = Table::new(document, String::new(), 0, root.get_ref(), KNOWN)?;
         let mut config = Self::default();
         if let Some(keys) = root.value("keys") {
@@ -171,6 +182,9 @@ impl AgentConfig {
             let state = state.table(&["directory"])?;
             let value = state.required("directory", "directory = \"/var/lib/timeball\"")?;
             config.state_directory = Some(read_path(&value)?);
+        }
+        if let Some(value) = root.value("constraints") {
+            config.constraints = Some(constraints::read(&value)?);
         }
         if let Some(clockbound) = root.value("clockbound") {
             let clockbound = clockbound.table(&["segment"])?;

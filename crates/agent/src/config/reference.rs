@@ -36,7 +36,7 @@ pub(super) fn read(
     if let Some((other, second)) = given().nth(1) {
         return Err(second.error(Problem::TwoKinds { first: kind, second: other }));
     }
-    refuse_others(table, &["address", "count", "iburst", "interleaved", "key"])?;
+    refuse_others(table, &["address", "preset", "count", "iburst", "burst", "interleaved", "key"])?;
     if kind != "phc" {
         refuse_others(table, &["tai_offset_s"])?;
     }
@@ -66,7 +66,7 @@ pub(super) fn read(
         delay: span(table, "delay_s", Span::ZERO)?.min(DELAY_MAX),
         reference_id: table.value("refid").map_or(Ok(default_id), |refid| read_id(&refid))?,
     };
-    let options = SourceOptions { iburst: false, interleaved: false, ..options };
+    let options = SourceOptions { iburst: false, burst: false, interleaved: false, ..options };
     let poll = poll.unwrap_or(POLL);
     Ok(Some(SourceConfig { host, port: 0, poll, options, key: None, reference: Some(reference) }))
 }

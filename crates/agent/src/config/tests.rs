@@ -112,7 +112,7 @@ fn each_mistake_is_named_with_its_place_and_the_fix() {
         ("[clock\n", "timeball.toml:1:"),
         (
             "[telemetry]",
-            "known here: `clock`, `source`, `keys`, `server`, `admin`, `state`, `clockbound`",
+            "known here: `clock`, `source`, `keys`, `constraints`, `server`, `admin`, `state`, `clockbound`",
         ),
     ] {
         let error = parse(text).unwrap_err().to_string();

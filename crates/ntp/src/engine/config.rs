@@ -34,11 +34,25 @@ pub struct EngineConfig {
     /// least zero. Bounds grow at least this fast between measurements, so a larger sudden change
     /// breaks the promise until the next one.
     pub drift_allowance: Frequency,
+    /// Whether a constraint is to be had before sources are believed.
+    pub constraints: ConstraintPolicy,
     /// Oscillator frequency error remembered from an earlier run, if any.
     pub drift: Option<Frequency>,
     /// Standard error of `drift` when it was remembered; at least zero. What temperature and age
     /// have changed since comes on top.
     pub drift_error: Frequency,
+}
+
+/// Whether sources are believed without a word from elsewhere ([`super::Constraint`]).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ConstraintPolicy {
+    /// They are: nothing else is asked.
+    #[default]
+    None,
+    /// It is waited for; where it cannot be had, they are.
+    Wait,
+    /// They are not.
+    Require,
 }
 
 /// Whether the engine may write the clock.
@@ -214,6 +228,7 @@ impl Default for EngineConfig {
             precision: Span::from_nanos(100),
             kernel: None,
             drift_allowance: Frequency::from_ppm(1),
+            constraints: ConstraintPolicy::None,
             drift: None,
             drift_error: Frequency::ZERO,
         }

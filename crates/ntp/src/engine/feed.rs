@@ -86,7 +86,8 @@ impl Engine {
         let Outcome::Majority(interval) = self.verdict.outcome else { return };
         let wander = self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander);
         let ageing = self.rates.ageing(at);
-        let voters: Vec<Voter> = self.sources.iter().map(|s| s.voter(at, ageing)).collect();
+        let voters: Vec<Voter> =
+            self.sources.iter().map(|source| self.voter(source, at, ageing)).collect();
         let entitled = selection::entitled(&voters);
         let hull = TimedInterval { at, interval };
         self.rates.note_hull(hull, wander, &entitled, entitled.len().saturating_sub(1) / 2);

@@ -71,6 +71,9 @@ pub enum Input<'a> {
         /// Its reading, or why there is none. Nothing is fed where it has merely nothing new.
         result: Result<ReferenceReading, ReferenceError>,
     },
+    /// What is known of the time from elsewhere, or `None` where that could not be had; only where
+    /// [`super::EngineConfig::constraints`] asks for it.
+    Constrained(Option<Constraint>),
     /// The answer to an action that wrote the kernel's clock.
     AdjustOutcome(Result<KernelClock, AdjustError>),
     /// The system clock was set by somebody (a cancelled timer, resume from suspend): how far is
@@ -225,6 +228,17 @@ pub enum Reply {
     Accepted,
     /// It cannot be done now.
     Refused,
+}
+
+/// What is known of the time from elsewhere: roughly, but from somebody whom to forge is hard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Constraint {
+    /// When it held, by the raw clock.
+    pub at: MonoTime,
+    /// True time was not before this.
+    pub earliest: Timestamp,
+    /// True time was not after this.
+    pub latest: Timestamp,
 }
 
 /// One reading of a reference clock, with the system clock's at the same moment.

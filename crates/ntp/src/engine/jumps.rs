@@ -16,6 +16,7 @@ impl Engine {
         } else {
             // Either the clock was set, or the raw clock stood still in suspend. The next
             // measurement tells; until then the promise must cover both.
+            self.constraints.allow_lost(jump);
             self.unexplained = Some(self.unexplained.map_or(jump, |earlier| earlier + jump));
             self.sources
                 .iter_mut()

@@ -10,6 +10,7 @@
 mod addresses;
 mod config;
 mod conflict;
+mod constraint;
 mod discipline;
 mod exchange;
 mod feed;
@@ -32,11 +33,11 @@ mod system_clock;
 mod voice;
 
 pub use config::{
-    ClockMode, EngineConfig, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, SEED_OCTETS,
-    SourceConfig, SourceOptions, StepPolicy,
+    ClockMode, ConstraintPolicy, EngineConfig, LeapPolicy, PollRange, ReferenceClock,
+    ReferenceDevice, SEED_OCTETS, SourceConfig, SourceOptions, StepPolicy,
 };
 pub use io::{
-    Action, AdjustError, Command, Input, KernelClock, KernelStatus, ReferenceError,
+    Action, AdjustError, Command, Constraint, Input, KernelClock, KernelStatus, ReferenceError,
     ReferenceReading, Reply, ResolveError, SendError, SourceId, TransmitToken,
 };
 pub use leap_table::LeapTable;
@@ -48,6 +49,7 @@ use timeball_timebase::{ClockState, Interval, MonoTime, Now, Span, Timestamp};
 use crate::estimator::Estimator;
 use crate::random::Random;
 use conflict::Conflict;
+use constraint::Constraints;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
 use leap::LeapWatch;
@@ -80,6 +82,7 @@ pub struct Engine {
     discipline: Option<Discipline>,
     conflict: Conflict,
     leap: LeapWatch,
+    constraints: Constraints,
     /// What a majority promised last.
     hull: Option<Hull>,
     verdict: Verdict,
@@ -121,6 +124,7 @@ impl Engine {
             discipline,
             conflict: Conflict::default(),
             leap: LeapWatch::default(),
+            constraints: Constraints::new(config.constraints),
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
             misled: false,
@@ -181,6 +185,9 @@ impl Engine {
             }
             Input::Measured { source, result } => {
                 self.handle_reading(now, source, result, &mut actions);
+            }
+            Input::Constrained(constraint) => {
+                self.handle_constraint(now, constraint, &mut actions);
             }
             Input::Resolved { source, result } => self.handle_resolved(now, source, result),
             Input::AdjustOutcome(result) => self.handle_outcome(now, result, &mut actions),
@@ -314,7 +321,7 @@ impl Engine {
     fn vote(&mut self, now: Now) {
         let ageing = self.rates.ageing(now.raw);
         let voters: Vec<Voter> =
-            self.sources.iter().map(|source| source.voter(now.raw, ageing)).collect();
+            self.sources.iter().map(|source| self.voter(source, now.raw, ageing)).collect();
         let promised = self.hull_at(now.raw);
         let former_chief = self.verdict.chief;
         self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);

@@ -33,6 +33,7 @@ impl Engine {
             frequency_error: estimate.and_then(|e| Frequency::from_ratio_f64(e.frequency_sd)),
             sources: self.sources.iter().map(|source| self.source_report(now, source)).collect(),
             counters: self.counters,
+            constrained: self.constraints.is_known(),
             kernel: self.discipline.as_ref().map(|servo| servo.kernel),
             yielded: self.conflict.is_yielded(),
             tai_offset_s: self.tai_offset_s(now),

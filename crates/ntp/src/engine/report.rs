@@ -20,6 +20,8 @@ pub struct Report {
     pub sources: Vec<SourceReport>,
     /// Counts since the start.
     pub counters: Counters,
+    /// Whether a constraint on the sources is known; `None` where none is asked for.
+    pub constrained: Option<bool>,
     /// The kernel's clock as last read or written; `None` in observe mode.
     pub kernel: Option<KernelClock>,
     /// Whether the clock was left to another program that keeps writing it (discipline mode only).
@@ -107,6 +109,10 @@ pub enum Selection {
     Unfit,
     /// Its interval does not agree with the majority: a falseticker.
     Falseticker,
+    /// It contradicts what is known of the time from elsewhere ([`super::Constraint`]).
+    Constrained,
+    /// Nothing is known of the time from elsewhere, without which no source is believed.
+    Unconstrained,
     /// No majority agrees, so nobody can be told from a falseticker.
     NoMajority,
     /// Measured only: `noselect`.
