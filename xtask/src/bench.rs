@@ -19,6 +19,8 @@ struct Bench {
 enum How {
     /// A bench target of a package.
     Cargo { package: &'static str, target: &'static str, features: &'static str },
+    /// Tests in their long forms: package, test, and the variable that makes it long.
+    Tests(&'static [(&'static str, &'static str, [&'static str; 2])]),
     /// Here; programs from outside take part.
     Here(fn(&Project, &[&str]) -> Result<bool>),
 }
@@ -38,6 +40,14 @@ const BENCHES: &[Bench] = &[
         name: "planner",
         what: "memory and costs of a million schedules; 10,000 fires a second through the books",
         how: How::Cargo { package: "timeball-scheduler", target: "planner", features: "" },
+    },
+    Bench {
+        name: "restart",
+        what: "10,003 simulated worlds of the planner, and a real scheduler killed 200 times",
+        how: How::Tests(&[
+            ("timeball-schedule", "planner_sim", ["TIMEBALL_SEEDS", "1429"]),
+            ("timeball-scheduler", "kill", ["TIMEBALL_KILLS", "200"]),
+        ]),
     },
     Bench {
         name: "targets",
@@ -90,16 +100,28 @@ pub(crate) fn run(project: &Project, name: &str, rest: &[&str]) -> Result<bool> 
         let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
         bail!("there is no benchmark `{name}`; there are: {}", names.join(", "));
     };
-    let (package, target, features) = match bench.how {
-        How::Cargo { package, target, features } => (package, target, features),
-        How::Here(run) => return run(project, rest),
-    };
     let mut steps = Steps::new("bench");
-    steps.step(&format!("{}: {}", bench.name, bench.what), |tally| {
-        let mut cargo = project.cargo();
-        cargo.args(["bench", "--package", package, "--features", features, "--bench", target]);
-        cargo.arg("--").args(rest);
-        steps::stream(&mut cargo, tally)
-    });
+    let title = format!("{}: {}", bench.name, bench.what);
+    match bench.how {
+        How::Here(run) => return run(project, rest),
+        How::Cargo { package, target, features } => {
+            steps.step(&title, |tally| {
+                let mut cargo = project.cargo();
+                cargo.args(["bench", "--package", package, "--features", features]);
+                cargo.args(["--bench", target, "--"]).args(rest);
+                steps::stream(&mut cargo, tally)
+            });
+        }
+        How::Tests(tests) => {
+            for (package, target, [variable, value]) in tests {
+                steps.step(&format!("{title} ({target})"), |tally| {
+                    let mut cargo = project.cargo();
+                    cargo.args(["test", "--package", package, "--test", target, "--"]).args(rest);
+                    cargo.env(variable, value);
+                    steps::stream(&mut cargo, tally)
+                });
+            }
+        }
+    }
     Ok(steps.finish())
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use timeball_runtime::ClockCell;
 use timeball_scheduler::{Scheduler, SchedulerOptions};
 
+/// How often the scheduler is killed, unless `TIMEBALL_KILLS` says otherwise: `cargo xtask bench
+/// restart` kills it 200 times.
 const KILLS: u64 = 50;
 const PERIOD_NS: i64 = 20_000_000;
 
@@ -33,7 +35,7 @@ fn start(root: &Path) -> Scheduler {
 }
 
 #[test]
-fn every_instant_has_one_outcome_though_the_scheduler_is_killed_fifty_times() {
+fn every_instant_has_one_outcome_though_the_scheduler_is_killed_again_and_again() {
     let root = tempfile::tempdir().unwrap();
     let schedules = root.path().join("schedules");
     fs::create_dir(&schedules).unwrap();
@@ -46,7 +48,8 @@ fn every_instant_has_one_outcome_though_the_scheduler_is_killed_fifty_times() {
     );
     fs::write(schedules.join("kill.yaml"), spec).unwrap();
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..KILLS {
+    let kills = std::env::var("TIMEBALL_KILLS").map_or(KILLS, |text| text.parse().unwrap());
+    for _ in 0..kills {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "scheduler_to_be_killed", "--ignored"])
             .env(CHILD, root.path())

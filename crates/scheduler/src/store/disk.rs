@@ -35,6 +35,11 @@ const IN_USE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How often it is tried meanwhile.
 const IN_USE_LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// A file smaller than this is not worth being compacted, octets.
+const COMPACT_OCTETS_MIN: u64 = 16 * 1024 * 1024;
+/// A file is compacted where what it holds would fit into it so many times.
+const COMPACT_TIMES: u64 = 4;
+
 /// A store in a file of its own.
 pub(crate) struct DiskStore {
     path: PathBuf,
@@ -63,7 +68,43 @@ impl DiskStore {
                 );
                 Ok((Self::open_sound(path)?, Some(aside)))
             }
-            opened => Ok((opened?, None)),
+            opened => {
+                let mut store = opened?;
+                store.compact();
+                Ok((store, None))
+            }
+        }
+    }
+
+    /// Gives back what the file has too much of: it grows with the most that was ever in it, and
+    /// shrinks by itself only a little. Only at the start, for it takes a while; a crash meanwhile
+    /// does no harm, and where it fails the file stays as large as it is.
+    fn compact(&mut self) {
+        let octets = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        let before = octets(&self.path);
+        let Some(database) = self.database.as_mut().filter(|_| before >= COMPACT_OCTETS_MIN) else {
+            return;
+        };
+        let needed = database.begin_write().map_err(redb::Error::from).and_then(|transaction| {
+            let stats = transaction.stats()?;
+            transaction.abort()?;
+            Ok(stats.allocated_pages() * stats.page_size() as u64)
+        });
+        let compacted = match needed {
+            Ok(needed) if needed >= before / COMPACT_TIMES => return,
+            Ok(_) => database.compact().map_err(redb::Error::from),
+            Err(error) => Err(error),
+        };
+        match compacted {
+            Ok(_) => {
+                let after = octets(&self.path);
+                tracing::info!(before, after, "the store of schedules was compacted (octets)");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store of schedules could not be compacted");
+                // redb wants to be opened anew after a failure.
+                self.database = None;
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 //! The store on a disk that dies, fills up, and tears what was not synced.
 
 use super::*;
+use crate::store::Ledger;
 use redb::StorageBackend;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use timeball_schedule::planner::{Claim, ClaimResult, OutcomeRecord};
+use timeball_schedule::{FireDetail, FireId, Outcome, Reason};
 use timeball_timebase::Span;
 
 const UID: ScheduleUid = ScheduleUid([7; 16]);
@@ -161,6 +164,64 @@ fn a_power_loss_at_any_write_leaves_the_last_commit_or_the_one_after_it_whole() 
             fs::remove_file(&path).unwrap();
         }
     }
+}
+
+#[test]
+fn a_busy_schedule_does_not_let_the_store_grow_without_end() {
+    let disk = Disk::new(u64::MAX);
+    let database = disk.open().unwrap();
+    store().write_format(&database).unwrap();
+    let store = DiskStore { path: "store".into(), database: Some(database) };
+    let mut ledger = Ledger::open(Box::new(store), None).unwrap();
+    let detail = FireDetail { lateness: Some(Span::from_micros(20)), ..FireDetail::default() };
+    let mut sizes = Vec::new();
+    for round in 0..160 {
+        let instants = round * 50 + 1..=round * 50 + 50;
+        let fire = |n| FireId { schedule: UID, scheduled_at: at(n) };
+        let claims: Vec<Claim> = instants.clone().map(|n| Claim { fire: fire(n) }).collect();
+        assert!(ledger.claim(&claims).iter().all(|(_, result)| *result == ClaimResult::Claimed));
+        for n in instants {
+            // No two in a row are alike, so that none are kept as one.
+            let reasons = [Reason::ExitStatus, Reason::TimedOut, Reason::Refused];
+            let outcome = Outcome::Failed(reasons[n as usize % 3]);
+            let (from, until) = (at(n), at(n));
+            let record = OutcomeRecord { schedule: UID, from, until, count: 1, outcome, detail };
+            ledger.record(&record, "exit status 3; output: nothing of note".to_owned());
+        }
+        sizes.push(disk.lock().cached.len());
+    }
+    let (half, end) = (sizes[80], sizes[159]);
+    assert!(end <= half, "{half} octets after 4,000 fires, {end} after 8,000");
+    assert!(end <= 4 * 1024 * 1024, "{end} octets");
+}
+
+#[test]
+fn a_store_that_is_mostly_waste_is_compacted_when_it_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let (mut store, _) = DiskStore::open(&path).unwrap();
+    let entry = |n| HistoryEntry {
+        from: at(n),
+        until: at(n),
+        count: 1,
+        outcome: Outcome::Failed(Reason::ExitStatus),
+        detail: FireDetail::default(),
+        message: "m".repeat(1_000),
+    };
+    let mut full = batch(1);
+    full.history = (0..20_000).map(|n| ((UID, at(n)), Some(entry(n)))).collect();
+    store.commit(&full).unwrap();
+    let history = (1..20_000).map(|n| ((UID, at(n)), None)).collect();
+    store.commit(&Batch { history, ..Batch::default() }).unwrap();
+    drop(store);
+    let size = || fs::metadata(&path).unwrap().len();
+    let before = size();
+    assert!(before > COMPACT_OCTETS_MIN, "{before}");
+    let (mut store, aside) = DiskStore::open(&path).unwrap();
+    assert!(aside.is_none() && size() < before / COMPACT_TIMES, "{before} to {}", size());
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.schedules[0].history.values().collect::<Vec<_>>(), [&entry(0)]);
+    store.commit(&batch(2)).unwrap();
 }
 
 #[test]
