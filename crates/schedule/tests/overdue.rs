@@ -15,6 +15,7 @@ const UID: ScheduleUid = ScheduleUid([7; 16]);
 
 fn spec(expression: &str, policy: CatchUpPolicy, limit: u32) -> Box<ScheduleSpec> {
     Box::new(ScheduleSpec {
+        pause_on_failure: None,
         uid: UID,
         generation: 1,
         schedule: utc(expression),
