@@ -306,6 +306,7 @@ fn outcome(result: &str, scheduled_ns: i64, lateness_ns: i64) -> Outcome {
         until_ns: scheduled_ns,
         count: 1,
         lateness_ns: Some(lateness_ns),
+        trigger: "schedule".to_owned(),
         ..Outcome::default()
     }
 }

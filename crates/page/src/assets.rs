@@ -55,6 +55,7 @@ const ASSETS: &[Asset] = assets! {
     "/js/appearance.js" => JS "js/appearance.js",
     "/js/chart.js" => JS "js/chart.js",
     "/js/chart-options.js" => JS "js/chart-options.js",
+    "/js/control.js" => JS "js/control.js",
     "/js/details.js" => JS "js/details.js",
     "/js/dom.js" => JS "js/dom.js",
     "/js/format.js" => JS "js/format.js",

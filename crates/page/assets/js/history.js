@@ -75,7 +75,7 @@ function showRows(node, outcomes) {
   keyed(
     node.querySelector("ol"),
     outcomes,
-    (outcome) => outcome.scheduled_ns,
+    keys(),
     () => element("li", {}, element("span", { class: "when" }), badge(), element("span")),
     (row, outcome) => {
       const [when, result, facts] = row.children;
@@ -84,6 +84,16 @@ function showRows(node, outcomes) {
       setText(facts, factWords(outcome).join(" · "));
     },
   );
+}
+
+/** A key for each outcome: an instant may have one of its own and several that were asked for. */
+function keys() {
+  const seen = new Map();
+  return ({ scheduled_ns: at, trigger }) => {
+    const key = `${trigger}-${at}`;
+    seen.set(key, (seen.get(key) ?? 0) + 1);
+    return `${key}-${seen.get(key)}`;
+  };
 }
 
 function whenWords(outcome, zone, nowNs) {
@@ -99,7 +109,10 @@ export function factWords(outcome) {
   if (outcome.lateness_ns !== null) {
     facts.push(latenessWords(outcome.lateness_ns));
   }
-  facts.push(outcome.reason, outcome.message);
+  if (outcome.trigger !== "schedule") {
+    facts.push(word("trigger", outcome.trigger));
+  }
+  facts.push(outcome.reason, outcome.message || outcome.explanation);
   if (outcome.clock_exceeded) {
     facts.push(t("schedules.flagged"));
   }

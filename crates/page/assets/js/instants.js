@@ -21,6 +21,10 @@ export function nextWords(schedule, nowNs) {
   if (schedule.suspended) {
     return t("schedules.suspended");
   }
+  if (schedule.paused) {
+    const { by, why } = schedule.paused;
+    return t(why === "" ? "schedules.paused.by" : "schedules.paused.why", { by, why });
+  }
   const next = schedule.next_ns[0];
   if (next === undefined) {
     return t("schedules.next.none");

@@ -1,6 +1,7 @@
 // Joins the parts: the stream brings the figures, each part shows its own.
 import { showAppearance, startAppearance } from "./appearance.js";
 import { addPoint, restyleChart, setBacklog, startChart } from "./chart.js";
+import { startControl } from "./control.js";
 import { showDetails } from "./details.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { elapsed, span, timeOfDay } from "./format.js";
@@ -53,6 +54,7 @@ startLanguage(() => {
     showSchedules(last.schedules, nowNs());
   }
 });
+startControl();
 startAppearance(restyleChart);
 showAppearance();
 startChart();

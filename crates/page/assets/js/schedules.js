@@ -1,4 +1,5 @@
 // The schedules: when each fires next, how it fared, and how late it was.
+import { actions, showActions } from "./control.js";
 import { badge, byId, element, keyed, setBadge, setText } from "./dom.js";
 import { count as number, span } from "./format.js";
 import { histogram, showHistogram } from "./histogram.js";
@@ -75,6 +76,7 @@ function createCard() {
     element("p", { class: "expression" }, element("code"), element("span")),
     element("p", { class: "target" }),
     element("dl", { class: "facts" }, ...term("next"), ...term("last", badge(), element("span"))),
+    actions(),
     element("ul", { class: "counts" }),
     element("p", { class: "lateness-title" }),
     percentiles,
@@ -91,11 +93,12 @@ function updateCard(card, schedule, nowNs) {
     schedule.namespace === "default" ? schedule.name : `${schedule.namespace}/${schedule.name}`,
   );
   const chip = part(".chip");
-  chip.hidden = !schedule.suspended && schedule.running === 0;
+  const rests = schedule.suspended || schedule.paused;
+  chip.hidden = !rests && schedule.running === 0;
   setText(
     chip,
-    schedule.suspended
-      ? t("schedules.suspended")
+    rests
+      ? t(schedule.suspended ? "schedules.suspended" : "schedules.paused")
       : t("schedules.running", { count: schedule.running }),
   );
   setText(part(".expression code"), schedule.schedule);
@@ -105,6 +108,7 @@ function updateCard(card, schedule, nowNs) {
   setText(part("dd.next"), nextWords(schedule, nowNs));
   setText(part("dt.last"), t("schedules.last"));
   showLast(part("dd.last"), schedule, nowNs);
+  showActions(part(".actions"), schedule);
   showCounts(part(".counts"), schedule.counts);
   showLateness(card, schedule.lateness);
   showHistory(part(".history"), schedule, nowNs);
