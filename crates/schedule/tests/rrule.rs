@@ -103,8 +103,15 @@ fn rule(random: &mut Random) -> String {
             by = true;
         }
     }
-    if index == 4 && random.one_in(2) {
-        parts.push(format!("BYMINUTE={}", list(random, 0, 59, 3)));
+    let within = match index {
+        4 => "BYMINUTE",
+        _ => "BYSECOND",
+    };
+    if (4..6).contains(&index) && random.one_in(2) {
+        parts.push(format!("{within}={}", list(random, 0, 59, 4)));
+        if random.one_in(2) {
+            parts.push(format!("BYSETPOS={}", list(random, -4, 4, 2)));
+        }
     }
     if by && !sub_daily && random.one_in(4) {
         parts.push(format!("BYSETPOS={}", list(random, -3, 3, 2)));
@@ -259,6 +266,8 @@ fn a_rule_that_never_comes_ends_at_once() {
         "DTSTART:20260101T000000 RRULE:FREQ=SECONDLY;INTERVAL=60;BYSECOND=30",
         "DTSTART:20260101T000000 RRULE:FREQ=MINUTELY;INTERVAL=7;BYMONTH=2;BYMONTHDAY=30",
         "DTSTART:20260101T000000 RRULE:FREQ=MONTHLY;INTERVAL=12;BYMONTH=3",
+        "DTSTART:20260101T000000 RRULE:FREQ=HOURLY;BYMINUTE=0,30;BYSETPOS=3",
+        "DTSTART:20260101T000000 RRULE:FREQ=SECONDLY;BYMONTH=1;BYSETPOS=-2",
     ] {
         let schedule = utc(rule);
         assert_eq!(schedule.next_after(Timestamp::MIN), None, "{rule}");
@@ -278,7 +287,7 @@ fn rules_below_a_day_count_without_walking_far() {
 }
 
 /// Expression, position, a part of the message.
-const REFUSED: [(&str, usize, &str); 16] = [
+const REFUSED: [(&str, usize, &str); 17] = [
     ("RRULE:FREQ=DAILY", 0, "DTSTART is missing"),
     ("DTSTART:20260101T090000", 23, "RRULE is missing"),
     ("DTSTART:20260101T250000 RRULE:FREQ=DAILY", 8, "does not exist"),
@@ -291,7 +300,12 @@ const REFUSED: [(&str, usize, &str); 16] = [
     ("DTSTART:20260101T090000 RRULE:FREQ=DAILY;COUNT=0", 47, "1 to 4294967295"),
     ("DTSTART:20260101T090000 RRULE:FREQ=DAILY;BYMNTH=2", 41, "no part of a rule"),
     ("DTSTART:20260101T090000 RRULE:FREQ=DAILY;COUNT=2;UNTIL=20270101T000000", 30, "exclude"),
-    ("DTSTART:20260101T090000 RRULE:FREQ=HOURLY;BYSETPOS=1", 30, "not supported"),
+    ("DTSTART:20260101T090000 RRULE:FREQ=HOURLY;BYSETPOS=1", 30, "needs another BY part"),
+    (
+        "DTSTART:20260101T090000 RRULE:FREQ=HOURLY;BYMINUTE=0,30;BYSECOND=0,1;BYSETPOS=1,-1",
+        30,
+        "a rule for each",
+    ),
     ("DTSTART:20260101T090000 RRULE:FREQ=DAILY RDATE:20250101T090000", 30, "before DTSTART"),
     (
         "DTSTART:20260101T090000 RRULE:FREQ=DAILY RDATE;VALUE=PERIOD:20260101T000000/PT1H",

@@ -155,8 +155,12 @@ fn compile(
         Frequency::Secondly => Some(SECOND_US),
         _ => None,
     };
-    let reachable = unit.is_none_or(|unit| times.every(unit, parts.interval, start));
-    let positions = (!parts.positions.is_empty()).then(|| Positions(parts.positions.clone()));
+    // Periods below a day all have the same times in them, so positions choose once.
+    let below_a_day = unit.is_some() && !parts.positions.is_empty();
+    let chosen = !below_a_day || choose(&parts, &mut times, at)?;
+    let reachable = chosen && unit.is_none_or(|unit| times.every(unit, parts.interval, start));
+    let positions =
+        (!parts.positions.is_empty() && unit.is_none()).then(|| Positions(parts.positions.clone()));
     let mut rule = Rule {
         days,
         times,
@@ -173,6 +177,40 @@ fn compile(
     }
     rule.adjust(&dates.added, &dates.excluded);
     Ok((rule, canonical))
+}
+
+/// Keeps the times of an hour, a minute or a second that BYSETPOS chooses; `false` where it chooses
+/// none.
+fn choose(parts: &Parts, times: &mut Times, at: usize) -> Result<bool, ParseError> {
+    let bits = |set: u64| (0..60).filter(move |bit| set >> bit & 1 != 0);
+    let hourly = parts.frequency == Frequency::Hourly;
+    // A shorter period is within one minute, or is one second.
+    let minutes = if hourly { times.minutes } else { 1 };
+    let seconds = if parts.frequency == Frequency::Secondly { 1 } else { times.seconds };
+    let all: Vec<(u32, u32)> = bits(minutes)
+        .flat_map(|minute| bits(seconds).map(move |second| (minute, second)))
+        .collect();
+    let index = |position: &i16| match usize::from(position.unsigned_abs()) {
+        n if *position > 0 => Some(n - 1),
+        n => all.len().checked_sub(n),
+    };
+    let positions = parts.positions.iter();
+    let chosen: Vec<(u32, u32)> =
+        positions.filter_map(|position| all.get(index(position)?).copied()).collect();
+    let (minutes, seconds) =
+        chosen.iter().fold((0, 0), |(m, s), (minute, second)| (m | 1 << minute, s | 1 << second));
+    let kept = all.iter().filter(|(m, s)| minutes >> m & seconds >> s & 1_u64 != 0);
+    if kept.clone().any(|time| !chosen.contains(time)) {
+        let message = "these positions have other seconds in each minute; write a rule for each";
+        return Err(ParseError::new(at, message));
+    }
+    if hourly {
+        times.minutes = minutes;
+    }
+    if parts.frequency != Frequency::Secondly {
+        times.seconds = seconds;
+    }
+    Ok(!chosen.is_empty())
 }
 
 /// The rule's days; what it leaves open is taken from DTSTART (RFC 5545 section 3.3.10).

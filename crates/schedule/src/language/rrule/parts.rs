@@ -227,8 +227,6 @@ impl Parts {
             "a number before a weekday goes with FREQ=MONTHLY and YEARLY only"
         } else if !self.nth_weekdays.is_empty() && given("BYWEEKNO") {
             "a number before a weekday does not go with BYWEEKNO"
-        } else if given("BYSETPOS") && frequency > Daily {
-            "BYSETPOS is not supported with FREQ=HOURLY, MINUTELY or SECONDLY"
         } else if given("BYSETPOS") && !self.printed.iter().any(|(name, _)| is_by(name)) {
             "BYSETPOS needs another BY part to choose from"
         } else {
