@@ -239,6 +239,37 @@ fn files_are_taken_up_when_they_change_and_kept_as_they_were_when_they_are_wrong
 }
 
 #[test]
+fn a_calendar_that_changes_changes_the_instants_of_its_schedules_at_once() {
+    let house = House::new();
+    let calendar = |days: &str| {
+        let head = "apiVersion: timeball.dev/v1alpha1\nkind: Calendar\n";
+        let text = format!("{head}metadata: {{ name: freeze }}\nspec: {{ days: [{days}] }}\n");
+        fs::write(house.root.path().join("schedules/freeze.yaml"), text).unwrap();
+    };
+    calendar("");
+    let exclude = "  schedule: '@every 100ms'\n  exclude: [{ calendar: freeze }]";
+    house.write("a.yaml", "beat", &format!("{exclude}\n{}", append(&house, "beats")));
+    let scheduler = house.start();
+    wait_for("it fires", || find(&scheduler, "beat").filter(|beat| beat.counts.fired > 3));
+    // All days up to 2200, so that it does not matter which day it is.
+    calendar("{ from: 2020-01-01, to: 2199-12-31 }");
+    let year_2200_ns = 7_258_118_400_000_000_000;
+    let frozen = wait_for("it is frozen", || {
+        let beat = find(&scheduler, "beat")?;
+        beat.next_ns.first().is_some_and(|next| *next == year_2200_ns).then_some(beat)
+    });
+    std::thread::sleep(Duration::from_millis(700));
+    let later = find(&scheduler, "beat").unwrap();
+    // What was begun may have ended meanwhile; nothing new began, and nothing is missed.
+    assert!(later.counts.fired <= frozen.counts.fired + 2, "{later:?} after {frozen:?}");
+    assert_eq!(later.counts.missed, frozen.counts.missed);
+    calendar("");
+    wait_for("it goes on", || {
+        find(&scheduler, "beat").filter(|beat| beat.counts.fired > later.counts.fired + 3)
+    });
+}
+
+#[test]
 fn a_running_program_is_stopped_with_the_scheduler_and_recorded() {
     let house = House::new();
     let target = "  target: { exec: { command: [sleep, '100'] } }";
