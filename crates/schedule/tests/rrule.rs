@@ -66,7 +66,7 @@ fn rule(random: &mut Random) -> String {
     let index = random.within(0, 6);
     let frequency = frequencies[index as usize];
     let (yearly, monthly, weekly, sub_daily) = (index == 0, index == 1, index == 2, index > 3);
-    let start =
+    let mut start =
         random.within(2000, 2026) * 10_000 + random.within(1, 12) * 100 + random.within(1, 28);
     let time = random.within(0, 23) * 10_000 + random.within(0, 59) * 100 + random.within(0, 59);
     let mut parts = vec![format!("FREQ={frequency}")];
@@ -103,20 +103,21 @@ fn rule(random: &mut Random) -> String {
             by = true;
         }
     }
-    let within = match index {
-        4 => "BYMINUTE",
-        _ => "BYSECOND",
-    };
+    let within = if index == 4 { "BYMINUTE" } else { "BYSECOND" };
     if (4..6).contains(&index) && random.one_in(2) {
         parts.push(format!("{within}={}", list(random, 0, 59, 4)));
         if random.one_in(2) {
             parts.push(format!("BYSETPOS={}", list(random, -4, 4, 2)));
         }
     }
-    if by && !sub_daily && random.one_in(4) {
+    let of_weeks = weekly && by && random.one_in(4);
+    if of_weeks || by && !weekly && !sub_daily && random.one_in(4) {
         parts.push(format!("BYSETPOS={}", list(random, -3, 3, 2)));
     }
-    if random.one_in(4) {
+    if of_weeks {
+        // dateutil begins the first week with DTSTART, so that is a Monday.
+        start = 20_240_101;
+    } else if random.one_in(4) {
         parts.push(format!("WKST={}", random.of(&["SU", "MO", "TH"])));
     }
     match random.within(0, 5) {
@@ -124,7 +125,13 @@ fn rule(random: &mut Random) -> String {
         1 => parts.push(format!("UNTIL={}1231T235959", random.within(2026, 2031))),
         _ => {}
     }
-    let mut text = format!("DTSTART:{start:08}T{time:06} RRULE:{}", parts.join(";"));
+    let dates = dates(random, time);
+    format!("DTSTART:{start:08}T{time:06} RRULE:{}{dates}", parts.join(";"))
+}
+
+/// RDATE and EXDATE, sometimes.
+fn dates(random: &mut Random, time: i64) -> String {
+    let mut text = String::new();
     for name in ["RDATE", "EXDATE"] {
         if random.one_in(4) {
             // The same hours again and again, so that some meet the rule and each other.
