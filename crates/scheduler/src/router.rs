@@ -12,8 +12,9 @@ use timeball_api::control::{Accepted, Backfill, Change, Refused};
 use timeball_runtime::token::{self, Caller, Token};
 
 impl Scheduler {
-    /// `/v1/schedules…`, as the OpenAPI document says (docs/openapi.json). Whoever changes
-    /// something has to come over the UNIX socket or to show the token.
+    /// `/v1/schedules…`: bodies and answers are those of [`timeball_api::schedules`] and
+    /// [`timeball_api::control`]. Whoever changes something has to come over the UNIX socket or to
+    /// show the token.
     pub fn router(&self, token: Token) -> Router {
         let one = "/v1/schedules/{namespace}/{name}";
         let changes = Router::new()

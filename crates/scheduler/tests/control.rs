@@ -164,6 +164,17 @@ fn a_run_that_is_asked_for_happens_at_once_even_while_the_schedule_rests() {
     assert!(lines.len() == 1 && lines[0].starts_with("manual "), "{lines:?}");
     let schedule = find(&scheduler, "rare");
     assert_eq!((schedule.counts.fired, schedule.requested.fired), (0, 1));
+    let mut registry = prometheus_client::registry::Registry::default();
+    scheduler.metrics(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in [
+        r#"timeball_outcomes_total{trigger="manual",outcome="fired",reason=""} 1"#,
+        r#"timeball_fires_total{outcome="fired"} 0"#,
+        "timeball_schedules_paused 1",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+    }
     scheduler.shutdown();
 }
 
