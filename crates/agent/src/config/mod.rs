@@ -10,7 +10,7 @@
 //! min_sources = 1                             # how many must agree
 //!
 //! [[source]]
-//! preset = "aws"                              # or "google" or "azure"; alone
+//! preset = "aws"                              # or "google" or "azure"; options as below
 //!
 //! [[source]]
 //! address = "time.example.org"                # host, host:port or [v6]:port
@@ -317,49 +317,92 @@ fn read_sources(value: &Value<'_>, has_keys: bool) -> Result<Vec<SourceConfig>, 
             "refid",
         ];
         let table = item.table(KNOWN)?;
-        if let Some(name) = table.value("preset") {
-            let source = preset(name.word(PRESETS)?).expect("every known word is a preset");
-            if sources.iter().any(|s| s.host == source.host) {
-                return Err(name.error(Problem::Twice { value: source.host }));
-            }
-            sources.push(source);
-            continue;
+        let (kind, value) = read_kind(&table)?;
+        let source = match kind {
+            "address" => read_server(&table, &value, has_keys)?,
+            "preset" => read_preset(&table, &value)?,
+            _ => reference::read(&table, kind, &value)?,
+        };
+        if sources.iter().any(|other| is_same(other, &source)) {
+            let value_text =
+                if kind == "address" { value.string()?.to_owned() } else { source.host };
+            return Err(value.error(Problem::Twice { value: value_text }));
         }
-        let poll = table.value("poll").map(|poll| read_poll(&poll)).transpose()?;
-        let options = read_options(&table)?;
-        if let Some(source) = reference::read(&table, poll, options)? {
-            if sources.iter().any(|other| other.host == source.host) {
-                return Err(item.error(Problem::Twice { value: source.host }));
-            }
-            sources.push(source);
-            continue;
-        }
-        let address = table.required("address", "address = \"time.example.org\"")?;
-        let text = address.string()?;
-        let HostPort { host, port } = text
-            .parse()
-            .map_err(|error| address.error(Problem::Address { value: text.to_owned(), error }))?;
-        if sources.iter().any(|s| s.host.eq_ignore_ascii_case(&host) && s.port == port) {
-            return Err(address.error(Problem::Twice { value: text.to_owned() }));
-        }
-        let poll = poll.unwrap_or_default();
-        let key = table.value("key").map(|key| read_key_id(&key, has_keys)).transpose()?;
         let most = i64::try_from(POOL_MAX).expect("16 fits");
         let count = table.value("count").map_or(Ok(1), |count| count.integer(1..=most))?;
         let count = usize::try_from(count).expect("the range was checked");
         if sources.len() + count > SOURCES_MAX {
             let count = sources.len() + count;
-            return Err(address.error(Problem::TooMany { count, max: SOURCES_MAX }));
+            return Err(value.error(Problem::TooMany { count, max: SOURCES_MAX }));
         }
-        let source = SourceConfig { host, port, poll, options, key, reference: None };
         sources.extend(std::iter::repeat_n(source, count));
     }
     Ok(sources)
 }
 
-fn read_options(table: &Table<'_>) -> Result<SourceOptions, ConfigError> {
+/// What a source is, and the value that says so: exactly one of the keys that can.
+fn read_kind<'a>(table: &Table<'a>) -> Result<(&'static str, Value<'a>), ConfigError> {
+    const KINDS: &[&str] = &["address", "preset", "phc", "shm", "sock"];
+    let mut given = KINDS.iter().filter_map(|kind| Some((*kind, table.value(kind)?)));
+    match (given.next(), given.next()) {
+        (None, _) => Ok(("address", table.required("address", "address = \"time.example.org\"")?)),
+        (Some(one), None) => Ok(one),
+        (Some((first, _)), Some((second, value))) => {
+            Err(value.error(Problem::TwoKinds { first, second }))
+        }
+    }
+}
+
+/// Reads a server that is named by its address.
+fn read_server(
+    table: &Table<'_>,
+    address: &Value<'_>,
+    has_keys: bool,
+) -> Result<SourceConfig, ConfigError> {
+    refuse(table, reference::KEYS)?;
+    let text = address.string()?;
+    let HostPort { host, port } = text
+        .parse()
+        .map_err(|error| address.error(Problem::Address { value: text.to_owned(), error }))?;
+    let key = table.value("key").map(|key| read_key_id(&key, has_keys)).transpose()?;
+    let source = SourceConfig { key, ..SourceConfig::new(host, port) };
+    with_options(table, source)
+}
+
+/// Reads a cloud's time service: what the table says else goes before what the preset says. It has
+/// one address, and no keys are given out for it.
+fn read_preset(table: &Table<'_>, name: &Value<'_>) -> Result<SourceConfig, ConfigError> {
+    refuse(table, reference::KEYS)?;
+    refuse(table, &["count", "key"])?;
+    let source = preset(name.word(PRESETS)?).expect("every known word is a preset");
+    with_options(table, source)
+}
+
+/// The source with the polling and the options of the table, where it has any.
+fn with_options(table: &Table<'_>, source: SourceConfig) -> Result<SourceConfig, ConfigError> {
+    let poll = table.value("poll").map_or(Ok(source.poll), |poll| read_poll(&poll))?;
+    let options = read_options(table, source.options)?;
+    Ok(SourceConfig { poll, options, ..source })
+}
+
+/// Whether two sources would be one witness. Names of hosts are the same in capitals, paths are
+/// not.
+fn is_same(one: &SourceConfig, other: &SourceConfig) -> bool {
+    let is_server = one.reference.is_none() && other.reference.is_none();
+    one.port == other.port
+        && (one.host == other.host || is_server && one.host.eq_ignore_ascii_case(&other.host))
+}
+
+/// Refuses keys that mean nothing for a source of this kind.
+fn refuse(table: &Table<'_>, keys: &[&'static str]) -> Result<(), ConfigError> {
+    match keys.iter().find_map(|key| Some((*key, table.value(key)?))) {
+        None => Ok(()),
+        Some((key, value)) => Err(value.error(Problem::OtherKind { key })),
+    }
+}
+
+fn read_options(table: &Table<'_>, defaults: SourceOptions) -> Result<SourceOptions, ConfigError> {
     let flag = |key, default| table.value(key).map_or(Ok(default), |value| value.boolean());
-    let defaults = SourceOptions::default();
     Ok(SourceOptions {
         iburst: flag("iburst", defaults.iburst)?,
         burst: flag("burst", defaults.burst)?,

@@ -7,9 +7,10 @@ use timeball_timebase::Span;
 
 use super::document::{Table, Value};
 use super::error::{ConfigError, Problem};
+use super::{refuse, with_options};
 
-/// The keys of such a source, of which each is one of its own kind alone.
-pub(super) const KINDS: &[&str] = &["phc", "shm", "sock"];
+/// The keys that only such a source has.
+pub(super) const KEYS: &[&str] = &["error_s", "offset_s", "delay_s", "tai_offset_s", "refid"];
 /// What a clock may promise to be off by, be corrected by, and take to be read.
 const ERROR_MAX: Span = Span::from_secs(10);
 const DELAY_MAX: Span = Span::from_secs(1);
@@ -22,27 +23,19 @@ const SHARED_MODE: u32 = 0o600;
 /// Octets of the longest path of a UNIX socket.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// Reads the source, if the table is one of these.
+/// Reads the source: `value` is that of its `kind`, one of `phc`, `shm` and `sock`.
 pub(super) fn read(
     table: &Table<'_>,
-    poll: Option<PollRange>,
-    options: SourceOptions,
-) -> Result<Option<SourceConfig>, ConfigError> {
-    let given = || KINDS.iter().filter_map(|kind| Some((*kind, table.value(kind)?)));
-    let Some((kind, value)) = given().next() else {
-        return refuse_others(table, &["error_s", "offset_s", "delay_s", "tai_offset_s", "refid"])
-            .map(|()| None);
-    };
-    if let Some((other, second)) = given().nth(1) {
-        return Err(second.error(Problem::TwoKinds { first: kind, second: other }));
-    }
-    refuse_others(table, &["address", "preset", "count", "iburst", "burst", "interleaved", "key"])?;
+    kind: &'static str,
+    value: &Value<'_>,
+) -> Result<SourceConfig, ConfigError> {
+    refuse(table, &["count", "iburst", "burst", "interleaved", "key"])?;
     if kind != "phc" {
-        refuse_others(table, &["tai_offset_s"])?;
+        refuse(table, &["tai_offset_s"])?;
     }
     let (host, device, default_id) = match kind {
         "phc" => {
-            let (path, ahead) = (path(&value)?, read_ahead(table)?);
+            let (path, ahead) = (path(value)?, read_ahead(table)?);
             (path.clone(), ReferenceDevice::Phc { path, ahead }, *b"PHC\0")
         }
         "shm" => {
@@ -51,7 +44,7 @@ pub(super) fn read(
             (format!("shm:{unit}"), device, *b"SHM\0")
         }
         _ => {
-            let path = path(&value)?;
+            let path = path(value)?;
             if path.len() > SOCKET_PATH_MAX {
                 let (count, max) = (path.len(), SOCKET_PATH_MAX);
                 return Err(value.error(Problem::PathTooLong { count, max }));
@@ -66,17 +59,10 @@ pub(super) fn read(
         delay: span(table, "delay_s", Span::ZERO)?.min(DELAY_MAX),
         reference_id: table.value("refid").map_or(Ok(default_id), |refid| read_id(&refid))?,
     };
-    let options = SourceOptions { iburst: false, burst: false, interleaved: false, ..options };
-    let poll = poll.unwrap_or(POLL);
-    Ok(Some(SourceConfig { host, port: 0, poll, options, key: None, reference: Some(reference) }))
-}
-
-/// Refuses keys that mean nothing for a source of this kind.
-fn refuse_others(table: &Table<'_>, keys: &[&'static str]) -> Result<(), ConfigError> {
-    match keys.iter().find_map(|key| Some((*key, table.value(key)?))) {
-        None => Ok(()),
-        Some((key, value)) => Err(value.error(Problem::OtherKind { key })),
-    }
+    let options = SourceOptions { iburst: false, ..SourceOptions::default() };
+    let source =
+        SourceConfig { host, port: 0, poll: POLL, options, key: None, reference: Some(reference) };
+    with_options(table, source)
 }
 
 fn path(value: &Value<'_>) -> Result<String, ConfigError> {
@@ -162,15 +148,19 @@ mod tests {
             ),
             (
                 "shm = 1\nerror_s = 1\naddress = \"a\"",
-                "source[0].address: `address` means nothing for this kind of source; remove it",
+                "source[0].shm: a source is one thing, and `address` is given already; remove `shm`",
             ),
             ("address = \"a\"\nerror_s = 1", "`error_s` means nothing for this kind of source"),
             ("shm = 1\ntai_offset_s = 37", "`tai_offset_s` means nothing for this kind"),
+            (
+                "shm = 1\nerror_s = 1\niburst = true",
+                "`iburst` means nothing for this kind of source",
+            ),
             ("shm = 1\nerror_s = 1\nrefid = \"GPSDO\"", "`GPSDO` is no reference identifier"),
             ("shm = 1\nerror_s = 1\ndelay_s = -1", "source[0].delay_s: -1 is out of range"),
             (
                 "shm = 1\nerror_s = 1\n[[source]]\nshm = 1\nerror_s = 1",
-                "source[1]: `shm:1` is given twice",
+                "source[1].shm: `shm:1` is given twice",
             ),
         ] {
             let error = sources(&format!("[[source]]\n{text}")).unwrap_err().to_string();

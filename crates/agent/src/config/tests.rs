@@ -148,6 +148,35 @@ fn a_preset_stands_for_the_time_service_of_a_cloud() {
 }
 
 #[test]
+fn the_options_of_a_preset_are_honoured_or_refused() {
+    let aws = |text: &str| parse(&format!("[[source]]\npreset = \"aws\"\n{text}"));
+    let source = |text: &str| aws(text).unwrap().sources.remove(0);
+    let plain = source("");
+    assert!(plain.options.prefer && plain.options.iburst);
+    let told = source("poll = { min = 2, max = 5 }\nprefer = false\nnoselect = true\ntrust = true");
+    assert_eq!((told.host, told.poll), (plain.host, PollRange { min: 2, max: 5 }));
+    let expected =
+        SourceOptions { prefer: false, noselect: true, trust: true, ..SourceOptions::default() };
+    assert_eq!(told.options, expected);
+    assert_eq!(source("iburst = false\ninterleaved = true").poll, plain.poll);
+    for (text, expected) in [
+        ("phc = \"/dev/ptp0\"", "source[0].phc: a source is one thing, and `preset` is given"),
+        ("shm = 0\nerror_s = 1", "and `preset` is given already; remove `shm`"),
+        ("sock = \"/run/s\"", "and `preset` is given already; remove `sock`"),
+        ("address = \"a\"", "and `address` is given already; remove `preset`"),
+        ("count = 2", "source[0].count: `count` means nothing for this kind of source; remove it"),
+        ("key = 1", "`key` means nothing for this kind of source"),
+        ("error_s = 1", "`error_s` means nothing for this kind of source"),
+        ("tai_offset_s = 37", "`tai_offset_s` means nothing for this kind of source"),
+        ("poll = { min = 20 }", "source[0].poll.min: 20 is out of range"),
+        ("[[source]]\naddress = \"169.254.169.123\"", "source[1].address: `169.254.169.123` is"),
+    ] {
+        let error = aws(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
+    }
+}
+
+#[test]
 fn a_pool_is_as_many_sources_as_are_asked_for() {
     let pool = |name| format!("[[source]]\naddress = \"{name}\"\ncount = 16\n");
     let config = parse(&pool("a")).unwrap();
