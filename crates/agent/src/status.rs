@@ -177,6 +177,8 @@ fn clock_status(report: &Report, now: Now) -> api::Clock {
         mono_ns: now.raw.as_nanos(),
         offset_ns: clock.offset.map(|_| (reading.estimate - now.system).as_nanos()),
         bound_ns: reading.half_width.map(Span::as_nanos),
+        earliest_offset_ns: reading.earliest().map(|t| (t - now.system).as_nanos()),
+        latest_offset_ns: reading.latest().map(|t| (t - now.system).as_nanos()),
         bound_growth_ppb: clock.bound.map(|bound| bound.growth.as_ppb_f64()),
         offset_error_ns: report.offset_error.map(Span::as_nanos),
         frequency_ppb: clock.frequency.as_ppb_f64(),
@@ -336,6 +338,7 @@ mod tests {
     use super::*;
     use timeball_ntp::association::ResponseError;
     use timeball_ntp::engine::SourceId;
+    use timeball_timebase::{Bound, Frequency, Timestamp};
 
     pub(crate) fn source() -> SourceReport {
         SourceReport {
@@ -377,6 +380,22 @@ mod tests {
     fn the_members_of_a_pool_are_told_apart() {
         let names = ["pool", "a", "pool", "pool"].map(str::to_owned).to_vec();
         assert_eq!(numbered(names), ["pool", "a", "pool#2", "pool#3"]);
+    }
+
+    #[test]
+    fn both_ends_of_what_true_time_can_be_are_told() {
+        let as_of = MonoTime::from_nanos(1_000);
+        let system = Timestamp::from_unix(1_795_000_000, 0);
+        let half_width = Span::from_micros(50);
+        let bound = Some(Bound { as_of, half_width, growth: Frequency::ZERO });
+        let (offset, lean) = (Some(Span::from_micros(-7)), Span::from_micros(20));
+        let clock = ClockState { as_of, system, offset, bound, lean, ..ClockState::default() };
+        let now = Now { raw: as_of, system };
+        let told = clock_status(&Report { clock, ..Report::default() }, now);
+        assert_eq!((told.offset_ns, told.bound_ns), (Some(-7_000), Some(50_000)));
+        assert_eq!((told.earliest_offset_ns, told.latest_offset_ns), (Some(-17_000), Some(43_000)));
+        let unknown = clock_status(&Report::default(), now);
+        assert_eq!((unknown.earliest_offset_ns, unknown.latest_offset_ns), (None, None));
     }
 
     #[test]

@@ -42,6 +42,15 @@ pub struct Clock {
     pub offset_ns: Option<i64>,
     /// Largest error of `offset_ns`, ns.
     pub bound_ns: Option<i64>,
+    /// The least that true time less system time can be, ns: no less than `offset_ns` less
+    /// `bound_ns`, and nearer where the bound need not reach as far on this side. `null` while
+    /// nothing can be promised.
+    #[serde(default)]
+    pub earliest_offset_ns: Option<i64>,
+    /// The most that it can be, ns: no more than `offset_ns` and `bound_ns` together. One of the
+    /// two ends is always as far away as the bound.
+    #[serde(default)]
+    pub latest_offset_ns: Option<i64>,
     /// Growth of the bound, parts per 10^9.
     pub bound_growth_ppb: Option<f64>,
     /// Standard error of `offset_ns`, ns.

@@ -140,12 +140,17 @@ impl Scene {
 
     fn clock(self) -> Clock {
         let known = self != Self::Unknown;
+        // Of the two ends the later one is the nearer.
+        let ends = self.offset_ns().zip(self.bound_ns());
+        let ends = ends.map(|(offset, bound)| (offset - bound, offset + bound / 2));
         Clock {
             state: self.state().to_owned(),
             system_ns: system_ns(),
             mono_ns: elapsed().as_nanos() as i64,
             offset_ns: self.offset_ns(),
             bound_ns: self.bound_ns(),
+            earliest_offset_ns: ends.map(|(earliest, _)| earliest),
+            latest_offset_ns: ends.map(|(_, latest)| latest),
             bound_growth_ppb: known.then_some(15_000.0),
             offset_error_ns: known.then_some(4_200),
             frequency_ppb: if known { -12_401.8 } else { 0.0 },

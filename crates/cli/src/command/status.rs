@@ -5,7 +5,7 @@ use crate::error::CliError;
 use crate::output::{self, Format, Style, length, span, styled};
 use crate::state_client;
 use std::process::ExitCode;
-use timeball_api::status::{Source, Status};
+use timeball_api::status::{Clock, Source, Status};
 
 pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
     let state = state_client::state_directory(&arguments.state)?;
@@ -37,16 +37,29 @@ pub(crate) fn sentence(status: &Status) -> String {
         (Some(offset), Some(bound)) => {
             let side = if offset < 0 { "ahead of" } else { "behind" };
             format!(
-                "The clock of {} is {} {side} UTC, certainly within ±{} of that ({}).",
+                "The clock of {} is {} {side} UTC, certainly within {} of that ({}).",
                 status.hostname,
                 length(Some(offset.saturating_abs())),
-                length(Some(bound)),
+                certain(clock, offset, bound),
                 clock.state
             )
         }
         _ => {
             format!("How wrong the clock of {} is, is unknown ({}).", status.hostname, clock.state)
         }
+    }
+}
+
+/// How far true time can be from the estimate: `±50.0 µs`, or both ways (later is positive) where
+/// the nearer end is notably nearer than the bound.
+fn certain(clock: &Clock, offset: i64, bound: i64) -> String {
+    let ends = clock.earliest_offset_ns.zip(clock.latest_offset_ns);
+    let ends = ends
+        .map(|(earliest, latest)| (earliest.saturating_sub(offset), latest.saturating_sub(offset)));
+    let notably = |ns: &i64| ns.unsigned_abs() < bound.unsigned_abs() / 10 * 9;
+    match ends.filter(|(earliest, latest)| notably(earliest) || notably(latest)) {
+        Some((earliest, latest)) => format!("{} and {}", span(Some(earliest)), span(Some(latest))),
+        None => format!("±{}", length(Some(bound))),
     }
 }
 
@@ -61,4 +74,31 @@ fn source_row(source: &Source) -> Vec<String> {
         length(source.delay_ns),
         source.problem.clone().unwrap_or_default(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_told_where_one_is_notably_nearer() {
+        let with = |earliest, latest| {
+            let clock = Clock {
+                state: "synchronized".to_owned(),
+                offset_ns: Some(-7_000),
+                bound_ns: Some(50_000),
+                earliest_offset_ns: earliest,
+                latest_offset_ns: latest,
+                ..Clock::default()
+            };
+            sentence(&Status { hostname: "a".to_owned(), clock, ..Status::default() })
+        };
+        let even = "The clock of a is 7.0 µs ahead of UTC, certainly within ±50.0 µs of that \
+                    (synchronized).";
+        assert_eq!(with(Some(-57_000), Some(43_000)), even);
+        assert_eq!(with(Some(-56_000), Some(43_000)), even);
+        assert_eq!(with(None, None), even);
+        let leaning = with(Some(-17_000), Some(43_000));
+        assert!(leaning.contains("certainly within -10.0 µs and +50.0 µs of that"), "{leaning}");
+    }
 }

@@ -18,10 +18,7 @@ function clockRows(clock) {
   const gains = clock.frequency_ppb < 0 ? "details.loses" : "details.gains";
   return [
     ["details.offset", spanOrUnknown(clock.offset_ns, { signed: true })],
-    [
-      "details.bound",
-      clock.bound_ns === null ? t("details.unknown") : `±${span(clock.bound_ns, { up: true })}`,
-    ],
+    ["details.bound", clock.bound_ns === null ? t("details.unknown") : boundOf(clock)],
     ["details.error", spanOrUnknown(clock.offset_error_ns)],
     [
       "details.frequency",
@@ -36,6 +33,16 @@ function clockRows(clock) {
     ["details.dispersion", known ? span(clock.root_dispersion_ns) : t("details.unknown")],
     ["details.leap", known ? word("leap", clock.leap) : t("details.unknown")],
   ];
+}
+
+/** `±50 µs`, or both ends where one is notably nearer than the bound. */
+function boundOf(clock) {
+  const { offset_ns: offset, bound_ns: bound } = clock;
+  const ends = [clock.earliest_offset_ns, clock.latest_offset_ns].map((ns) => ns - offset);
+  const isEven = ends.every((ns) => Math.abs(ns) >= 0.9 * bound);
+  return isEven
+    ? `±${span(bound, { up: true })}`
+    : ends.map((ns) => span(ns, { signed: true, up: true })).join(" … ");
 }
 
 function kernelRows(kernel) {

@@ -115,7 +115,7 @@ function axisOf(clock, sources) {
   const certain =
     clock.offset_ns === null || clock.bound_ns === null
       ? null
-      : [clock.offset_ns - clock.bound_ns, clock.offset_ns + clock.bound_ns];
+      : [clock.earliest_offset_ns, clock.latest_offset_ns];
   const believed = sources.filter(({ selection }) =>
     /^(chief|combined|candidate)$/.test(selection),
   );
