@@ -1,11 +1,12 @@
 //! What a person should know about the clock and do about it.
 
+mod leap_seconds;
+
 use timeball_api::status::{Notice, Source};
 use timeball_ntp::engine::{AdjustError, ClockMode, KernelClock, Report, Selection, StepPolicy};
 use timeball_timebase::{Reading, Span, SyncState, Timestamp};
 
 use crate::errno::errno_text;
-use crate::presets::smears;
 
 /// Sources get this long to answer before their silence is worth a word.
 const PATIENCE: Span = Span::from_secs(10);
@@ -40,8 +41,7 @@ pub(crate) fn all(circumstances: &Circumstances<'_>, sources: &[Source]) -> Vec<
     notices.extend(other_writer(circumstances));
     notices.extend(size_of_error(circumstances));
     notices.extend(single_sources(circumstances, sources));
-    notices.extend(mixed_leap_seconds(circumstances));
-    notices.extend(old_leap_file(circumstances));
+    notices.extend(leap_seconds::all(circumstances));
     notices.extend(constraints(circumstances));
     notices.extend(kernel_flag(circumstances));
     let rank = |notice: &Notice| match notice.severity.as_str() {
@@ -210,37 +210,6 @@ fn single_sources(c: &Circumstances<'_>, sources: &[Source]) -> Vec<Notice> {
     notices
 }
 
-/// A list of leap seconds that has expired may lack the next one.
-fn old_leap_file(c: &Circumstances<'_>) -> Option<Notice> {
-    let expired = c.report.leap_table_expires.filter(|expires| *expires <= c.system)?;
-    Some(warning(
-        "LeapFileExpired",
-        format!(
-            "The list of leap seconds (clock.leap_file) was complete until {expired} only, so it \
-             is not used: TAI is unknown, and leap seconds are believed as sources announce them. \
-             Bring it up to date (package tzdata) and start this program anew."
-        ),
-    ))
-}
-
-/// For a day around a leap second, servers that smear it and others contradict each other.
-fn mixed_leap_seconds(c: &Circumstances<'_>) -> Option<Notice> {
-    let sources = c.report.sources.iter().filter(|s| s.selection != Selection::NotSelectable);
-    let (smearing, leaping): (Vec<_>, Vec<_>) =
-        sources.map(|source| source.host.as_str()).partition(|host| smears(host));
-    let first = smearing.first().zip(leaping.first());
-    first.map(|(smearing, leaping)| {
-        warning(
-            "MixedLeapSeconds",
-            format!(
-                "{smearing} smears leap seconds over a day and {leaping}, as far as is known, does \
-                 not: around a leap second they contradict each other by up to half a second. Use \
-                 one kind only."
-            ),
-        )
-    })
-}
-
 fn constraints(c: &Circumstances<'_>) -> Option<Notice> {
     let missing = c.report.constrained == Some(false) && c.uptime >= PATIENCE;
     missing.then(|| {
@@ -286,7 +255,7 @@ mod tests {
     use timeball_ntp::engine::{Counters, ResolveError, SourceId, SourceReport};
     use timeball_timebase::{ClockState, Leap};
 
-    fn report(state: SyncState, selections: &[Selection]) -> Report {
+    pub(super) fn report(state: SyncState, selections: &[Selection]) -> Report {
         let source = |(i, selection): (usize, &Selection)| SourceReport {
             id: SourceId(i as u16),
             host: format!("host{i}"),
@@ -309,6 +278,8 @@ mod tests {
             resolve_error: None,
             send_error: None,
             reference_error: None,
+            ahead: None,
+            ahead_leapt: Span::ZERO,
         };
         Report {
             clock: ClockState { state, ..ClockState::default() },
@@ -317,7 +288,10 @@ mod tests {
         }
     }
 
-    fn circumstances<'a>(report: &'a Report, kernel: &'a KernelClock) -> Circumstances<'a> {
+    pub(super) fn circumstances<'a>(
+        report: &'a Report,
+        kernel: &'a KernelClock,
+    ) -> Circumstances<'a> {
         Circumstances {
             report,
             mode: ClockMode::Observe,
@@ -334,13 +308,13 @@ mod tests {
         }
     }
 
-    fn reasons(circumstances: &Circumstances<'_>) -> Vec<String> {
+    pub(super) fn reasons(circumstances: &Circumstances<'_>) -> Vec<String> {
         let name = |s: &SourceReport| Source { name: s.host.clone(), ..Source::default() };
         let sources: Vec<_> = circumstances.report.sources.iter().map(name).collect();
         all(circumstances, &sources).into_iter().map(|notice| notice.reason).collect()
     }
 
-    const KERNEL_GOOD: KernelClock = KernelClock {
+    pub(super) const KERNEL_GOOD: KernelClock = KernelClock {
         frequency: timeball_timebase::Frequency::ZERO,
         synchronized: true,
         max_error: Span::ZERO,
@@ -395,28 +369,6 @@ mod tests {
         c.since_foreign_jump = Some(Span::from_minutes(61));
         assert!(reasons(&c).contains(&"KernelUnsynchronized".to_owned()));
         assert!(!reasons(&c).contains(&"ClockWasSet".to_owned()));
-    }
-
-    #[test]
-    fn a_list_of_leap_seconds_that_has_expired_is_said_to() {
-        let mut report = report(SyncState::Synchronized, &[Selection::Chief]);
-        report.leap_table_expires = Some(Timestamp::UNIX_EPOCH + Span::from_secs(1));
-        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
-        report.leap_table_expires = Some(Timestamp::UNIX_EPOCH);
-        assert_eq!(reasons(&circumstances(&report, &KERNEL_GOOD)), ["LeapFileExpired"]);
-    }
-
-    #[test]
-    fn servers_that_smear_are_not_to_be_mixed_with_others() {
-        let both = [Selection::Chief, Selection::Combined];
-        let mut report = report(SyncState::Synchronized, &both);
-        report.sources[0].host = "time.google.com".to_owned();
-        assert_eq!(reasons(&circumstances(&report, &KERNEL_GOOD)), ["MixedLeapSeconds"]);
-        report.sources[1].host = "time2.google.com".to_owned();
-        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
-        report.sources[1].host = "ntp.example.org".to_owned();
-        report.sources[1].selection = Selection::NotSelectable;
-        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
     }
 
     #[test]

@@ -363,6 +363,8 @@ mod tests {
             resolve_error: None,
             send_error: None,
             reference_error: None,
+            ahead: None,
+            ahead_leapt: Span::ZERO,
         }
     }
 

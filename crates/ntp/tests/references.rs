@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use timeball_ntp::engine::{
-    Action, Constraint, ConstraintPolicy, Engine, EngineConfig, Input, PollRange, ReferenceClock,
-    ReferenceDevice, ReferenceError, ReferenceReading, Report, Selection, SourceConfig, SourceId,
-    SourceOptions,
+    Action, Constraint, ConstraintPolicy, Engine, EngineConfig, Input, LeapTable, PollRange,
+    ReferenceClock, ReferenceDevice, ReferenceError, ReferenceReading, Report, Selection,
+    SourceConfig, SourceId, SourceOptions,
 };
 use timeball_timebase::{Leap, MonoTime, Now, Span, SyncState, Timestamp};
 
@@ -75,9 +75,17 @@ impl World {
     }
 
     fn start(config: EngineConfig, clocks: Vec<Box<dyn FnMut(Timestamp) -> Told>>) -> Self {
-        let engine = Engine::new(config, [5; 32], now_at(Span::ZERO));
-        let mut world = Self { engine, elapsed: Span::ZERO, wake_at: None, clocks };
-        let actions = world.engine.start(now_at(Span::ZERO));
+        Self::start_after(Span::ZERO, config, clocks)
+    }
+
+    fn start_after(
+        elapsed: Span,
+        config: EngineConfig,
+        clocks: Vec<Box<dyn FnMut(Timestamp) -> Told>>,
+    ) -> Self {
+        let engine = Engine::new(config, [5; 32], now_at(elapsed));
+        let mut world = Self { engine, elapsed, wake_at: None, clocks };
+        let actions = world.engine.start(now_at(elapsed));
         world.carry_out(actions);
         world
     }
@@ -291,4 +299,41 @@ fn where_nothing_is_known_from_elsewhere_sources_are_believed_unless_it_is_requi
     let mut unasked = World::constrained(ConstraintPolicy::None, Span::ZERO);
     let report = unasked.run(Span::from_secs(30));
     assert_eq!((report.sources[0].selection, report.constrained), (Selection::Chief, None));
+}
+
+#[test]
+fn a_hardware_clock_that_keeps_tai_is_followed_through_a_leap_second() {
+    let (before, leap) = (1_483_228_800, 1_798_761_600);
+    let entries = [(before, 37), (leap, 38)].map(|(s, tai)| (Timestamp::from_unix(s, 0), tai));
+    let expires = Timestamp::from_unix(leap + 10_000_000, 0);
+    let leap_table = Some(LeapTable::new(entries.to_vec(), expires));
+    let keeping = |ahead_s| {
+        let mut source = clock(0);
+        source.reference.as_mut().unwrap().device =
+            ReferenceDevice::Phc { path: "/dev/ptp0".to_owned(), ahead: Span::from_secs(ahead_s) };
+        let config = EngineConfig {
+            sources: vec![source],
+            leap_table: leap_table.clone(),
+            ..EngineConfig::default()
+        };
+        // The reading as it comes of the shell, and a system clock, that both know of no leap
+        // second.
+        let clocks = vec![ahead(Span::ZERO, Span::from_micros(20))];
+        let mut world = World::start_after(Span::from_secs(leap - 120 - START_S), config, clocks);
+        let report = world.run(Span::from_secs(119));
+        assert_eq!(report.clock.leap, Leap::Insert);
+        assert_eq!(report.sources[0].ahead_leapt, Span::ZERO);
+        let report = world.run(Span::from_secs(181));
+        assert_eq!(report.clock.state, SyncState::Synchronized);
+        let error = report.clock.offset.unwrap() - Span::from_secs(-1);
+        (error.abs(), report.clock.bound.unwrap().half_width, report.sources[0].clone())
+    };
+    let (error, half_width, source) = keeping(37);
+    assert!(error <= half_width && half_width < ERROR * 2, "{error} {half_width}");
+    assert_eq!(source.ahead, Some(Span::from_secs(38)));
+    assert_eq!(source.ahead_leapt, Span::from_secs(1));
+    // One that keeps UTC is taken by its word: whoever keeps it makes the leap.
+    let (error, _, source) = keeping(0);
+    assert!(error > Span::from_millis(900), "{error}");
+    assert_eq!((source.ahead, source.ahead_leapt), (None, Span::ZERO));
 }

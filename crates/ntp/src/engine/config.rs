@@ -141,7 +141,9 @@ pub enum ReferenceDevice {
     Phc {
         /// Its device, such as `/dev/ptp0`.
         path: String,
-        /// What its time is ahead of UTC by: TAI − UTC where it keeps TAI.
+        /// What its time is ahead of UTC by at the start: TAI − UTC where it keeps TAI. The shell
+        /// takes it off its readings. Where it is not zero, the clock counts on through leap
+        /// seconds, and the engine takes those off that come.
         ahead: Span,
     },
     /// A segment of shared memory as gpsd and ntpd use it.

@@ -107,6 +107,8 @@ impl Engine {
         self.leap.came = Some(leap);
         self.leap.clock_came = false;
         self.shift_truth(leap.correction());
+        // What counts on through a leap second is ahead of UTC by one more (or less) from here on.
+        self.sources.iter_mut().for_each(|source| source.follow_leap(leap.correction()));
     }
 
     /// True time is counted anew from here on: everything that was known of it moves along.

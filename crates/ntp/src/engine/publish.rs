@@ -200,6 +200,8 @@ impl Engine {
             resolve_error: source.resolve_error,
             send_error: source.send_error,
             reference_error: source.reference.error,
+            ahead: source.ahead(),
+            ahead_leapt: -source.reference.leapt,
         }
     }
 }

@@ -6,6 +6,7 @@
 use timeball_timebase::{MonoTime, Now, Span, Timestamp};
 
 use super::Engine;
+use super::config::ReferenceDevice;
 use super::io::{Action, ReferenceError, ReferenceReading, SourceId};
 use super::source::{Source, Told};
 use crate::association::DELAY_MAX;
@@ -22,6 +23,23 @@ impl Source {
     /// Whether it is read, rather than asked over a network.
     pub(super) fn is_reference(&self) -> bool {
         self.config.reference.is_some()
+    }
+
+    /// What the clock is ahead of UTC by now, where it counts on through leap seconds as TAI does.
+    pub(super) fn ahead(&self) -> Option<Span> {
+        match self.config.reference.as_ref()?.device {
+            ReferenceDevice::Phc { ahead, .. } if ahead != Span::ZERO => {
+                Some(ahead - self.reference.leapt)
+            }
+            _ => None,
+        }
+    }
+
+    /// A leap second has come that added `correction` to UTC.
+    pub(super) fn follow_leap(&mut self, correction: Span) {
+        if self.ahead().is_some() {
+            self.reference.leapt += correction;
+        }
     }
 
     /// Asks the shell to read the clock.
@@ -123,7 +141,7 @@ impl Engine {
         let time = if reading.is_pulse {
             self.with_second(at, reading.time).ok_or(ReferenceError::NoSecond)?
         } else {
-            reading.time
+            reading.time + self.sources[index].reference.leapt
         };
         if time < EARLIEST {
             return Err(ReferenceError::Date);

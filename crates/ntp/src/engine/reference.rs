@@ -21,6 +21,8 @@ const CAUTION: f64 = 1.25;
 #[derive(Debug, Default)]
 pub(super) struct Reference {
     pub(super) scatter: Scatter,
+    /// What the leap seconds since the start have added to UTC, and not to this clock.
+    pub(super) leapt: Span,
     /// Why its last reading was not taken, until one is.
     pub(super) error: Option<ReferenceError>,
 }

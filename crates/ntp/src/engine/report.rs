@@ -82,6 +82,11 @@ pub struct SourceReport {
     pub send_error: Option<SendError>,
     /// Why the last reading of a reference clock was not taken, until one is.
     pub reference_error: Option<ReferenceError>,
+    /// What a reference clock that counts on through leap seconds is taken to be ahead of UTC by
+    /// now.
+    pub ahead: Option<Span>,
+    /// What of that leap seconds since the start have made, so that the settings lack it.
+    pub ahead_leapt: Span,
 }
 
 /// One measurement, as reported.

@@ -1,0 +1,134 @@
+//! What a person should know about leap seconds.
+
+use timeball_api::status::Notice;
+use timeball_ntp::engine::{Selection, SourceReport};
+use timeball_timebase::Span;
+
+use super::{Circumstances, warning};
+use crate::presets::smears;
+
+/// What GPS time, which counts on as TAI does, is behind TAI by.
+const GPS_BEHIND_TAI: Span = Span::from_secs(19);
+/// A clock that is off TAI or GPS time by no more than this was meant to keep it: no leap second is
+/// announced for longer ahead.
+const MEANT: Span = Span::from_secs(3);
+
+/// All notices about leap seconds.
+pub(super) fn all(c: &Circumstances<'_>) -> Vec<Notice> {
+    let clocks = c.report.sources.iter().filter_map(|source| outdated_ahead(c, source));
+    mixed_leap_seconds(c).into_iter().chain(old_leap_file(c)).chain(clocks).collect()
+}
+
+/// A list of leap seconds that has expired may lack the next one.
+fn old_leap_file(c: &Circumstances<'_>) -> Option<Notice> {
+    let expired = c.report.leap_table_expires.filter(|expires| *expires <= c.system)?;
+    Some(warning(
+        "LeapFileExpired",
+        format!(
+            "The list of leap seconds (clock.leap_file) was complete until {expired} only, so it \
+             is not used: TAI is unknown, and leap seconds are believed as sources announce them. \
+             Bring it up to date (package tzdata) and start this program anew."
+        ),
+    ))
+}
+
+/// For a day around a leap second, servers that smear it and others contradict each other.
+fn mixed_leap_seconds(c: &Circumstances<'_>) -> Option<Notice> {
+    let sources = c.report.sources.iter().filter(|s| s.selection != Selection::NotSelectable);
+    let (smearing, leaping): (Vec<_>, Vec<_>) =
+        sources.map(|source| source.host.as_str()).partition(|host| smears(host));
+    let first = smearing.first().zip(leaping.first());
+    first.map(|(smearing, leaping)| {
+        warning(
+            "MixedLeapSeconds",
+            format!(
+                "{smearing} smears leap seconds over a day and {leaping}, as far as is known, does \
+                 not: around a leap second they contradict each other by up to half a second. Use \
+                 one kind only."
+            ),
+        )
+    })
+}
+
+/// What a hardware clock is ahead of UTC by changes with each leap second, and its setting does
+/// not.
+fn outdated_ahead(c: &Circumstances<'_>, source: &SourceReport) -> Option<Notice> {
+    let (ahead, host) = (source.ahead?, &source.host);
+    let seconds = |span: Span| span.as_nanos() / 1_000_000_000;
+    if source.ahead_leapt != Span::ZERO {
+        let (now, before) = (seconds(ahead), seconds(ahead - source.ahead_leapt));
+        return Some(warning(
+            "TaiOffsetOutdated",
+            format!(
+                "A leap second has come since the start, so {host} is taken to be {now} s ahead of \
+                 UTC. Write `tai_offset_s = {now}` instead of {before} before this program is \
+                 started anew."
+            ),
+        ));
+    }
+    let tai = Span::from_secs(i64::from(c.report.tai_offset_s?));
+    let off = |scale: Span| (ahead - scale).abs();
+    let meant = if off(tai) <= off(tai - GPS_BEHIND_TAI) { tai } else { tai - GPS_BEHIND_TAI };
+    let is_off = off(meant) != Span::ZERO && off(meant) <= MEANT;
+    is_off.then(|| {
+        let (told, meant) = (seconds(ahead), seconds(meant));
+        warning(
+            "TaiOffsetOutdated",
+            format!(
+                "{host} is said to be {told} s ahead of UTC (tai_offset_s); by the list of leap \
+                 seconds its time scale is {meant} s ahead. Write {meant}, and start this program \
+                 anew."
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{KERNEL_GOOD, circumstances, reasons, report};
+    use super::*;
+    use timeball_timebase::{SyncState, Timestamp};
+
+    #[test]
+    fn a_list_of_leap_seconds_that_has_expired_is_said_to() {
+        let mut report = report(SyncState::Synchronized, &[Selection::Chief]);
+        report.leap_table_expires = Some(Timestamp::UNIX_EPOCH + Span::from_secs(1));
+        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
+        report.leap_table_expires = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(reasons(&circumstances(&report, &KERNEL_GOOD)), ["LeapFileExpired"]);
+    }
+
+    #[test]
+    fn servers_that_smear_are_not_to_be_mixed_with_others() {
+        let both = [Selection::Chief, Selection::Combined];
+        let mut report = report(SyncState::Synchronized, &both);
+        report.sources[0].host = "time.google.com".to_owned();
+        assert_eq!(reasons(&circumstances(&report, &KERNEL_GOOD)), ["MixedLeapSeconds"]);
+        report.sources[1].host = "time2.google.com".to_owned();
+        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
+        report.sources[1].host = "ntp.example.org".to_owned();
+        report.sources[1].selection = Selection::NotSelectable;
+        assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
+    }
+
+    #[test]
+    fn a_hardware_clock_whose_setting_a_leap_second_has_made_wrong_is_named() {
+        let mut report = report(SyncState::Synchronized, &[Selection::Chief]);
+        let mut told = |ahead_s: i64, leapt_s: i64, tai_s| {
+            report.sources[0].ahead = Some(Span::from_secs(ahead_s));
+            report.sources[0].ahead_leapt = Span::from_secs(leapt_s);
+            report.tai_offset_s = tai_s;
+            let notices = all(&circumstances(&report, &KERNEL_GOOD));
+            notices.into_iter().map(|notice| notice.message).collect::<String>()
+        };
+        assert_eq!(told(37, 0, None), "");
+        // TAI, GPS time, and a scale of somebody's own.
+        for ahead_s in [37, 18, 100] {
+            assert_eq!(told(ahead_s, 0, Some(37)), "", "{ahead_s}");
+        }
+        assert!(told(37, 0, Some(38)).contains("time scale is 38 s ahead. Write 38"));
+        assert!(told(18, 0, Some(38)).contains("time scale is 19 s ahead. Write 19"));
+        let leapt = told(38, 1, Some(38));
+        assert!(leapt.contains("Write `tai_offset_s = 38` instead of 37"), "{leapt}");
+    }
+}
