@@ -29,7 +29,7 @@ use crate::config::{AgentConfig, KeyFileError};
 use crate::constraints::{self, Asker, TrustError};
 use crate::drift::{Drift, DriftFile};
 use crate::kernel_clock::{self, KernelClockWriter};
-use crate::leap_file::{self, LeapFileError};
+use crate::leap_file::{LeapFile, LeapFileError};
 use crate::metrics;
 use crate::ntp_server::{NtpServer, ServerTally};
 use crate::outlets::Outlets;
@@ -209,6 +209,7 @@ pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartEr
         wait_max: if config.segment.is_some() { WAIT_MAX } else { WAIT_MAX_BARE },
         mailbox: None,
         clock_set: None,
+        leap_file: None,
         resolver: Resolver::Inline,
     };
     Ok(prepared.time_loop(surroundings).run()?)
@@ -228,6 +229,7 @@ struct Prepared {
     drift: Option<DriftFile>,
     trace: Option<Trace>,
     segment: Option<SegmentWriter>,
+    leap_file: Option<LeapFile>,
 }
 
 impl Prepared {
@@ -241,14 +243,18 @@ impl Prepared {
             })
             .transpose()?;
         let keys = config.read_keys()?;
-        let leap_table = config.leap_file.as_deref().map(leap_file::read).transpose()?;
+        let now = read_clocks();
+        let leap_file = config.leap_file.as_deref();
+        let leap_file = leap_file.map(|path| LeapFile::open(path, now.raw)).transpose()?;
+        let (leap_file, leap_table) = leap_file.unzip();
         let segment = config.segment.as_deref().map(SegmentWriter::open).transpose()?;
         let seed = sys::random_seed()?;
         let (writer, kernel) = take_clock(config.mode);
         let precision = kernel_clock::precision();
         let engine = engine_config(config, keys, precision, kernel, learned.flatten());
         let engine = EngineConfig { leap_table, ..engine };
-        Ok(Self { now: read_clocks(), precision, engine, seed, writer, drift, trace, segment })
+        let now = read_clocks();
+        Ok(Self { now, precision, engine, seed, writer, drift, trace, segment, leap_file })
     }
 
     fn outlets(
@@ -271,7 +277,8 @@ impl Prepared {
         let device = |source: &SourceConfig| Some(source.reference.as_ref()?.device.clone());
         let references = self.engine.sources.iter().map(device).collect();
         let engine = Engine::new(self.engine, self.seed, self.now);
-        PreparedLoop { engine, references, writer: self.writer, outlets }
+        let (writer, leap_file) = (self.writer, self.leap_file);
+        PreparedLoop { engine, references, writer, leap_file, outlets }
     }
 }
 
@@ -279,12 +286,15 @@ struct PreparedLoop {
     engine: Engine,
     references: Vec<Option<ReferenceDevice>>,
     writer: Option<KernelClockWriter>,
+    leap_file: Option<LeapFile>,
     outlets: Outlets,
 }
 
 impl PreparedLoop {
     fn time_loop(self, surroundings: Surroundings) -> TimeLoop {
-        TimeLoop::new(self.engine, self.references, self.writer, surroundings, self.outlets)
+        let Self { engine, references, writer, leap_file, outlets } = self;
+        let surroundings = Surroundings { leap_file, ..surroundings };
+        TimeLoop::new(engine, references, writer, surroundings, outlets)
     }
 }
 
@@ -309,6 +319,7 @@ impl TimeThread {
             wait_max: WAIT_MAX,
             mailbox: Some(mailbox),
             clock_set,
+            leap_file: None,
             resolver: Resolver::Threads { post: post.clone(), waiting: BTreeSet::new() },
         };
         let time_loop = prepared.time_loop(surroundings);

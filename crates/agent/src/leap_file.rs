@@ -6,11 +6,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use thiserror::Error;
 use timeball_ntp::engine::LeapTable;
-use timeball_timebase::Timestamp;
+use timeball_timebase::{MonoTime, Span, Timestamp};
 
 /// Octets that are read; the list has some 5,000.
 const FILE_OCTETS_MAX: u64 = 1 << 18;
@@ -48,8 +50,71 @@ pub enum LeapFileError {
     },
 }
 
+/// The file is looked at this often, and read where it has changed: zone databases bring a new one
+/// twice a year.
+const LOOK_INTERVAL: Span = Span::from_minutes(60);
+
+/// The list of a running agent, which follows the file.
+pub(crate) struct LeapFile {
+    path: PathBuf,
+    /// What tells whether the file has changed: when it was, and how long and which it is.
+    seen: Option<(SystemTime, u64, u64)>,
+    looked_at: MonoTime,
+    /// Why the file was not taken as it is now.
+    problem: Option<String>,
+}
+
+impl LeapFile {
+    /// Reads the list at the start, where it must be good.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is no list.
+    pub(crate) fn open(path: &Path, now: MonoTime) -> Result<(Self, LeapTable), LeapFileError> {
+        // Looked at before it is read: what changes in between is read once more.
+        let seen = look(path).ok();
+        let table = read(path)?;
+        Ok((Self { path: path.to_owned(), seen, looked_at: now, problem: None }, table))
+    }
+
+    /// Reads the list anew where it is time to look and the file has changed. One that cannot be
+    /// read, or is none, changes nothing but [`Self::problem`].
+    pub(crate) fn refresh(&mut self, now: MonoTime) -> Option<LeapTable> {
+        if now - self.looked_at < LOOK_INTERVAL {
+            return None;
+        }
+        self.looked_at = now;
+        let seen = look(&self.path).ok();
+        if seen.is_some() && seen == self.seen {
+            return None;
+        }
+        self.seen = seen;
+        match read(&self.path) {
+            Ok(table) => {
+                tracing::info!(file = %self.path.display(), "a new list of leap seconds is read");
+                self.problem = None;
+                Some(table)
+            }
+            Err(error) => {
+                // It is said in the notices for as long as it is so.
+                self.problem = Some(error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Why the file was not taken when it was looked at last; the list before it stays in use.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+}
+
+fn look(path: &Path) -> io::Result<(SystemTime, u64, u64)> {
+    let metadata = path.metadata()?;
+    Ok((metadata.modified()?, metadata.len(), metadata.ino()))
+}
+
 /// Reads the list at `path`.
-pub(crate) fn read(path: &Path) -> Result<LeapTable, LeapFileError> {
+fn read(path: &Path) -> Result<LeapTable, LeapFileError> {
     let file = path.display().to_string();
     let mut octets = Vec::new();
     let read = File::open(path).and_then(|f| f.take(FILE_OCTETS_MAX).read_to_end(&mut octets));
@@ -110,6 +175,37 @@ mod tests {
         assert_eq!(table.expires(), Timestamp::from_unix(1_751_068_800, 0));
         let new_year_2017 = Timestamp::from_unix(1_483_228_800, 0);
         assert_eq!(table.tai_offset_s(new_year_2017), Some(37));
+    }
+
+    #[test]
+    fn a_file_that_changes_is_read_anew_and_a_bad_one_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("leap-seconds.list");
+        std::fs::write(&path, LIST).unwrap();
+        let mut now = MonoTime::from_nanos(1);
+        let (mut file, table) = LeapFile::open(&path, now).unwrap();
+        assert_eq!(table, parse_leap_seconds(LIST, "list").unwrap());
+        let mut refresh = |file: &mut LeapFile| {
+            now += LOOK_INTERVAL;
+            file.refresh(now)
+        };
+        assert_eq!((refresh(&mut file), file.problem()), (None, None));
+        std::fs::write(&path, "#@ 1\n1 2 3\n").unwrap();
+        assert_eq!(refresh(&mut file), None);
+        assert!(file.problem().unwrap().contains("`1 2 3`"));
+        // Bad and unchanged: what was said of it stands.
+        assert_eq!(refresh(&mut file), None);
+        assert!(file.problem().is_some());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(refresh(&mut file), None);
+        assert!(file.problem().unwrap().contains("No such file"));
+        let longer = format!("{LIST}4000000000 38\n");
+        std::fs::write(&path, &longer).unwrap();
+        assert_eq!(refresh(&mut file), Some(parse_leap_seconds(&longer, "list").unwrap()));
+        assert_eq!(file.problem(), None);
+        std::fs::write(&path, LIST).unwrap();
+        let looked_at = file.looked_at;
+        assert_eq!(file.refresh(looked_at + Span::from_minutes(59)), None, "not yet");
     }
 
     #[test]

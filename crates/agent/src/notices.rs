@@ -27,6 +27,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) since_foreign_jump: Option<Span>,
     pub(crate) reading: Reading,
     pub(crate) system: Timestamp,
+    /// Why the list of leap seconds was not read anew, if so.
+    pub(crate) leap_file_problem: Option<&'a str>,
 }
 
 /// All notices, worst first.
@@ -305,6 +307,7 @@ mod tests {
                 lean: Span::ZERO,
             },
             system: Timestamp::UNIX_EPOCH,
+            leap_file_problem: None,
         }
     }
 

@@ -9,7 +9,7 @@ use timeball_runtime::segment::SegmentWriter;
 use timeball_timebase::{ClockState, MonoTime, Now, Span, SyncState};
 
 use crate::drift::DriftFile;
-use crate::status::StatusPublisher;
+use crate::status::{StatusPublisher, Telling};
 use crate::trace::Trace;
 
 /// A status is made anew this often, so that its ages and bounds stay fresh, and not more often:
@@ -50,12 +50,11 @@ impl Outlets {
     }
 
     /// Called at each turn of the loop: shows that it lives, and makes the status where it is due.
-    /// `report` makes the engine's report, and says for each source why the network refused its
-    /// last request, if it did.
-    pub(crate) fn tell(&mut self, now: Now, report: impl Fn() -> (Report, Vec<Option<i32>>)) {
+    /// `telling` makes what there is to tell.
+    pub(crate) fn tell(&mut self, now: Now, telling: impl Fn() -> Telling) {
         self.heartbeat.beat(now.raw);
         if let Some(drift) = &mut self.drift {
-            drift.keep(now.raw, || report().0);
+            drift.keep(now.raw, || telling().report);
         }
         if self.segment_as_of.is_none_or(|at| now.raw - at >= SEGMENT_INTERVAL) {
             self.segment_as_of = Some(now.raw);
@@ -63,9 +62,9 @@ impl Outlets {
         }
         let is_due = self.status_due().is_some_and(|due| now.raw >= due);
         if is_due && let Some(status) = &mut self.status {
-            let (report, refusals) = report();
-            status.publish(&report, &refusals, now);
-            self.status_as_of = Some((now.raw, report.clock.state));
+            let telling = telling();
+            status.publish(&telling, now);
+            self.status_as_of = Some((now.raw, telling.report.clock.state));
         }
     }
 

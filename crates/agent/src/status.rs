@@ -33,6 +33,15 @@ pub(crate) struct StatusPublisher {
     pub(crate) foreign_jump: Option<(u64, MonoTime)>,
 }
 
+/// What the time loop tells of itself.
+pub(crate) struct Telling {
+    pub(crate) report: Report,
+    /// For each source why the network refused its last request, if it did.
+    pub(crate) refusals: Vec<Option<i32>>,
+    /// Why the list of leap seconds was not read anew, if so.
+    pub(crate) leap_file_problem: Option<String>,
+}
+
 impl StatusPublisher {
     pub(crate) fn new(
         cell: Arc<StatusCell>,
@@ -53,9 +62,9 @@ impl StatusPublisher {
         Self { cell, version, hostname, mode, policy, names, server, started, foreign_jump: None }
     }
 
-    /// Publishes what the engine reports; `refusals` has for each source why the network refused
-    /// its last request, if it did.
-    pub(crate) fn publish(&mut self, report: &Report, refusals: &[Option<i32>], now: Now) {
+    /// Publishes what the time loop tells.
+    pub(crate) fn publish(&mut self, telling: &Telling, now: Now) {
+        let Telling { report, refusals, leap_file_problem } = telling;
         let uptime = now.raw - self.started;
         let kernel = kernel_clock::read();
         let sources: Vec<_> = report
@@ -74,6 +83,7 @@ impl StatusPublisher {
             since_foreign_jump: self.since_foreign_jump(report.counters.foreign_jumps, now.raw),
             reading: report.clock.reading(now),
             system: now.system,
+            leap_file_problem: leap_file_problem.as_deref(),
         };
         let status = api::Status {
             version: self.version.clone(),

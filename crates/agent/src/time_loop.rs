@@ -13,9 +13,11 @@ use timeball_runtime::read_clocks;
 use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
 
 use crate::kernel_clock::{self, KernelClockWriter};
+use crate::leap_file::LeapFile;
 use crate::outlets::Outlets;
 use crate::reference::Reference;
 use crate::resolver::{Letter, Mailbox, Resolution, Resolver};
+use crate::status::Telling;
 use crate::sys;
 use crate::udp::{Buffer, Datagram, RequestSocket, RestingSocket, keep_stamping};
 
@@ -34,6 +36,8 @@ pub(crate) struct Surroundings {
     pub(crate) mailbox: Option<Mailbox>,
     /// Becomes readable when somebody sets the system clock; `None` under a simulator.
     pub(crate) clock_set: Option<OwnedFd>,
+    /// The list of leap seconds, which is looked at now and then; `None` where none is used.
+    pub(crate) leap_file: Option<LeapFile>,
     /// How names are looked up.
     pub(crate) resolver: Resolver,
 }
@@ -122,6 +126,10 @@ impl TimeLoop {
         if self.wake_at.is_some_and(|at| at <= now.raw) {
             self.wake_at = None;
             self.feed(Input::Wake);
+        }
+        let leap_file = self.surroundings.leap_file.as_mut();
+        if let Some(table) = leap_file.and_then(|file| file.refresh(now.raw)) {
+            self.feed(Input::LeapTable(table));
         }
         self.tell(now);
         Ok(())
@@ -354,8 +362,12 @@ impl TimeLoop {
 
     fn tell(&mut self, now: Now) {
         let engine = &self.engine;
-        let refusals = || self.links.iter().map(|link| link.refusal).collect();
-        self.outlets.tell(now, || (engine.report(now), refusals()));
+        let leap_file_problem = self.surroundings.leap_file.as_ref().and_then(LeapFile::problem);
+        self.outlets.tell(now, || Telling {
+            report: engine.report(now),
+            refusals: self.links.iter().map(|link| link.refusal).collect(),
+            leap_file_problem: leap_file_problem.map(str::to_owned),
+        });
     }
 
     /// Leaves the clock at the rate that is right by itself, rather than in mid-slew.

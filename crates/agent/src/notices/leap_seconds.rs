@@ -16,7 +16,8 @@ const MEANT: Span = Span::from_secs(3);
 /// All notices about leap seconds.
 pub(super) fn all(c: &Circumstances<'_>) -> Vec<Notice> {
     let clocks = c.report.sources.iter().filter_map(|source| outdated_ahead(c, source));
-    mixed_leap_seconds(c).into_iter().chain(old_leap_file(c)).chain(clocks).collect()
+    let list = old_leap_file(c).into_iter().chain(bad_leap_file(c));
+    mixed_leap_seconds(c).into_iter().chain(list).chain(clocks).collect()
 }
 
 /// A list of leap seconds that has expired may lack the next one.
@@ -27,9 +28,18 @@ fn old_leap_file(c: &Circumstances<'_>) -> Option<Notice> {
         format!(
             "The list of leap seconds (clock.leap_file) was complete until {expired} only, so it \
              is not used: TAI is unknown, and leap seconds are believed as sources announce them. \
-             Bring it up to date (package tzdata) and start this program anew."
+             Bring it up to date (package tzdata); it is read anew within an hour."
         ),
     ))
+}
+
+/// A list that was changed to something that is none.
+fn bad_leap_file(c: &Circumstances<'_>) -> Option<Notice> {
+    let problem = c.leap_file_problem?;
+    let what = format!(
+        "The list of leap seconds has changed, and the former one stays in use: {problem}."
+    );
+    Some(warning("LeapFileUnusable", what))
 }
 
 /// For a day around a leap second, servers that smear it and others contradict each other.
@@ -96,6 +106,15 @@ mod tests {
         assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
         report.leap_table_expires = Some(Timestamp::UNIX_EPOCH);
         assert_eq!(reasons(&circumstances(&report, &KERNEL_GOOD)), ["LeapFileExpired"]);
+    }
+
+    #[test]
+    fn a_list_of_leap_seconds_that_cannot_be_read_anew_is_named() {
+        let report = report(SyncState::Synchronized, &[Selection::Chief]);
+        let mut c = circumstances(&report, &KERNEL_GOOD);
+        c.leap_file_problem = Some("list:2: `1 2 3` is not an entry");
+        assert_eq!(reasons(&c), ["LeapFileUnusable"]);
+        assert!(all(&c)[0].message.contains("list:2: `1 2 3`"));
     }
 
     #[test]

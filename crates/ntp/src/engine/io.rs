@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes out: its whole interface with the world.
 
+use super::leap_table::LeapTable;
 use core::net::SocketAddr;
 use thiserror::Error;
 use timeball_timebase::{Frequency, Leap, MonoTime, Span, Timestamp};
@@ -74,6 +75,9 @@ pub enum Input<'a> {
     /// What is known of the time from elsewhere, or `None` where that could not be had; only where
     /// [`super::EngineConfig::constraints`] asks for it.
     Constrained(Option<Constraint>),
+    /// The leap seconds as they are published now: instead of
+    /// [`super::EngineConfig::leap_table`].
+    LeapTable(LeapTable),
     /// The answer to an action that wrote the kernel's clock.
     AdjustOutcome(Result<KernelClock, AdjustError>),
     /// The system clock was set by somebody (a cancelled timer, resume from suspend): how far is

@@ -189,6 +189,7 @@ impl Engine {
             Input::Constrained(constraint) => {
                 self.handle_constraint(now, constraint, &mut actions);
             }
+            Input::LeapTable(table) => self.config.leap_table = Some(table),
             Input::Resolved { source, result } => self.handle_resolved(now, source, result),
             Input::AdjustOutcome(result) => self.handle_outcome(now, result, &mut actions),
             Input::Command(Command::Burst) => {
