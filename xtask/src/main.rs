@@ -5,6 +5,8 @@ mod brokers;
 mod browser;
 mod check;
 mod guest;
+#[cfg(feature = "schema")]
+mod openapi;
 mod packages;
 mod peers;
 mod project;

@@ -1,4 +1,5 @@
-//! `schema`: JSON schemas of the file forms, made from the types, for editors.
+//! `schema`: JSON schemas of the file forms, for editors, and the OpenAPI document of the local
+//! API, made from the types.
 //!
 //! The generator is behind the cargo feature `schema`; without it this program calls itself again
 //! with it.
@@ -54,6 +55,7 @@ pub(crate) fn run(project: &Project, mode: Mode) -> Result<bool> {
 
 #[cfg(feature = "schema")]
 mod generated {
+    use crate::openapi;
     use anyhow::Result;
     use schemars::Schema;
     use timeball_api::calendar::{self, Calendar};
@@ -67,6 +69,7 @@ mod generated {
         Ok(vec![
             ("docs/schemas/precisecronjob.schema.json", pretty(&precise_cron_job())?),
             ("docs/schemas/calendar.schema.json", pretty(&calendar())?),
+            ("docs/schemas/openapi.json", format!("{:#}\n", openapi::document()?)),
         ])
     }
 

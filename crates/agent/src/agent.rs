@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use thiserror::Error;
+use timeball_api::routes;
 use timeball_api::status::Status;
 use timeball_ntp::engine::{
     ClockMode, ConstraintPolicy, Engine, EngineConfig, KernelClock, ReferenceDevice, SourceConfig,
@@ -172,7 +173,7 @@ impl Agent {
     /// The routes `/v1/status`, `/metrics`, `/healthz` and `/readyz`.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/v1/status", get(show_status).with_state(self.status()))
+            .route(routes::STATUS, get(show_status).with_state(self.status()))
             .merge(self.metrics.router())
             .merge(health::router(self.heartbeat.clone(), self.clock()))
     }

@@ -13,14 +13,16 @@ pub const PARALLEL_MAX: u32 = 64;
 
 /// `…/pause`, `…/resume` and `…/run`: what is done, and why.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Change {
-    /// Why, for the record: at most [`WHY_OCTETS_MAX`] octets.
+    /// Why, for the record: at most 500 octets ([`WHY_OCTETS_MAX`]).
     pub why: String,
 }
 
 /// `…/backfill`: instants of a range that has passed are run (again).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Backfill {
     /// First instant, ns since 1970, inclusive.
@@ -29,9 +31,11 @@ pub struct Backfill {
     pub until_ns: i64,
     /// At most how many instants (1 to [`BACKFILL_MAX`]); a range that has more is refused.
     #[serde(default = "default_limit")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = BACKFILL_MAX)))]
     pub limit: u32,
     /// How many run at a time (1 to [`PARALLEL_MAX`]), as far as the concurrency policy lets them.
     #[serde(default = "one")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = PARALLEL_MAX)))]
     pub parallel: u32,
     /// Also instants that were fired, or may have been.
     #[serde(default)]
@@ -39,7 +43,7 @@ pub struct Backfill {
     /// Nothing is run: the answer says what would be.
     #[serde(default)]
     pub dry_run: bool,
-    /// Why, for the record: at most [`WHY_OCTETS_MAX`] octets.
+    /// Why, for the record: at most 500 octets ([`WHY_OCTETS_MAX`]).
     #[serde(default)]
     pub why: String,
 }
@@ -54,6 +58,7 @@ fn one() -> u32 {
 
 /// What came of a change that was taken.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Accepted {
     /// The instants that are run, ns since 1970: of `run` and `backfill`.
     pub instants_ns: Vec<i64>,
@@ -63,6 +68,7 @@ pub struct Accepted {
 
 /// Why a change was not taken.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refused {
     /// A CamelCase word, such as `AlreadyPaused`.
     pub reason: String,
@@ -73,6 +79,7 @@ pub struct Refused {
 /// What the schedule files hold that is not in force (`GET /v1/schedules/changes`), or what a
 /// reload has changed (`POST /v1/schedules/reload`).
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileChanges {
     /// Schedules that are new, changed or gone, by name.
     pub changes: Vec<FileChange>,
@@ -84,6 +91,7 @@ pub struct FileChanges {
 
 /// One schedule that is new, changed or gone.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileChange {
     /// `added`, `changed` or `removed`.
     pub kind: String,
@@ -97,6 +105,7 @@ pub struct FileChange {
 
 /// A field that differs.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldChange {
     /// Its path, such as `spec.timeZone`.
     pub field: String,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A point of the clock's graph.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClockPoint {
     /// System clock, ns since 1970.
     pub system_ns: i64,

@@ -1,5 +1,6 @@
 //! The forms in which Timeball speaks to people and programs: schedule files, `/v1/status`,
-//! `/v1/schedules` and the event stream. Types only: no logic beyond defaults.
+//! `/v1/schedules` and the event stream, and the paths of the local API. Types only: no logic
+//! beyond defaults.
 //!
 //! Conventions: JSON keys are camelCase in schedule files (they are Kubernetes resources) and
 //! snake_case with the unit last (`offset_ns`) elsewhere; whole numbers, no floats except ratios
@@ -11,6 +12,8 @@ pub mod calendar;
 pub mod control;
 pub mod cron_job;
 pub mod events;
+pub mod health;
+pub mod routes;
 pub mod schedules;
 pub mod status;
 pub mod targets;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// All schedules, by namespace and name.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Schedules {
     /// The schedules.
     pub schedules: Vec<Schedule>,
@@ -13,6 +14,7 @@ pub struct Schedules {
 
 /// A schedule file that could not be taken.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileProblem {
     /// The file's path.
     pub file: String,
@@ -22,6 +24,7 @@ pub struct FileProblem {
 
 /// One schedule and how it fares.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Schedule {
     /// Namespace.
     pub namespace: String,
@@ -59,6 +62,7 @@ pub struct Schedule {
 
 /// Outcomes counted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Counts {
     /// Done.
     pub fired: u64,
@@ -74,6 +78,7 @@ pub struct Counts {
 
 /// Lateness at release: actual less scheduled, by the clock the schedule follows.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Lateness {
     /// Median, ns; `None` before the first fire.
     pub p50_ns: Option<i64>,
@@ -87,6 +92,7 @@ pub struct Lateness {
 
 /// One bucket of the histogram.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LatenessBucket {
     /// Upper end, ns, inclusive; `None` for the last, which has no end.
     pub upper_ns: Option<i64>,
@@ -96,6 +102,7 @@ pub struct LatenessBucket {
 
 /// Why a schedule rests until further notice.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pause {
     /// Since when, ns since 1970.
     pub at_ns: i64,
@@ -107,6 +114,7 @@ pub struct Pause {
 
 /// One instant's outcome, or a run of instants with the same one.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Outcome {
     /// `fired`, `missed`, `skipped`, `failed` or `unknown`.
     pub result: String,
@@ -136,6 +144,7 @@ pub struct Outcome {
 
 /// The history of one schedule.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct History {
     /// Namespace.
     pub namespace: String,
@@ -149,6 +158,7 @@ pub struct History {
 
 /// Something that was done with a schedule, by a person or by itself.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// `paused`, `resumed`, `run` or `backfill`.
     pub kind: String,

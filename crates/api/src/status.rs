@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The whole answer.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     /// Version and commit of the program, as `timeball --version` prints.
     pub version: String,
@@ -31,6 +32,7 @@ pub struct Status {
 
 /// The clock's state at `system_ns`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Clock {
     /// `unsynchronized`, `acquiring`, `synchronized` or `holdover`.
     pub state: String,
@@ -82,6 +84,7 @@ pub struct Clock {
 
 /// What `adjtimex` says.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Kernel {
     /// Whether `STA_UNSYNC` is clear.
     pub synchronized: bool,
@@ -97,6 +100,7 @@ pub struct Kernel {
 
 /// One time source.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Source {
     /// As configured.
     pub name: String,
@@ -144,6 +148,7 @@ pub struct Source {
 
 /// The NTP server's counts.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Server {
     /// Address and port it answers on.
     pub address: String,
@@ -171,6 +176,7 @@ pub struct Server {
 
 /// Counts since the start.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Counters {
     /// Requests sent.
     pub sent: u64,
@@ -193,6 +199,7 @@ pub struct Counters {
 
 /// Something a person should know.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Notice {
     /// A stable CamelCase word, as a Kubernetes condition reason: `NoSourceAnswers`.
     pub reason: String,

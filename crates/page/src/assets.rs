@@ -1,9 +1,10 @@
-//! The page's files, built into the binary.
+//! The page's files, built into the binary, and the document of the API.
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use timeball_api::routes;
 
 /// The routes of all files.
 pub(crate) fn router() -> Router {
@@ -29,7 +30,7 @@ struct Asset {
 }
 
 macro_rules! assets {
-    ($($path:literal => $media_type:ident $file:literal,)*) => {
+    ($($path:expr => $media_type:ident $file:literal,)*) => {
         &[$(Asset {
             path: $path,
             media_type: $media_type,
@@ -41,11 +42,13 @@ macro_rules! assets {
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
+const JSON: &str = "application/json";
 const SVG: &str = "image/svg+xml";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 const ASSETS: &[Asset] = assets! {
     "/" => HTML "index.html",
+    routes::OPENAPI => JSON "../../../docs/schemas/openapi.json",
     "/icon.svg" => SVG "icon.svg",
     "/css/base.css" => CSS "css/base.css",
     "/css/chart.css" => CSS "css/chart.css",

@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http_body_util::channel::{Channel, Sender};
+use timeball_api::routes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -27,7 +28,7 @@ const RETRY_MS: u32 = 2000;
 
 /// The stream's route.
 pub(crate) fn router(hub: Arc<Hub>) -> Router {
-    Router::new().route("/v1/events", get(stream)).with_state(hub)
+    Router::new().route(routes::EVENTS, get(stream)).with_state(hub)
 }
 
 async fn stream(State(hub): State<Arc<Hub>>) -> Response {

@@ -8,7 +8,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use timeball_api::health::Health;
+pub use timeball_api::health::Readiness;
+use timeball_api::routes;
 use timeball_timebase::{ClockState, MonoTime, Now, Span, SyncState};
 
 use crate::cells::ClockCell;
@@ -52,22 +55,8 @@ impl Default for Heartbeat {
 ///      true time. Both say in JSON how it stands and, if not well, why.
 pub fn router(heartbeat: Heartbeat, clock: Arc<ClockCell>) -> Router {
     Router::new()
-        .route("/healthz", get(healthz).with_state(heartbeat))
-        .route("/readyz", get(readyz).with_state(clock))
-}
-
-/// The answer of `/readyz`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Readiness {
-    /// Whether the clock may be relied on.
-    pub ready: bool,
-    /// Why not, as a CamelCase word: `ClockUnsynchronized`, `ClockAcquiring` or `ErrorTooLarge`.
-    pub reason: Option<String>,
-    /// The same for a person.
-    pub message: Option<String>,
-    /// How far the system clock may now be from true time, ns: the size of the estimated offset and
-    /// its bound together; `null` while unknown.
-    pub max_error_ns: Option<i64>,
+        .route(routes::HEALTHZ, get(healthz).with_state(heartbeat))
+        .route(routes::READYZ, get(readyz).with_state(clock))
 }
 
 /// Judges a clock state at `now`, with a limit on the system clock's error if one is asked for.
@@ -117,12 +106,6 @@ impl std::fmt::Display for Magnitude {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.to_string().trim_start_matches('+'))
     }
-}
-
-#[derive(Serialize)]
-struct Health {
-    healthy: bool,
-    silence_ns: i64,
 }
 
 async fn healthz(State(heartbeat): State<Heartbeat>) -> Response {

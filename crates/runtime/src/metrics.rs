@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use timeball_api::routes;
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,7 +52,7 @@ impl Metrics {
 
     /// The route `/metrics`.
     pub fn router(&self) -> Router {
-        Router::new().route("/metrics", get(scrape)).with_state(self.clone())
+        Router::new().route(routes::METRICS, get(scrape)).with_state(self.clone())
     }
 }
 

@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
 use serde::{Deserialize, Serialize};
 use timeball_api::control::{Accepted, Backfill, Change, Refused};
+use timeball_api::routes;
 use timeball_runtime::token::{self, Caller, Token};
 
 impl Scheduler {
@@ -16,18 +17,17 @@ impl Scheduler {
     /// [`timeball_api::control`]. Whoever changes something has to come over the UNIX socket or to
     /// show the token.
     pub fn router(&self, token: Token) -> Router {
-        let one = "/v1/schedules/{namespace}/{name}";
         let changes = Router::new()
-            .route("/v1/schedules/reload", post(reload))
-            .route(&format!("{one}/pause"), post(pause))
-            .route(&format!("{one}/resume"), post(resume))
-            .route(&format!("{one}/run"), post(run))
-            .route(&format!("{one}/backfill"), post(backfill))
+            .route(routes::RELOAD, post(reload))
+            .route(routes::PAUSE, post(pause))
+            .route(routes::RESUME, post(resume))
+            .route(routes::RUN, post(run))
+            .route(routes::BACKFILL, post(backfill))
             .layer(middleware::from_fn_with_state(token, token::require));
         Router::new()
-            .route("/v1/schedules", get(schedules))
-            .route("/v1/schedules/changes", get(file_changes))
-            .route(&format!("{one}/history"), get(history))
+            .route(routes::SCHEDULES, get(schedules))
+            .route(routes::FILE_CHANGES, get(file_changes))
+            .route(routes::HISTORY, get(history))
             .merge(changes)
             .with_state(self.clone())
     }

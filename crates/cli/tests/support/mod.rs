@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 pub mod peers;
+pub mod schema;
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
