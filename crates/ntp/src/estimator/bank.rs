@@ -94,6 +94,20 @@ impl Bank {
         }
     }
 
+    /// Sets the phase to what a source measured first, with this variance, its bias included: by
+    /// what that turns out to be, the phase is less. Were both taken as independent, part of the
+    /// noise of this one measurement would stay in the bias, and in the phase, for ever.
+    pub(super) fn set_phase_by(&mut self, source: usize, phase: f64, variance: f64) {
+        self.set_phase(phase, variance);
+        let (n, at) = (self.dimension, BIASES + source);
+        for member in self.change() {
+            let p = &mut member.covariance;
+            let shared = p[at * n + at].min(variance);
+            p[PHASE * n + at] = -shared;
+            p[at * n + PHASE] = -shared;
+        }
+    }
+
     /// Forgets a source's bias: zero with this variance.
     pub(super) fn set_bias(&mut self, source: usize, variance: f64) {
         let (n, at) = (self.dimension, BIASES + source);
@@ -289,6 +303,20 @@ mod tests {
         let estimate = bank.estimate();
         assert!((estimate.frequency - 12e-6).abs() < 1e-9, "{estimate:?}");
         assert!((estimate.phase - 0.5 - 12e-6 * 64.0 * 199.0).abs() < 1e-7, "{estimate:?}");
+    }
+
+    #[test]
+    fn the_noise_of_the_first_measurement_does_not_stay_in_the_bias() {
+        let mut bank = Bank::new(1, 0.0, 1e-4);
+        bank.set_bias(0, 125e-6_f64.powi(2));
+        bank.set_phase_by(0, 300e-6, 500e-6_f64.powi(2));
+        for step in 0..4_000 {
+            bank.advance(1.0, &[0.0]);
+            let noise = if step % 2 == 0 { 100e-6 } else { -100e-6 };
+            bank.update(0, noise, 1e-8);
+        }
+        assert!(bank.bias(0).abs() < 1e-7, "{}", bank.bias(0));
+        assert!(bank.estimate().phase.abs() < 5e-6, "{:?}", bank.estimate());
     }
 
     #[test]

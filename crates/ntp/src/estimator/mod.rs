@@ -283,11 +283,11 @@ impl Estimator {
             + DISPERSION_SD * sample.root_dispersion.as_seconds_f64()
             + READING_SD_MIN;
         memory.bias_variance = sd * sd;
+        self.bank.set_bias(source, sd * sd);
         if let Some(measured) = first_of_all {
             let half = sample.error_margin().as_seconds_f64();
-            self.bank.set_phase(measured, half * half);
+            self.bank.set_phase_by(source, measured, half * half);
         }
-        self.bank.set_bias(source, sd * sd);
     }
 
     /// Finds who is to blame for an innovation that is too large, and makes that more uncertain.
