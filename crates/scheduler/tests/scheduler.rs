@@ -1,78 +1,19 @@
 //! The scheduler as a whole: real files, real programs, a real HTTP server.
 #![allow(clippy::unwrap_used)]
 
+mod house;
+
+use house::{House, find, lines, wait_for};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-use timeball_api::schedules::{Counts, Schedule};
-use timeball_runtime::ClockCell;
-use timeball_scheduler::{Scheduler, SchedulerOptions, StartError, StoreError};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct House {
-    root: TempDir,
-}
-
-impl House {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("schedules")).unwrap();
-        Self { root }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.root.path().join(name).display().to_string()
-    }
-
-    fn write(&self, file: &str, name: &str, spec: &str) {
-        let head = "apiVersion: timeball.dev/v1alpha1\nkind: PreciseCronJob\n";
-        let text = format!("{head}metadata: {{ name: {name} }}\nspec:\n{spec}\n");
-        fs::write(self.root.path().join("schedules").join(file), text).unwrap();
-    }
-
-    fn try_start(&self) -> Result<Scheduler, StartError> {
-        let clock = Arc::new(ClockCell::new());
-        let (schedules, state) =
-            (self.root.path().join("schedules"), self.root.path().join("state"));
-        Scheduler::start(SchedulerOptions::new(schedules, state, clock))
-    }
-
-    fn start(&self) -> Scheduler {
-        self.try_start().unwrap()
-    }
-}
-
-fn find(scheduler: &Scheduler, name: &str) -> Option<Schedule> {
-    scheduler.schedules().schedules.into_iter().find(|schedule| schedule.name == name)
-}
-
-fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use timeball_api::schedules::Counts;
+use timeball_scheduler::{StartError, StoreError};
 
 fn all(counts: Counts) -> u64 {
     counts.fired + counts.missed + counts.skipped + counts.failed + counts.unknown
-}
-
-fn append(house: &House, file: &str) -> String {
-    let script = format!("echo $TIMEBALL_FIRE_ID >> {}", house.path(file));
-    format!("  target: {{ exec: {{ command: [sh, -c, '{script}'] }} }}")
-}
-
-fn lines(path: &str) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// A server that answers every request with 204; returns its port.
@@ -100,7 +41,7 @@ fn programs_and_requests_fire_ten_times_a_second_and_restart_where_they_were() {
     house.write(
         "exec.yaml",
         "exec",
-        &format!("  schedule: '@every 100ms'\n{}", append(&house, "log")),
+        &format!("  schedule: '@every 100ms'\n{}", house.append("log")),
     );
     let target = format!("  target: {{ http: {{ url: 'http://127.0.0.1:{port}/' }} }}");
     house.write("http.yaml", "http", &format!("  schedule: '*/0.1 * * * * *'\n{target}"));
@@ -136,7 +77,7 @@ fn programs_and_requests_fire_ten_times_a_second_and_restart_where_they_were() {
 fn instants_that_passed_meanwhile_are_caught_up_as_far_as_the_policy_says() {
     let house = House::new();
     let policy = "  catchUp: { policy: All, windowSeconds: 60, limit: 5 }";
-    let spec = format!("  schedule: '@every 100ms'\n{policy}\n{}", append(&house, "log"));
+    let spec = format!("  schedule: '@every 100ms'\n{policy}\n{}", house.append("log"));
     house.write("a.yaml", "late", &spec);
     let scheduler = house.start();
     wait_for("fires", || find(&scheduler, "late").filter(|s| s.counts.fired >= 5));
@@ -177,7 +118,7 @@ fn a_hanging_server_delays_nobody_else() {
     house.write(
         "exec.yaml",
         "exec",
-        &format!("  schedule: '@every 100ms'\n{}", append(&house, "log")),
+        &format!("  schedule: '@every 100ms'\n{}", house.append("log")),
     );
     let scheduler = house.start();
     let hanging = wait_for("timeouts", || find(&scheduler, "hang").filter(|s| s.counts.failed > 5));
@@ -248,7 +189,7 @@ fn a_calendar_that_changes_changes_the_instants_of_its_schedules_at_once() {
     };
     calendar("");
     let exclude = "  schedule: '@every 100ms'\n  exclude: [{ calendar: freeze }]";
-    house.write("a.yaml", "beat", &format!("{exclude}\n{}", append(&house, "beats")));
+    house.write("a.yaml", "beat", &format!("{exclude}\n{}", house.append("beats")));
     let scheduler = house.start();
     wait_for("it fires", || find(&scheduler, "beat").filter(|beat| beat.counts.fired > 3));
     // All days up to 2200, so that it does not matter which day it is.

@@ -26,6 +26,8 @@ struct State {
     unsynced: Vec<(usize, Vec<u8>)>,
     /// How many more writes and syncs succeed.
     room: u64,
+    /// Whether the others fail because it was made read-only, and not because it is full.
+    is_read_only: bool,
 }
 
 impl Disk {
@@ -65,8 +67,8 @@ impl Disk {
 
 impl State {
     fn spend(&mut self) -> io::Result<()> {
-        self.room =
-            self.room.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSPC))?;
+        let error = if self.is_read_only { libc::EROFS } else { libc::ENOSPC };
+        self.room = self.room.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(error))?;
         Ok(())
     }
 }
@@ -225,9 +227,10 @@ fn a_store_that_is_mostly_waste_is_compacted_when_it_is_opened() {
 }
 
 #[test]
-fn a_full_disk_is_said_to_be_full_and_the_store_goes_on_once_there_is_room() {
-    for room in (40..80).step_by(4) {
+fn a_full_or_read_only_disk_is_told_and_the_store_goes_on_once_it_takes_writes_again() {
+    for room in (40..80).step_by(2) {
         let disk = Disk::new(room);
+        disk.lock().is_read_only = room % 4 == 0;
         let confirmed = fill(&disk);
         let database = disk.open();
         let error = database.and_then(|database| write(&database, &batch(1))).unwrap_err();
