@@ -43,6 +43,18 @@ pub struct FireId {
     pub scheduled_at: Timestamp,
 }
 
+impl FireId {
+    /// A number made of schedule and instant alone, each bit of which depends on all of both.
+    pub(crate) fn mixed(self) -> u64 {
+        let (high, low) = self.schedule.0.split_at(8);
+        let word = |octets: &[u8]| {
+            u64::from_be_bytes(octets.try_into().expect("half of a uid has eight octets"))
+        };
+        let instant = self.scheduled_at.as_unix_nanos().cast_unsigned();
+        [word(high), word(low), instant].into_iter().fold(0, |state, word| mix(state ^ word))
+    }
+}
+
 impl fmt::Display for FireId {
     /// Writes the key that receivers see: the schedule's uid, a dot, microseconds since 1970, and
     /// for a fire that somebody asked for a dash and its number.

@@ -96,6 +96,7 @@ mod fire;
 pub mod language;
 mod mix;
 pub mod planner;
+mod retry;
 mod trigger;
 
 pub use fire::{FireDetail, FireId, Outcome, Reason, ScheduleUid};

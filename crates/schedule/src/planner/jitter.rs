@@ -1,7 +1,6 @@
 //! Deterministic jitter: the same schedule and instant give the same delay on every replica.
 
 use crate::FireId;
-use crate::mix::mix;
 use timeball_timebase::Span;
 
 /// A delay from zero to `largest`, in whole microseconds, made of the fire's identity alone.
@@ -10,15 +9,8 @@ pub(super) fn jitter(fire: FireId, largest: Span) -> Span {
     if choices == 1 {
         return Span::ZERO;
     }
-    let (high, low) = fire.schedule.0.split_at(8);
-    let word = |octets: &[u8]| {
-        u64::from_be_bytes(octets.try_into().expect("half of a uid has eight octets"))
-    };
-    let instant = fire.scheduled_at.as_unix_nanos() as u64;
-    let mixed =
-        [word(high), word(low), instant].into_iter().fold(0, |state, word| mix(state ^ word));
     // The product's upper half is below `choices`, and even to one part in 2^64 / choices.
-    Span::from_micros(((u128::from(mixed) * u128::from(choices)) >> 64) as i64)
+    Span::from_micros(((u128::from(fire.mixed()) * u128::from(choices)) >> 64) as i64)
 }
 
 #[cfg(test)]

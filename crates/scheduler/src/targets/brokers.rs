@@ -280,7 +280,7 @@ impl<P: Protocol> couriers::Flight for Flight<P> {
                 return (Outcome::Failed(error.reason()), error.to_string());
             }
             retry += 1;
-            tokio::time::sleep(back_off(retry)).await;
+            tokio::time::sleep(back_off(self.event.fire, retry)).await;
         }
     }
 }

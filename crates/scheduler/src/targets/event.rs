@@ -14,6 +14,8 @@ const EVENT_TYPE: &str = "dev.timeball.fire.v1";
 /// A fire as receivers see it, the same for every try.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
+    /// Which.
+    pub(crate) fire: FireId,
     /// By which a receiver can tell a repeat.
     pub(crate) key: String,
     /// The nominal instant, RFC 3339.
@@ -26,6 +28,7 @@ pub(crate) struct Event {
 impl Event {
     pub(crate) fn new(fire: FireId, name: &ScheduleName) -> Self {
         Self {
+            fire,
             key: fire.to_string(),
             at: fire.nominal().to_string(),
             source: format!("/timeball/{name}"),

@@ -208,7 +208,7 @@ impl Shared {
         };
         for retry in 1..=program.retries {
             // A program that was stopped from outside is not wanted any more.
-            if last.0 == Outcome::Fired || wait(sign, poked, super::back_off(retry)) {
+            if last.0 == Outcome::Fired || wait(sign, poked, super::back_off(fire, retry)) {
                 break;
             }
             last = run::once(plan, &watch);

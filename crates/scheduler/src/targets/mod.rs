@@ -201,9 +201,9 @@ impl Default for TargetLimits {
     }
 }
 
-/// How long is waited before the `retry`th repeat (1+): 100 ms, doubled each time, at most 30 s.
-pub(crate) fn back_off(retry: u32) -> Duration {
-    Duration::from_millis(100 << retry.saturating_sub(1).min(20)).min(Duration::from_secs(30))
+/// How long is waited before the `retry`th repeat (1+) of a fire's target.
+pub(crate) fn back_off(fire: FireId, retry: u32) -> Duration {
+    couriers::duration(fire.back_off(retry))
 }
 
 /// Cuts a message to its limit, at a character's end.

@@ -253,7 +253,7 @@ impl couriers::Flight for Flight {
                 return (Outcome::Failed(error.reason()), error.to_string());
             }
             retry += 1;
-            tokio::time::sleep(crate::targets::back_off(retry)).await;
+            tokio::time::sleep(crate::targets::back_off(self.event.fire, retry)).await;
         }
     }
 }
