@@ -28,6 +28,7 @@ fn scheduler_of_its_own() {
     let root = Path::new(&root);
     match std::env::var(TASK).unwrap().as_str() {
         "start" => drop(start(root)),
+        "lose a zone" => lose_a_zone(root),
         _ => live_through_read_only_state(root),
     }
 }
@@ -70,11 +71,32 @@ fn live_through_read_only_state(root: &Path) {
     assert_eq!((counts.unknown, counts.failed), (0, 0), "{counts:?}");
 }
 
+/// Reloads without a zone that a schedule has, then with it again.
+fn lose_a_zone(root: &Path) {
+    let (zone, aside) = (root.join("zones/Test/Harbour"), root.join("aside"));
+    let fired = |scheduler: &Scheduler| find(scheduler, "beat").map_or(0, |s| s.counts.fired);
+    let scheduler = start(root).unwrap();
+    wait_for("it fires", || (fired(&scheduler) >= 3).then_some(()));
+    fs::rename(&zone, &aside).unwrap();
+    let told = scheduler.reload().unwrap();
+    assert!(!told.applied && told.changes.is_empty(), "{told:?}");
+    println!("problem: {}", told.problems[0].message);
+    assert_eq!(scheduler.schedules().problems, told.problems);
+    let before = fired(&scheduler);
+    wait_for("it goes on as it was", || (fired(&scheduler) >= before + 30).then_some(()));
+    fs::rename(&aside, &zone).unwrap();
+    let told = scheduler.reload().unwrap();
+    assert!(told.applied && told.changes.is_empty() && told.problems.is_empty(), "{told:?}");
+    let counts = find(&scheduler, "beat").unwrap().counts;
+    assert_eq!((counts.missed, counts.skipped, counts.failed), (0, 0, 0), "{counts:?}");
+}
+
 /// What a process of its own says: ours, or one that may not write what is read-only.
 fn run_child(house: &House, task: &str, is_confined: bool) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "scheduler_of_its_own", "--ignored", "--nocapture"]);
     child.env(CHILD, house.root.path()).env(TASK, task).stdin(Stdio::null());
+    child.env("TZDIR", house.root.path().join("zones"));
     if is_confined && is_root() {
         for path in [house.root.path(), &house.root.path().join("schedules")] {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -139,6 +161,22 @@ fn a_second_process_on_the_same_state_is_refused_and_the_first_goes_on() {
     unique.sort();
     unique.dedup();
     assert_eq!(unique.len(), fired.len(), "none twice");
+}
+
+#[test]
+fn a_zone_that_vanished_from_the_database_is_named_at_a_reload_and_the_schedules_stay_as_they_were()
+{
+    let house = House::new();
+    let zones = house.root.path().join("zones/Test");
+    fs::create_dir_all(&zones).unwrap();
+    fs::copy("/usr/share/zoneinfo/Europe/Berlin", zones.join("Harbour")).unwrap();
+    let target = "  target: { exec: { command: ['true'] } }";
+    let spec = format!("  schedule: '*/0.1 * * * * *'\n  timeZone: Test/Harbour\n{target}");
+    house.write("a.yaml", "beat", &spec);
+    let said = run_child(&house, "lose a zone", false);
+    let problem =
+        "problem: line 6: schedule `beat`: spec.timeZone: unknown time zone `Test/Harbour`";
+    assert!(said.contains(problem), "{said}");
 }
 
 /// Writes the file of schedule `edited` anew shortly before one of its instants, which is claimed

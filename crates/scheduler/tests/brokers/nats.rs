@@ -6,6 +6,8 @@ use async_nats::jetstream::{self, stream};
 use std::collections::HashSet;
 use std::fs;
 use std::process::Command;
+use timeball_api::schedules::Schedule;
+use timeball_runtime::read_clocks;
 
 fn start(extra: &'static [&'static str]) -> Option<Server> {
     let program = peer("nats/nats-server")?;
@@ -101,6 +103,52 @@ fn a_server_that_goes_away_fails_fires_with_a_reason_and_is_used_again_when_it_i
     // What was under way when the server went may be in its stream without our knowing.
     let (stored, sent) = (messages.len() as u64, counts.fired + counts.failed);
     assert!((counts.fired..=sent).contains(&stored), "{stored} of {counts:?}");
+}
+
+#[test]
+fn a_server_that_goes_away_in_the_last_second_costs_that_fire_and_no_other() {
+    let Some(mut server) = start(&[]) else { return };
+    block_on(async { make_stream(&context(&server, None).await).await });
+    let house = House::start(&spec(&server, "").replace("@every 100ms", "@every 4s"));
+    let mut at = 0;
+    for _ in 0..10 {
+        house.wait("a fire", |schedule| {
+            schedule.last.as_ref().is_some_and(|last| last.result == "fired")
+        });
+        let ahead_ns = |schedule: &Schedule| {
+            schedule.next_ns.first().map_or(0, |next| next - read_clocks().system.as_unix_nanos())
+        };
+        // Connected, and the message prepared.
+        let near = house.wait("a fire is near", |schedule| {
+            (200_000_000..400_000_000).contains(&ahead_ns(schedule))
+        });
+        server.kill();
+        at = near.next_ns[0];
+        if read_clocks().system.as_unix_nanos() < at {
+            break;
+        }
+        // This machine was too slow: once more.
+        server.restart();
+        at = 0;
+    }
+    assert_ne!(at, 0, "the server went away too late ten times");
+    let is_of = |schedule: &Schedule| schedule.last.as_ref().is_some_and(|o| o.scheduled_ns >= at);
+    let failed = house.wait("its outcome", is_of).last.unwrap();
+    assert_eq!(failed.scheduled_ns, at);
+    assert_eq!((failed.result.as_str(), failed.reason.as_str()), ("failed", "Unreachable"));
+    assert!(failed.message.contains(&server.port.to_string()), "{failed:?}");
+    server.restart();
+    house.wait("fires again", |schedule| {
+        schedule.last.as_ref().is_some_and(|last| last.result == "fired")
+    });
+    let counts = house.stop().counts;
+    assert_eq!((counts.missed, counts.unknown), (0, 0), "{counts:?}");
+    let messages = block_on(async { messages(&context(&server, None).await).await });
+    let key = format!(".{}", at / 1_000);
+    let of_it = messages.iter().filter(|message| {
+        message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str().ends_with(&key))
+    });
+    assert_eq!(of_it.count(), 0, "what is recorded as not sent is in the stream");
 }
 
 #[test]
