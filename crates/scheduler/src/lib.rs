@@ -14,6 +14,8 @@ pub mod bench_support;
 mod board;
 mod dispatcher;
 mod files;
+#[doc(hidden)]
+pub mod fuzz_support;
 mod lateness;
 mod metrics;
 mod router;

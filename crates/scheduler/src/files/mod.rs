@@ -60,6 +60,15 @@ pub(crate) struct LoadedSet {
     pub(crate) problems: Vec<FileProblem>,
 }
 
+/// Gives the text of a file.
+type ReadFile<'r> = dyn Fn(&Path) -> io::Result<String> + 'r;
+
+/// What the schedules of a file are taken by.
+struct Known<'k> {
+    read: &'k ReadFile<'k>,
+    calendars: &'k Calendars,
+}
+
 /// The largest schedule file that is read, octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 /// The most files that are read.
@@ -82,31 +91,44 @@ impl LoadedSet {
             set.add_problem(directory, message);
             files.truncate(FILES_MAX);
         }
+        set.take_files(files, &read_text);
+        set
+    }
+
+    /// What a directory would hold whose only file has this text.
+    pub(crate) fn of_text(text: &str) -> Self {
+        let mut set = Self::default();
+        set.take_files(vec![PathBuf::from("a.yaml")], &|_| Ok(text.to_owned()));
+        set
+    }
+
+    fn take_files(&mut self, files: Vec<PathBuf>, read: &ReadFile<'_>) {
         let mut zones = Zones::new();
         let mut calendars = Calendars::default();
         // All calendars first: a schedule may name one of a file that comes later.
         let files: Vec<(PathBuf, Vec<Document>)> = files
             .into_iter()
             .filter_map(|path| {
-                let documents = set.read_calendars(&path, &mut calendars, &mut zones)?;
+                let documents = self.read_calendars(&path, read, &mut calendars, &mut zones)?;
                 Some((path, documents))
             })
             .collect();
         let mut origins = BTreeMap::new();
         for (path, documents) in files {
-            set.take_file(&path, &documents, &calendars, &mut zones, &mut origins);
+            let known = Known { read, calendars: &calendars };
+            self.take_file(&path, &documents, &known, &mut zones, &mut origins);
         }
-        set
     }
 
     /// Reads a file and takes all its calendars; `None` where something is wrong with one of them.
     fn read_calendars(
         &mut self,
         path: &Path,
+        read: &ReadFile<'_>,
         calendars: &mut Calendars,
         zones: &mut Zones,
     ) -> Option<Vec<Document>> {
-        let text = match read_text(path) {
+        let text = match read(path) {
             Ok(text) => text,
             Err(source) => {
                 self.add_problem(path, format!("cannot be read: {source}"));
@@ -137,18 +159,18 @@ impl LoadedSet {
         &mut self,
         path: &Path,
         documents: &[Document],
-        calendars: &Calendars,
+        known: &Known<'_>,
         zones: &mut Zones,
         origins: &mut BTreeMap<ScheduleUid, PathBuf>,
     ) {
         let mut taken: BTreeMap<ScheduleUid, LoadedSchedule> = BTreeMap::new();
         for (number, document) in documents.iter().enumerate() {
             let Document::Schedule(document) = document else { continue };
-            let schedule = match convert::schedule(document, calendars, zones) {
+            let schedule = match convert::schedule(document, known.calendars, zones) {
                 Ok(schedule) => schedule,
                 Err(error) => {
                     let name = document.metadata.name.escape_debug();
-                    let text = read_text(path).unwrap_or_default();
+                    let text = (known.read)(path).unwrap_or_default();
                     let line = locate::line(&text, number, error.field());
                     let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
                     return self.add_problem(path, format!("{place}schedule `{name}`: {error}"));
@@ -169,8 +191,22 @@ impl LoadedSet {
     }
 
     fn add_problem(&mut self, path: &Path, message: String) {
+        // What it repeats of the file must not command the terminal that shows it.
+        let message = escape_control(&message);
         self.problems.push(FileProblem { file: path.display().to_string(), message });
     }
+}
+
+fn escape_control(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// The files of a directory that hold schedules, sorted. Hidden ones are an editor's.
