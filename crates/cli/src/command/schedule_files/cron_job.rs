@@ -25,7 +25,12 @@ const KEPT: [&str; 6] = [
 pub(super) fn import(job: &Value, imported: &mut Imported) {
     let name = job["metadata"]["name"].as_str().unwrap_or("unnamed").to_owned();
     match convert(job, &name, &mut imported.remarks) {
-        Ok(document) => imported.documents.push(document),
+        Ok(mut document) => {
+            if let Some(namespace) = job["metadata"]["namespace"].as_str() {
+                document["metadata"]["namespace"] = json!(namespace);
+            }
+            imported.documents.push(document);
+        }
         Err(reason) => imported.left_out.push(format!("{name}: {reason}")),
     }
 }
@@ -80,6 +85,7 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
         &["template", "activeDeadlineSeconds", "backoffLimit"],
         remarks,
     );
+    drop_others(name, "metadata", &job["metadata"], &["name", "namespace"], remarks);
     if spec["timeZone"].is_null() {
         remarks.push(format!(
             "{name}: has no timeZone; it is taken to be Etc/UTC, as most controllers run in"
