@@ -82,7 +82,7 @@ impl Engine {
         Hull {
             promise: TimedInterval { at, interval },
             ageing: self.rates.ageing(at),
-            wander: self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander),
+            wander: self.rates.wander(),
             learned_at: at,
         }
     }

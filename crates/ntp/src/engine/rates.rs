@@ -3,6 +3,7 @@
 //! See `docs/decisions/0020-a-voted-interval-of-the-rate.md` for what is assumed and what follows.
 
 mod path;
+mod walk;
 
 use std::collections::VecDeque;
 
@@ -11,6 +12,7 @@ use timeball_timebase::{Frequency, Interval, MonoTime, Span, coverage_hull};
 use super::interval::{Ageing, SIGMAS, TimedInterval};
 use crate::sample::{RATE_TOLERANCE, Sample};
 use path::PathRates;
+use walk::Walk;
 
 /// Faster or slower than this is no oscillator, but a raw clock that jumped or stood still.
 const RATE_MAX: f64 = 0.01;
@@ -45,7 +47,7 @@ pub(super) struct Changes {
 #[derive(Clone, Debug)]
 pub(super) struct Rates {
     allowance: f64,
-    wander: f64,
+    walk: Walk,
     /// What majorities promised, oldest first.
     hulls: VecDeque<TimedInterval>,
     paths: Vec<PathRates>,
@@ -114,12 +116,17 @@ impl Rates {
         });
         Self {
             allowance,
-            wander: 0.0,
+            walk: Walk::default(),
             hulls: VecDeque::new(),
             paths: vec![PathRates::default(); sources],
             kept,
             known: (kept.map_or(RateInterval::UNKNOWN, |(kept, _)| kept), at),
         }
+    }
+
+    /// How fast the rate walks at random: power spectral density, 1/s.
+    pub(super) fn wander(&self) -> f64 {
+        self.walk.fastest()
     }
 
     /// How promises age at `at`.
@@ -195,14 +202,14 @@ impl Rates {
         voters: &[usize],
         false_max: usize,
     ) {
-        self.wander = wander;
         self.remember(hull);
         let at = hull.at;
+        self.walk.note(at, wander);
         self.conclude(at, voters, false_max);
     }
 
     fn changes(&self) -> Changes {
-        Changes { allowance: self.allowance, wander: self.wander }
+        Changes { allowance: self.allowance, wander: self.wander() }
     }
 
     fn interval(&self, at: MonoTime) -> RateInterval {
