@@ -34,8 +34,10 @@ fn list(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let rows = all.schedules.iter().map(schedule_row).collect();
-    let header =
-        ["NAME", "SCHEDULE", "ZONE", "NEXT", "FIRED", "MISSED", "FAILED", "LATE P50", "MAX"];
+    let header = [
+        "NAME", "SCHEDULE", "ZONE", "NEXT", "FIRED", "SKIPPED", "MISSED", "FAILED", "UNKNOWN",
+        "LATE P50", "MAX",
+    ];
     output::line(&output::table(&header, rows));
     for problem in &all.problems {
         output::talk(&format!("warning: {}: {}", problem.file, problem.message));
@@ -56,8 +58,10 @@ fn schedule_row(schedule: &Schedule) -> Vec<String> {
         schedule.time_zone.clone(),
         next,
         schedule.counts.fired.to_string(),
-        (schedule.counts.missed + schedule.counts.skipped + schedule.counts.unknown).to_string(),
+        schedule.counts.skipped.to_string(),
+        schedule.counts.missed.to_string(),
         schedule.counts.failed.to_string(),
+        schedule.counts.unknown.to_string(),
         lateness(schedule.lateness.p50_ns),
         lateness(schedule.lateness.max_ns),
     ]
