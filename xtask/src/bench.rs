@@ -43,9 +43,9 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "restart",
-        what: "10,003 simulated worlds of the planner, and a real scheduler killed 200 times",
+        what: "10,008 simulated worlds of the planner, and a real scheduler killed 200 times",
         how: How::Tests(&[
-            ("timeball-schedule", "planner_sim", ["TIMEBALL_SEEDS", "1429"]),
+            ("timeball-schedule", "planner_sim", ["TIMEBALL_SEEDS", "1112"]),
             ("timeball-scheduler", "kill", ["TIMEBALL_KILLS", "200"]),
         ]),
     },

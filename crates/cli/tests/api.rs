@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Liar, Lie, Scratch, Up, schema};
+use support::{Liar, Lie, Scratch, Up, YEARLY, schema};
 use timeball_api::routes;
 
 /// A running `up` and what its document says.
@@ -120,19 +120,10 @@ fn of(route: &str, name: &str) -> String {
     route.replace("{namespace}", "default").replace("{name}", name)
 }
 
-const FILE: &str = "apiVersion: timeball.dev/v1alpha1
-kind: PreciseCronJob
-metadata: { name: yearly }
-spec:
-  schedule: '0 0 1 1 *'
-  catchUp: { policy: None }
-  target: { exec: { command: ['true'] } }
-";
-
 /// A running `up` with one yearly schedule.
 fn start(scratch: &Scratch, source: &Liar) -> Api {
     std::fs::create_dir_all(scratch.join("files")).unwrap();
-    std::fs::write(scratch.path().join("files/yearly.yaml"), FILE).unwrap();
+    std::fs::write(scratch.path().join("files/yearly.yaml"), YEARLY).unwrap();
     Api::start(scratch, source)
 }
 
@@ -230,11 +221,11 @@ fn every_answer_has_its_documented_form() {
         }
     }
     // A changed field and a broken file, as a diff and as a reload tell them.
-    std::fs::write(format!("{}/yearly.yaml", api.files), FILE.replace("1 1 *", "x 1 *")).unwrap();
+    std::fs::write(format!("{}/yearly.yaml", api.files), YEARLY.replace("1 1 *", "x 1 *")).unwrap();
     let changes = api.send("get", routes::FILE_CHANGES, "", "");
     let changes = api.expect("get", routes::FILE_CHANGES, "200", &changes);
     assert_eq!(changes["problems"].as_array().unwrap().len(), 1);
-    std::fs::write(format!("{}/yearly.yaml", api.files), FILE.replace("1 1 *", "2 1 *")).unwrap();
+    std::fs::write(format!("{}/yearly.yaml", api.files), YEARLY.replace("1 1 *", "2 1 *")).unwrap();
     let reload = api.change(routes::RELOAD, "");
     assert_eq!(api.expect("post", routes::RELOAD, "200", &reload)["applied"], true);
 }

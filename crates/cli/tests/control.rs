@@ -7,16 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Liar, Lie, Scratch, Up, run, signal};
-
-const FILE: &str = "apiVersion: timeball.dev/v1alpha1
-kind: PreciseCronJob
-metadata: { name: yearly }
-spec:
-  schedule: '0 0 1 1 *'
-  catchUp: { policy: None }
-  target: { exec: { command: ['true'] } }
-";
+use support::{Liar, Lie, Scratch, Up, YEARLY, run, signal};
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -32,11 +23,11 @@ fn schedule(up: &Up, name: &str) -> Value {
     all.iter().find(|schedule| schedule["name"] == name).cloned().unwrap_or_default()
 }
 
-/// A running `up` with the one schedule of [`FILE`].
+/// A running `up` with the one schedule of [`YEARLY`].
 fn start(scratch: &Scratch, source: &Liar) -> (Up, String) {
     let directory = scratch.join("files");
     std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(format!("{directory}/yearly.yaml"), FILE).unwrap();
+    std::fs::write(format!("{directory}/yearly.yaml"), YEARLY).unwrap();
     let options = ["--source", &source.address(), "--schedules", &directory];
     (Up::start(&scratch.join("state"), &options), directory)
 }
@@ -91,14 +82,14 @@ fn a_hangup_reads_the_files_and_a_diff_says_what_they_would_change() {
     let (state, file) = (scratch.join("state"), format!("{directory}/yearly.yaml"));
     let nothing = up.ask(&["schedule", "diff"]);
     assert_eq!(nothing["changes"], serde_json::json!([]));
-    std::fs::write(&file, FILE.replace("1 1 *", "x 1 *")).unwrap();
+    std::fs::write(&file, YEARLY.replace("1 1 *", "x 1 *")).unwrap();
     let output = run(&["schedule", "diff", "--state", &state]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
     let place = format!("{file}: line 5:");
     assert!(text.contains(&place) && text.contains("spec.schedule"), "{text}");
     assert_eq!(schedule(&up, "yearly")["schedule"], "0 0 1 1 *", "the old set goes on");
-    std::fs::write(&file, FILE.replace("1 1 *", "2 1 *")).unwrap();
+    std::fs::write(&file, YEARLY.replace("1 1 *", "2 1 *")).unwrap();
     signal(up.pid(), "HUP");
     until("the change", || schedule(&up, "yearly")["schedule"] == "0 0 2 1 *");
     let reloaded = up.ask(&["schedule", "reload"]);

@@ -12,7 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 use timeball_runtime::read_clocks;
-use timeball_scheduler::bench_support::{FiringThread, Messenger};
+use timeball_scheduler::bench_support::{FiringThread, Messenger, shuffled};
 use timeball_timebase::{Span, Timestamp};
 
 const FIRES_PER_ROUND: usize = 40;
@@ -187,16 +187,6 @@ fn nats_server() -> Server {
     let target = Messenger::nats(&form).expect("the messenger can be started");
     let greeting = b"CONNECT {}\r\nPING\r\n";
     Server { name: "nats", port, arrivals, greeting, message: message.into(), target }
-}
-
-fn shuffled(ways: usize, seed: &mut u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..ways).collect();
-    for last in (1..ways).rev() {
-        *seed =
-            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        order.swap(last, (*seed >> 33) as usize % (last + 1));
-    }
-    order
 }
 
 fn report(servers: &[Server], late: &mut [Vec<i64>], lost: &[u32]) {

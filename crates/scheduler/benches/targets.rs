@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use timeball_gate::{Exit, parse_instant};
 use timeball_runtime::read_clocks;
 use timeball_scheduler::GateProgram;
-use timeball_scheduler::bench_support::{FiringThread, Programs};
+use timeball_scheduler::bench_support::{FiringThread, Programs, shuffled};
 use timeball_timebase::{Span, Timestamp};
 
 const FIRES_PER_ROUND: i64 = 5;
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     let mut late: [Vec<i64>; WAYS.len()] = Default::default();
     let mut seed = read_clocks().system.as_unix_nanos().unsigned_abs();
     for _ in 0..rounds {
-        for way in shuffled(&mut seed) {
+        for way in shuffled(WAYS.len(), &mut seed) {
             late[way].extend(bench.round(way));
         }
     }
@@ -184,16 +184,6 @@ fn bare(instants: &[Timestamp]) -> Vec<i64> {
         instants.iter().map(late).collect()
     });
     thread.join().expect("a sleeping thread does not panic")
-}
-
-fn shuffled(seed: &mut u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..WAYS.len()).collect();
-    for last in (1..order.len()).rev() {
-        *seed =
-            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        order.swap(last, (*seed >> 33) as usize % (last + 1));
-    }
-    order
 }
 
 fn report(late: &mut [Vec<i64>; WAYS.len()]) {

@@ -19,6 +19,18 @@ use timeball_schedule::planner::{ArmedFire, ClockPolicy};
 use timeball_schedule::{FireId, Outcome, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
+/// The numbers below `ways` in random order, so that no way is always measured after the same one.
+#[must_use]
+pub fn shuffled(ways: usize, seed: &mut u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..ways).collect();
+    for last in (1..ways).rev() {
+        *seed =
+            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        order.swap(last, (*seed >> 33) as usize % (last + 1));
+    }
+    order
+}
+
 /// How long it takes to note fires in a journal of this directory, one after the other, as a
 /// target does just before its effect.
 ///

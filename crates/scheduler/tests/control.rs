@@ -1,13 +1,16 @@
 //! Pause, resume, run now and backfill, over the local API: real files, real programs.
 #![allow(clippy::unwrap_used)]
 
+#[path = "house/wait.rs"]
+mod wait;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use timeball_api::control::Backfill;
 use timeball_api::schedules::{History, Schedule};
@@ -15,8 +18,8 @@ use timeball_runtime::ClockCell;
 use timeball_runtime::http::{HttpOptions, Server};
 use timeball_runtime::token::Token;
 use timeball_scheduler::{ControlError, Named, Scheduler, SchedulerOptions};
+use wait::wait_for;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A schedule that no instant of comes by itself in a test.
 const RARE: &str = "  schedule: '0 0 1 1 *'\n  catchUp: { policy: None }\n";
 
@@ -57,17 +60,6 @@ impl House {
     fn lines(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
-    }
-}
-
-fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

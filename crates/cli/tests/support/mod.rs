@@ -16,6 +16,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+/// A file with one schedule that does not come up in a test by itself.
+pub const YEARLY: &str = "apiVersion: timeball.dev/v1alpha1
+kind: PreciseCronJob
+metadata: { name: yearly }
+spec:
+  schedule: '0 0 1 1 *'
+  catchUp: { policy: None }
+  target: { exec: { command: ['true'] } }
+";
+
 /// The binary under test.
 pub fn timeball() -> Command {
     Command::new(env!("CARGO_BIN_EXE_timeball"))

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use timeball_runtime::read_clocks;
-use timeball_scheduler::bench_support::{FiringThread, note_in_journal};
+use timeball_scheduler::bench_support::{FiringThread, note_in_journal, shuffled};
 use timeball_timebase::{Span, Timestamp};
 
 /// Sixty a second.
@@ -85,7 +85,7 @@ fn main() {
     let mut late: [Vec<i64>; WAYS.len()] = Default::default();
     let mut seed = read_clocks().system.as_unix_nanos().unsigned_abs();
     for _ in 0..rounds {
-        for way in shuffled(&mut seed) {
+        for way in shuffled(WAYS.len(), &mut seed) {
             late[way].extend(bench.round(WAYS[way]).into_iter().map(Span::as_nanos));
         }
     }
@@ -212,16 +212,6 @@ async fn sleep(instants: &[Timestamp]) -> Vec<Span> {
         late.push(read_clocks().system - *at);
     }
     late
-}
-
-fn shuffled(seed: &mut u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..WAYS.len()).collect();
-    for last in (1..order.len()).rev() {
-        *seed =
-            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        order.swap(last, (*seed >> 33) as usize % (last + 1));
-    }
-    order
 }
 
 /// How late the fires of one way were.

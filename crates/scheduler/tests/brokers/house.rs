@@ -1,5 +1,10 @@
 //! A scheduler with its files, and what is asked of it.
 
+#[path = "../house/wait.rs"]
+mod wait;
+
+pub(crate) use wait::{PATIENCE, wait_for};
+
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,9 +12,6 @@ use tempfile::TempDir;
 use timeball_api::schedules::Schedule;
 use timeball_runtime::ClockCell;
 use timeball_scheduler::{Scheduler, SchedulerOptions};
-
-/// How long anything may take before it is a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A scheduler in a directory of its own, with one schedule.
 pub(crate) struct House {
@@ -60,18 +62,6 @@ impl House {
     pub(crate) fn stop(self) -> Schedule {
         self.scheduler.shutdown();
         self.schedule()
-    }
-}
-
-/// Waits for something to be there.
-pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,14 +1,15 @@
 //! A scheduler with its directories, and what is asked of it.
 
+mod wait;
+
+pub(crate) use wait::wait_for;
+
 use std::fs;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use timeball_api::schedules::Schedule;
 use timeball_runtime::ClockCell;
 use timeball_scheduler::{Scheduler, SchedulerOptions, StartError};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The directories of a scheduler.
 pub(crate) struct House {
@@ -53,17 +54,6 @@ impl House {
 
 pub(crate) fn find(scheduler: &Scheduler, name: &str) -> Option<Schedule> {
     scheduler.schedules().schedules.into_iter().find(|schedule| schedule.name == name)
-}
-
-pub(crate) fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 pub(crate) fn lines(path: &str) -> Vec<String> {
