@@ -22,7 +22,7 @@ pub(crate) fn run(project: &Project) -> Result<bool> {
 /// Boots the guest and runs its tests; where no guest can be had and that is no failure, says so.
 pub(crate) fn add_step(project: &Project, steps: &mut Steps) {
     let root = project.target.join("guest");
-    let what = "a real kernel: a guest's clock is set, slewed, kept, and tells the truth";
+    let what = "a real kernel: a guest's clock is set, slewed, kept, leaps, and tells the truth";
     steps.step(what, |tally| match prepare(&root, tally) {
         Err(error) if !Project::is_ci() => {
             tally.skipped.push(format!("the agent on a real kernel: {error:#}"));

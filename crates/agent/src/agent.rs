@@ -382,6 +382,7 @@ fn engine_config(
         mode: config.mode,
         step: config.step,
         leap: config.leap,
+        rtc: config.rtc,
         sources: config.sources.clone(),
         keys,
         min_sources: config.min_sources,

@@ -48,6 +48,6 @@ pub use reference::{
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{
     ClockMode, Constraint, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, ReferenceError,
-    ReferenceReading, ResolveError, SendError, SourceConfig, SourceOptions, StepPolicy,
+    ReferenceReading, ResolveError, RtcPolicy, SendError, SourceConfig, SourceOptions, StepPolicy,
 };
 pub use timeball_ntp::query::QueryAnswer;

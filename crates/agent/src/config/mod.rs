@@ -61,7 +61,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use timeball_ntp::engine::{
-    ClockMode, LeapPolicy, PollRange, SourceConfig, SourceOptions, StepPolicy,
+    ClockMode, LeapPolicy, PollRange, RtcPolicy, SourceConfig, SourceOptions, StepPolicy,
 };
 use timeball_ntp::mac::KeyRing;
 use timeball_timebase::Span;
@@ -95,6 +95,8 @@ pub struct AgentConfig {
     pub step: StepPolicy,
     /// What is made of leap seconds.
     pub leap: LeapPolicy,
+    /// What becomes of the hardware clock, in discipline mode.
+    pub rtc: RtcPolicy,
     /// The list of leap seconds, as zone databases ship it; none where `None`.
     pub leap_file: Option<PathBuf>,
     /// Sources that must agree before the clock counts as synchronized (1+).
@@ -123,6 +125,7 @@ impl Default for AgentConfig {
             mode: ClockMode::Observe,
             step: StepPolicy::default(),
             leap: LeapPolicy::default(),
+            rtc: RtcPolicy::default(),
             leap_file: None,
             min_sources: 1,
             sources: Vec::new(),
@@ -234,8 +237,9 @@ pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
 }
 
 fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigError> {
-    let clock =
-        value.table(&["mode", "step", "panic_limit_s", "leap", "leap_file", "min_sources"])?;
+    const KEYS: &[&str] =
+        &["mode", "step", "panic_limit_s", "leap", "leap_file", "rtc", "min_sources"];
+    let clock = value.table(KEYS)?;
     if let Some(mode) = clock.value("mode") {
         const KNOWN: &[&str] = &["observe", "discipline"];
         config.mode = match mode.word(KNOWN)? {
@@ -253,6 +257,13 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
     }
     if let Some(file) = clock.value("leap_file") {
         config.leap_file = Some(read_path(&file)?);
+    }
+    if let Some(rtc) = clock.value("rtc") {
+        const KNOWN: &[&str] = &["kernel", "never"];
+        config.rtc = match rtc.word(KNOWN)? {
+            "kernel" => RtcPolicy::Kernel,
+            _ => RtcPolicy::Never,
+        };
     }
     if let Some(step) = clock.value("step") {
         let step = step.table(&["threshold_s", "updates", "backward_s"])?;

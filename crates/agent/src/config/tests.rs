@@ -16,6 +16,7 @@ fn a_file_with_everything_is_read() {
         panic_limit_s = inf
         leap = "slew"
         leap_file = "/usr/share/zoneinfo/leap-seconds.list"
+        rtc = "never"
         min_sources = 1
         [[source]]
         address = "192.168.123.1"
@@ -46,7 +47,7 @@ fn a_file_with_everything_is_read() {
     let backward = Some(Span::from_secs(60));
     let threshold = Span::from_secs(2);
     assert_eq!(config.step, StepPolicy { threshold, updates: 4, backward, panic: None });
-    assert_eq!(config.leap, LeapPolicy::Slew);
+    assert_eq!((config.leap, config.rtc), (LeapPolicy::Slew, RtcPolicy::Never));
     assert!(config.server_smears);
     assert!(config.leap_file.unwrap().ends_with("leap-seconds.list"));
     assert_eq!(config.min_sources, 1);
@@ -74,6 +75,10 @@ fn each_mistake_is_named_with_its_place_and_the_fix() {
         (
             "[clock]\nmode = \"observ\"",
             ":2:8: clock.mode: `observ` means nothing here; did you mean `observe`?",
+        ),
+        (
+            "[clock]\nrtc = \"nevr\"",
+            ":2:7: clock.rtc: `nevr` means nothing here; did you mean `never`?",
         ),
         ("[clock]\nmode = 3", "`3` is of type integer, but a string in quotes is needed"),
         ("[clock]\nstep = { threshold_s = -1 }", "clock.step.threshold_s: -1 is out of range"),

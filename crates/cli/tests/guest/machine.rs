@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::image::Image;
 use crate::support::Scratch;
+use crate::timeline::Timeline;
 
 /// Where the guest sees this machine's loopback.
 pub(crate) const HOST: &str = "10.0.2.2";
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// `STA_NANO`: the fraction of a second is in nanoseconds.
 const STA_NANO: i64 = 0x2000;
+/// `STA_INS`: a second is to be inserted at the next midnight.
+const STA_INS: i64 = 0x10;
 /// `STA_UNSYNC`: nobody keeps the clock.
 const STA_UNSYNC: i64 = 0x40;
 
@@ -30,19 +33,25 @@ pub(crate) struct Machine {
     keyboard: ChildStdin,
     lines: Receiver<String>,
     console: PathBuf,
+    /// What its clock is compared with.
+    truth: Timeline,
 }
 
 /// The guest's kernel clock as an independent program (busybox) reads it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KernelClock {
-    /// The guest's clock less this machine's, in seconds.
+    /// The guest's clock less true time, in seconds.
     pub(crate) ahead_s: f64,
     /// What `ahead_s` may be wrong by, since a reading takes that long there and back.
     pub(crate) within_s: f64,
     /// Whether `STA_UNSYNC` is clear.
     pub(crate) synchronized: bool,
+    /// Whether a second is to be inserted at the next midnight.
+    pub(crate) inserting: bool,
     /// `maxerror`, in seconds.
     pub(crate) max_error_s: f64,
+    /// `esterror`, in seconds.
+    pub(crate) estimated_error_s: f64,
     /// Frequency in units of 2^-16 ppm.
     pub(crate) frequency: i64,
     /// Length of a tick, in microseconds.
@@ -50,8 +59,8 @@ pub(crate) struct KernelClock {
 }
 
 impl Machine {
-    /// Boots an image with a clock that is `ahead_s` seconds ahead of this machine's.
-    pub(crate) fn boot(image: &Image, scratch: &Scratch, ahead_s: i64) -> Self {
+    /// Boots an image with a clock that is `ahead_s` seconds ahead of `truth`.
+    pub(crate) fn boot(image: &Image, scratch: &Scratch, truth: &Timeline, ahead_s: i64) -> Self {
         let console = scratch.path().join("console");
         let mut qemu = Command::new("qemu-system-x86_64");
         // Not KVM: where there is one it may be another kernel's, under which guests die.
@@ -59,14 +68,15 @@ impl Machine {
         qemu.args(["-display", "none", "-no-reboot"]);
         qemu.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.initramfs);
         qemu.args(["-append", "console=ttyS0 quiet panic=-1", "-rtc"]);
-        qemu.arg(format!("base={}", calendar(unix_time_s() as i64 + ahead_s)));
+        qemu.arg(format!("base={}", calendar(truth.now_s() as i64 + ahead_s)));
         qemu.args(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]);
         qemu.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
         qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut qemu = qemu.spawn().expect("qemu-system-x86_64 starts");
         let keyboard = qemu.stdin.take().expect("piped");
         let lines = lines_of(BufReader::new(qemu.stdout.take().expect("piped")));
-        let mut machine = Self { qemu, keyboard, lines, console };
+        let truth = truth.clone();
+        let mut machine = Self { qemu, keyboard, lines, console, truth };
         machine.answer();
         machine
     }
@@ -98,9 +108,9 @@ impl Machine {
 
     /// Reads the kernel's clock, without the binary under test.
     pub(crate) fn clock(&mut self) -> KernelClock {
-        let before_s = unix_time_s();
+        let before_s = self.truth.now_s();
         let text = self.run("adjtimex");
-        let after_s = unix_time_s();
+        let after_s = self.truth.now_s();
         let field = |name: &str| -> i64 {
             let of = |line: &str| line.trim().strip_prefix(name)?.trim().parse_integer();
             text.lines().find_map(of).unwrap_or_else(|| panic!("no `{name}` in {text}"))
@@ -112,7 +122,9 @@ impl Machine {
             ahead_s: seconds - (before_s + after_s) / 2.0,
             within_s: (after_s - before_s) / 2.0,
             synchronized: status & STA_UNSYNC == 0,
+            inserting: status & STA_INS != 0,
             max_error_s: field("maxerror:") as f64 * 1e-6,
+            estimated_error_s: field("esterror:") as f64 * 1e-6,
             frequency: field("-f  freq.adjust:"),
             tick_us: field("-t  tick:"),
         }
@@ -179,12 +191,14 @@ impl fmt::Display for KernelClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:+.4} s (± {:.4} s) of the host's clock, {}, maxerror {:.6} s, frequency {:+.3} ppm, \
-             tick {} µs",
+            "{:+.4} s (± {:.4} s) of true time, {}{}, maxerror {:.6} s, esterror {:.6} s, \
+             frequency {:+.3} ppm, tick {} µs",
             self.ahead_s,
             self.within_s,
             if self.synchronized { "synchronized" } else { "STA_UNSYNC" },
+            if self.inserting { ", STA_INS" } else { "" },
             self.max_error_s,
+            self.estimated_error_s,
             self.frequency as f64 / 65_536.0,
             self.tick_us
         )
@@ -212,11 +226,6 @@ fn lines_of(reader: impl BufRead + Send + 'static) -> Receiver<String> {
         }
     });
     lines
-}
-
-/// This machine's clock, in seconds since 1970.
-fn unix_time_s() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
 }
 
 /// A Unix time as qemu takes it; `date` knows the calendar.

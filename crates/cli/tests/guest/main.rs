@@ -7,9 +7,11 @@
 //! machine's clock say, so a slow machine makes a reading coarser and no test fail.
 
 mod image;
+mod leap;
 mod machine;
 #[path = "../support/mod.rs"]
 mod support;
+mod timeline;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use image::Image;
 use machine::{HOST, KernelClock, Machine};
 use support::Scratch;
 use support::peers::{Chronyd, Peers};
+use timeline::Timeline;
 
 const TWO_YEARS_S: i64 = 2 * 365 * 86_400;
 /// What a boot takes at most: the guest's clock starts when qemu does.
@@ -62,6 +65,7 @@ fn a_clock_is_set_kept_over_a_restart_and_slewed() {
         "restart: drift file {drift_ppb:+.0} ± {error_ppb:.0} ppb, first estimate {first:+.0} ppb"
     ));
     assert!((first - drift_ppb).abs() < 1_000.0, "the drift of the run before was not used");
+    tells_the_truth(&mut machine, 5);
     let (_, took) = machine.wait_for("slewed", PATIENCE, |machine| {
         let clock = machine.clock();
         (clock.is_true() && clock.synchronized && clock.max_error_s < 0.05).then_some(())
@@ -101,6 +105,7 @@ fn the_kernel_is_told_that_the_server_died_and_a_second_writer_is_given_way_to()
         (clock.max_error_s > after.max_error_s).then_some(clock)
     });
     assert!(grown.is_true() && !grown.synchronized, "{grown}");
+    tells_the_truth(&mut machine, 3);
 
     let _chronyd = world.peers.chronyd_at(&address);
     let (_, took) =
@@ -109,6 +114,25 @@ fn the_kernel_is_told_that_the_server_died_and_a_second_writer_is_given_way_to()
 
     fight(&mut machine);
     machine.stop_agent(&pid);
+}
+
+/// Looks several times whether the kernel says no less error than there is and than the agent
+/// publishes.
+fn tells_the_truth(machine: &mut Machine, moments: u32) {
+    for _ in 0..moments {
+        let (clock, _) = machine.wait_for("told as published", PATIENCE, |machine| {
+            let status = machine.status();
+            let [published, kernel] = [&status["clock"], &status["kernel"]];
+            let offset_ns = published["offset_ns"].as_i64()?.abs();
+            let told_ns = kernel["max_error_ns"].as_i64()?;
+            // What is worse is written within 50 ms, and a status may be of those.
+            let is_told = told_ns + 1_000 >= offset_ns + published["bound_ns"].as_i64()?;
+            let estimated_ns = kernel["estimated_error_ns"].as_i64()?;
+            (is_told && estimated_ns <= told_ns).then(|| machine.clock())
+        });
+        assert!(clock.is_true() && clock.estimated_error_s <= clock.max_error_s, "{clock}");
+    }
+    say(&format!("errors:  {}", machine.clock()));
 }
 
 /// Sets the frequency again and again, as another time service does, until the agent gives way.
@@ -154,16 +178,22 @@ impl World {
     /// Boots a guest whose clock is `ahead_s` ahead, with a chronyd that serves this machine's.
     fn boot(&self, ahead_s: i64) -> (Machine, Chronyd) {
         let chronyd = self.peers.chronyd();
-        let address = chronyd.address();
+        let truth = Timeline::of_this_machine();
+        (self.boot_with(&chronyd.address(), &truth, ahead_s, ""), chronyd)
+    }
+
+    /// Boots a guest whose clock is `ahead_s` ahead of `truth`, with the time server at `address`
+    /// of this machine and further settings of the clock.
+    fn boot_with(&self, address: &str, truth: &Timeline, ahead_s: i64, clock: &str) -> Machine {
         let port = address.rsplit(':').next().expect("host:port");
         let settings = format!(
-            "[clock]\nmode = \"discipline\"\n\
+            "[clock]\nmode = \"discipline\"\n{clock}\
              [[source]]\naddress = \"{HOST}:{port}\"\npoll = {{ min = 0, max = 0 }}\n\
              [admin]\nlisten = \"127.0.0.1:9133\"\n\
              [state]\ndirectory = \"/var/lib/timeball\"\n"
         );
         let image = Image::build(&self.packages, &self.scratch, &settings);
-        (Machine::boot(&image, &self.scratch, ahead_s), chronyd)
+        Machine::boot(&image, &self.scratch, truth, ahead_s)
     }
 }
 

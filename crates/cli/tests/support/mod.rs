@@ -207,15 +207,30 @@ pub struct Lie {
     pub down: Duration,
 }
 
+/// What a [`Liar`] tells at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// The time, in nanoseconds since 1970.
+    pub unix_ns: i64,
+    /// The leap indicator (RFC 5905 figure 9): 1 announces a second that is inserted.
+    pub leap: u8,
+}
+
 impl Liar {
     /// Starts it on loopback, on a port of the kernel's choice.
     pub fn start(lie: Lie) -> Self {
+        let offset_ns = (lie.offset_s * 1e9) as i64;
+        Self::start_telling(lie, move || Told { unix_ns: unix_ns() + offset_ns, leap: 0 })
+    }
+
+    /// Starts one that tells what `clock` says, instead of a time that is off by a known amount.
+    pub fn start_telling(lie: Lie, clock: impl Fn() -> Told + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let address = socket.local_addr().expect("bound");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || serve(&socket, lie, &stopped));
+        let thread = thread::spawn(move || serve(&socket, lie, clock, &stopped));
         Self { address, stop, thread: Some(thread) }
     }
 
@@ -234,7 +249,7 @@ impl Drop for Liar {
     }
 }
 
-fn serve(socket: &UdpSocket, lie: Lie, stop: &AtomicBool) {
+fn serve(socket: &UdpSocket, lie: Lie, clock: impl Fn() -> Told, stop: &AtomicBool) {
     let mut request = [0_u8; 512];
     while !stop.load(Ordering::Relaxed) {
         let Ok((length, from)) = socket.recv_from(&mut request) else { continue };
@@ -242,9 +257,10 @@ fn serve(socket: &UdpSocket, lie: Lie, stop: &AtomicBool) {
             continue;
         }
         thread::sleep(lie.up);
-        let received = lying_time(lie.offset_s);
+        let Told { unix_ns, leap } = clock();
+        let received = ntp_time(unix_ns);
         let mut answer = [0_u8; 48];
-        answer[0] = 0x24; // leap 0, version 4, mode 4
+        answer[0] = leap << 6 | 0x24; // version 4, mode 4
         answer[1] = 1;
         answer[2] = request[2];
         answer[3] = 0xec; // precision 2^-20 s
@@ -252,16 +268,21 @@ fn serve(socket: &UdpSocket, lie: Lie, stop: &AtomicBool) {
         answer[16..24].copy_from_slice(&received);
         answer[24..32].copy_from_slice(&request[40..48]);
         answer[32..40].copy_from_slice(&received);
-        answer[40..48].copy_from_slice(&lying_time(lie.offset_s));
+        answer[40..48].copy_from_slice(&ntp_time(clock().unix_ns));
         thread::sleep(lie.down);
         let _ = socket.send_to(&answer, from);
     }
 }
 
-/// The system clock plus a lie, as seconds since 1900 with a 32-bit fraction.
-fn lying_time(offset_s: f64) -> [u8; 8] {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as i128;
-    let lied = now + (offset_s * 1e9) as i128 + 2_208_988_800 * 1_000_000_000;
-    let fixed = (lied << 32) / 1_000_000_000;
+/// This machine's clock, in nanoseconds since 1970.
+pub fn unix_ns() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since_1970.as_nanos()).expect("before 2262")
+}
+
+/// A time as seconds since 1900 with a 32-bit fraction.
+fn ntp_time(unix_ns: i64) -> [u8; 8] {
+    let since_1900 = i128::from(unix_ns) + 2_208_988_800 * 1_000_000_000;
+    let fixed = (since_1900 << 32) / 1_000_000_000;
     (fixed as u64).to_be_bytes()
 }

@@ -18,6 +18,8 @@ pub struct EngineConfig {
     pub step: StepPolicy,
     /// What is made of leap seconds.
     pub leap: LeapPolicy,
+    /// What becomes of the hardware clock, in discipline mode.
+    pub rtc: RtcPolicy,
     /// The leap seconds as published; until it expires, what sources announce is not asked.
     pub leap_table: Option<LeapTable>,
     /// The sources, at least one for anything to happen; [`super::SourceId`] is the index.
@@ -75,6 +77,18 @@ pub enum LeapPolicy {
     Slew,
     /// Announcements are not believed; what the sources tell afterwards is followed.
     Ignore,
+}
+
+/// What becomes of the hardware clock (RTC), which a machine takes its time from when it starts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RtcPolicy {
+    /// The kernel copies its time to it: when `STA_UNSYNC` is cleared, and every 11 minutes from
+    /// then on.
+    #[default]
+    Kernel,
+    /// It is never written. The kernel copies whenever `STA_UNSYNC` is clear, so the flag stays set
+    /// however good the clock is; the errors are told all the same.
+    Never,
 }
 
 /// When the clock may be stepped.
@@ -223,6 +237,7 @@ impl Default for EngineConfig {
             mode: ClockMode::Observe,
             step: StepPolicy::default(),
             leap: LeapPolicy::default(),
+            rtc: RtcPolicy::default(),
             leap_table: None,
             sources: Vec::new(),
             keys: KeyRing::default(),

@@ -118,7 +118,7 @@ impl Engine {
         if now.raw - laid_down.seen_at >= SILENCE {
             self.conflict.laid_down = None;
             // Whoever has relied on the clock meanwhile must not see it step.
-            let mut servo = Discipline::new(now, self.config.step, kernel);
+            let mut servo = Discipline::new(now, self.config.step, self.config.rtc, kernel);
             servo.policy.forbid_steps();
             self.discipline = Some(servo);
             self.system_clock.rate_written(now, kernel.frequency);

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use timeball_timebase::{ClockState, Frequency, Now, Span};
 
-use super::config::{Due, StepPolicy};
+use super::config::{Due, RtcPolicy, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
 use super::kernel_truth::{KernelLeap, KernelTruth};
 use super::policy::{Judgement, Policy};
@@ -72,11 +72,11 @@ pub(super) struct Discipline {
 
 impl Discipline {
     /// Begins with the kernel's clock as found.
-    pub(super) fn new(now: Now, policy: StepPolicy, kernel: KernelClock) -> Self {
+    pub(super) fn new(now: Now, policy: StepPolicy, rtc: RtcPolicy, kernel: KernelClock) -> Self {
         Self {
             policy: Policy::new(policy),
             slew_due: None,
-            truth: KernelTruth::new(now),
+            truth: KernelTruth::new(now, rtc),
             pending: VecDeque::new(),
             kernel,
             error: None,
@@ -220,7 +220,7 @@ mod tests {
     fn servo() -> Discipline {
         let policy = StepPolicy::default();
         let kernel = KernelClock { frequency: Frequency::from_ppm(10), ..KernelClock::default() };
-        Discipline::new(now(0), policy, kernel)
+        Discipline::new(now(0), policy, RtcPolicy::Kernel, kernel)
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use timeball_timebase::{ClockState, Frequency, Leap, MonoTime, Now, Span, SyncState};
 
+use super::config::RtcPolicy;
 use super::io::KernelStatus;
 
 /// The kernel's status is written at least this often; it may be 10 s old at most.
@@ -36,6 +37,7 @@ pub(super) struct KernelLeap {
 /// What was told last, and when the next telling is due.
 #[derive(Debug)]
 pub(super) struct KernelTruth {
+    rtc: RtcPolicy,
     due: MonoTime,
     not_before: MonoTime,
     told: Option<(MonoTime, KernelStatus)>,
@@ -44,8 +46,8 @@ pub(super) struct KernelTruth {
 impl KernelTruth {
     /// Begins. Before the first majority the kernel keeps what it had for a few seconds: an agent
     /// that is only restarted does not make every consumer see a lost clock.
-    pub(super) fn new(now: Now) -> Self {
-        Self { due: now.raw + INTERVAL, not_before: now.raw, told: None }
+    pub(super) fn new(now: Now, rtc: RtcPolicy) -> Self {
+        Self { rtc, due: now.raw + INTERVAL, not_before: now.raw, told: None }
     }
 
     /// When something is to be told even if nothing happens.
@@ -63,11 +65,13 @@ impl KernelTruth {
         offset_sd: Option<Span>,
     ) -> Option<KernelStatus> {
         let truth = Truth::of(now, state, leap);
+        // The kernel copies its time to the hardware clock whenever the flag is clear.
+        let synchronized = truth.is_synchronized() && self.rtc == RtcPolicy::Kernel;
         let is_news = match self.told {
             None => truth.is_synchronized(),
             Some((at, told)) => {
                 let claimed = told.max_error + KERNEL_GROWTH.over(self.due - at);
-                told.synchronized != truth.is_synchronized()
+                told.synchronized != synchronized
                     || told.leap != truth.leap.leap
                     || told.tai_offset_s != truth.leap.tai_offset_s
                     || truth.error_after(self.due - now.raw) > claimed + NEGLIGIBLE
@@ -79,7 +83,7 @@ impl KernelTruth {
         if now.raw < self.due.max(self.not_before) {
             return None;
         }
-        let status = truth.status(offset_sd);
+        let status = KernelStatus { synchronized, ..truth.status(offset_sd) };
         self.due = now.raw + INTERVAL;
         self.not_before = now.raw + PAUSE;
         self.told = Some((now.raw, status));
@@ -155,6 +159,10 @@ mod tests {
     use super::*;
     use timeball_timebase::{Bound, Timestamp};
 
+    fn truth() -> KernelTruth {
+        KernelTruth::new(now(0), RtcPolicy::Kernel)
+    }
+
     fn now(ms: i64) -> Now {
         let span = Span::from_millis(ms);
         Now { raw: MonoTime::ZERO + span, system: Timestamp::from_unix(1_795_000_000, 0) + span }
@@ -177,7 +185,7 @@ mod tests {
 
     #[test]
     fn before_the_first_majority_the_kernel_keeps_for_seconds_what_it_had() {
-        let mut kernel = KernelTruth::new(now(0));
+        let mut kernel = truth();
         let unknown = ClockState::default();
         assert_eq!(kernel.tell(now(1_000), &unknown, KernelLeap::default(), None), None);
         let told = kernel.tell(now(8_000), &unknown, KernelLeap::default(), None).unwrap();
@@ -186,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_bound_and_the_offset_together_are_the_largest_error() {
-        let mut kernel = KernelTruth::new(now(0));
+        let mut kernel = truth();
         let sd = Some(Span::from_micros(10));
         let told = kernel.tell(now(1), &known(now(1), 1), KernelLeap::default(), sd).unwrap();
         assert!(told.synchronized);
@@ -196,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_lost_majority_is_told_at_once_and_the_bound_stays() {
-        let mut kernel = KernelTruth::new(now(0));
+        let mut kernel = truth();
         let state = known(now(1), 1);
         assert!(kernel.tell(now(1), &state, KernelLeap::default(), None).unwrap().synchronized);
         let holdover = ClockState { state: SyncState::Holdover, ..state };
@@ -205,8 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn where_the_hardware_clock_is_not_to_be_written_the_flag_stays_set_and_the_errors_are_told() {
+        let mut kernel = KernelTruth::new(now(0), RtcPolicy::Never);
+        let leap = KernelLeap { leap: Leap::Insert, tai_offset_s: Some(37) };
+        let told = kernel.tell(now(1), &known(now(1), 1), leap, None).unwrap();
+        assert!(!told.synchronized && told.max_error == Span::from_millis(4), "{told:?}");
+        assert_eq!((told.leap, told.tai_offset_s), (Leap::Insert, Some(37)));
+        assert_eq!(kernel.tell(now(7_000), &known(now(1), 1), leap, None), None);
+    }
+
+    #[test]
     fn what_the_kernel_cannot_say_is_not_synchronized() {
-        let mut kernel = KernelTruth::new(now(0));
+        let mut kernel = truth();
         let far = ClockState { offset: Some(Span::from_secs(100)), ..known(now(1), 1) };
         assert_eq!(kernel.tell(now(1), &far, KernelLeap::default(), None), None);
         let told = kernel.tell(now(8_000), &far, KernelLeap::default(), None).unwrap();
@@ -216,7 +234,7 @@ mod tests {
     #[test]
     fn the_passing_of_time_is_no_news_however_fast_the_error_grows() {
         for growth_ppm in [1, 499, 501, 1_505, 40_000] {
-            let mut kernel = KernelTruth::new(now(0));
+            let mut kernel = truth();
             let state = known(now(0), growth_ppm);
             let told = kernel.tell(now(0), &state, KernelLeap::default(), None).unwrap();
             for ms in 1..8_000 {
@@ -242,7 +260,7 @@ mod tests {
 
     #[test]
     fn worse_news_are_told_at_once_but_never_in_a_circle() {
-        let mut kernel = KernelTruth::new(now(0));
+        let mut kernel = truth();
         assert!(kernel.tell(now(0), &known(now(0), 1), KernelLeap::default(), None).is_some());
         let worse = ClockState { offset: Some(Span::from_millis(40)), ..known(now(1), 1) };
         assert_eq!(kernel.tell(now(1), &worse, KernelLeap::default(), None), None);

@@ -34,7 +34,7 @@ mod voice;
 
 pub use config::{
     ClockMode, ConstraintPolicy, EngineConfig, LeapPolicy, PollRange, ReferenceClock,
-    ReferenceDevice, SEED_OCTETS, SourceConfig, SourceOptions, StepPolicy,
+    ReferenceDevice, RtcPolicy, SEED_OCTETS, SourceConfig, SourceOptions, StepPolicy,
 };
 pub use io::{
     Action, AdjustError, Command, Constraint, Input, KernelClock, KernelStatus, ReferenceError,
@@ -106,7 +106,7 @@ impl Engine {
         config.sources.truncate(SOURCES_MAX);
         let kernel = config.kernel.unwrap_or_default();
         let discipline = (config.mode == ClockMode::Discipline)
-            .then(|| Discipline::new(now, config.step, kernel));
+            .then(|| Discipline::new(now, config.step, config.rtc, kernel));
         let own_rate = discipline.as_ref().map(|_| kernel.frequency);
         // The oscillator gains, so true time is slower than the raw clock.
         let error = config.drift_error.as_ratio_f64();
