@@ -1,5 +1,6 @@
 // What a person sees and does.
 import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { changed, close, launch, open, url } from "./support.js";
@@ -128,6 +129,56 @@ test("a schedule's history opens, says what became of its instants, and goes on"
   }, first);
   await close(opened);
 });
+
+const FILES = process.env.TIMEBALL_SCHEDULES;
+const CLOSED = `apiVersion: timeball.dev/v1alpha1
+kind: PreciseCronJob
+metadata: { name: closed }
+spec:
+  schedule: "@hourly"
+  exclude: [{ calendar: weekends }]
+  target: { exec: { command: ["true"] } }
+---
+apiVersion: timeball.dev/v1alpha1
+kind: Calendar
+metadata: { name: weekends }
+spec: { days: [{ cron: "* * SAT,SUN" }] }
+`;
+
+test(
+  "a file that changes is told at once, and why a schedule does not fire on some days",
+  { skip: FILES ? false : "TIMEBALL_SCHEDULES is not set: the directory of schedule files" },
+  async () => {
+    const opened = await open(browser);
+    const { page } = opened;
+    const file = `${FILES}/closed.yaml`;
+    const told = (text) =>
+      page.waitForFunction(
+        (part) => document.querySelector("#schedules-reload").textContent.includes(part),
+        text,
+        { timeout: 15_000 },
+      );
+    try {
+      writeFileSync(file, CLOSED);
+      await told("added closed");
+      const days = page.locator(".card[data-name=closed] .days");
+      await days.waitFor();
+      assert.match(
+        await days.textContent(),
+        /^not on days of weekends · next left out .*\d\d:00:00.* UTC, a day of weekends$/,
+      );
+      writeFileSync(file, CLOSED.replace("@hourly", "@sometimes"));
+      await told("nothing of it is taken up");
+      await page.locator("#schedule-problems li p", { hasText: "@sometimes" }).waitFor();
+      writeFileSync(file, CLOSED.replace("@hourly", "@daily"));
+      await told("changed closed (spec.schedule)");
+    } finally {
+      rmSync(file);
+    }
+    await told("removed closed");
+    await close(opened);
+  },
+);
 
 test("the language can be chosen and is remembered", async () => {
   const opened = await open(browser);

@@ -47,6 +47,7 @@ fn drive(project: &Project, tally: &mut Tally) -> Result<()> {
     // One file at a time: each measures a page that nobody else changes.
     node.current_dir(&directory).args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
     node.env("TIMEBALL_URL", &up.address);
+    node.env("TIMEBALL_SCHEDULES", directory.join("state/schedules"));
     steps::say(&format!("    `timeball up` serves its page at {}", up.address));
     let outcome = steps::stream(&mut node, tally);
     // How it ends is a result too, but the test's own comes first.

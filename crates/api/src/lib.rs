@@ -12,6 +12,7 @@ pub mod calendar;
 pub mod control;
 pub mod cron_job;
 pub mod events;
+pub mod files;
 pub mod health;
 pub mod routes;
 pub mod schedules;

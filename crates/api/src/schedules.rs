@@ -1,5 +1,6 @@
 //! `GET /v1/schedules` and `GET /v1/schedules/{namespace}/{name}/history`.
 
+use crate::files::{FileProblem, Reload};
 use serde::{Deserialize, Serialize};
 
 /// All schedules, by namespace and name.
@@ -10,16 +11,8 @@ pub struct Schedules {
     pub schedules: Vec<Schedule>,
     /// Files that could not be taken, and why.
     pub problems: Vec<FileProblem>,
-}
-
-/// A schedule file that could not be taken.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct FileProblem {
-    /// The file's path.
-    pub file: String,
-    /// What is wrong, where, and how to mend it.
-    pub message: String,
+    /// What came of the files when they last changed; `None` if they have not since the start.
+    pub reload: Option<Reload>,
 }
 
 /// One schedule and how it fares.
@@ -48,6 +41,12 @@ pub struct Schedule {
     pub pause_on_failure: Option<u32>,
     /// The next instants, ns since 1970, soonest first; at most ten.
     pub next_ns: Vec<i64>,
+    /// Names of the calendars whose days alone have instants; empty: all days.
+    pub include: Vec<String>,
+    /// Names of the calendars whose days have none.
+    pub exclude: Vec<String>,
+    /// The next instant that the calendars leave out; `None`: none within two years.
+    pub left_out: Option<LeftOut>,
     /// The last recorded outcome.
     pub last: Option<Outcome>,
     /// Outcomes of the schedule's instants, counted since the state began.
@@ -58,6 +57,16 @@ pub struct Schedule {
     pub lateness: Lateness,
     /// Runs that have started and not ended.
     pub running: u32,
+}
+
+/// An instant that would be one if it were not for its day.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LeftOut {
+    /// When, ns since 1970.
+    pub at_ns: i64,
+    /// The excluded calendar that has its day; `None` where no included calendar has it.
+    pub excluded_by: Option<String>,
 }
 
 /// Outcomes counted.

@@ -12,7 +12,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Liar, Lie, Scratch, Up, run, signal, timeball};
+use serde_json::json;
+use support::{Liar, Lie, Scratch, Up, YEARLY, run, signal, timeball};
 
 /// A source that tells the truth, so that tests need no network.
 fn honest() -> Liar {
@@ -25,7 +26,7 @@ fn up_prints_its_page_first_then_what_answers_then_a_line_a_second() {
     let up = Up::start(&scratch.join("state"), &["--source", &source.address()]);
     assert!(up.page().starts_with("http://127.0.0.1:"), "{}", up.started);
     let answers = up.next_event("sources");
-    assert_eq!(answers["answering"], serde_json::json!([source.address()]));
+    assert_eq!(answers["answering"], json!([source.address()]));
     let second = up.wait_for(|line| line["event"] == "second" && line["bound_ns"].is_i64());
     let (offset, bound) =
         (second["offset_ns"].as_i64().unwrap(), second["bound_ns"].as_i64().unwrap());
@@ -72,7 +73,7 @@ fn the_error_is_unknown_when_nobody_answers() {
     // Port 9 (discard) of loopback: nobody is there.
     let up = Up::start(&scratch.join("state"), &["--source", "127.0.0.1:9"]);
     let answers = up.next_event("sources");
-    assert_eq!(answers["silent"], serde_json::json!(["127.0.0.1:9"]));
+    assert_eq!(answers["silent"], json!(["127.0.0.1:9"]));
     let second = up.next_event("second");
     assert!(second["offset_ns"].is_null() && second["bound_ns"].is_null(), "{second}");
     assert_eq!(second["state"], "unsynchronized");
@@ -167,6 +168,47 @@ fn a_wrong_schedule_file_is_named_and_the_rest_keeps_running() {
     assert!(message.contains("1 ms"), "{message}");
     let before = up.next_event("second")["fired"].as_u64();
     up.wait_for(|line| line["fired"].as_u64() > before);
+}
+
+#[test]
+fn what_becomes_of_edited_files_is_told_and_no_secret_with_it() {
+    let (scratch, source) = (Scratch::new("edited"), honest());
+    let files = scratch.join("files");
+    std::fs::create_dir_all(&files).unwrap();
+    let file = Path::new(&files).join("yearly.yaml");
+    std::fs::write(&file, YEARLY).unwrap();
+    let options = ["--source", &source.address(), "--schedules", &files];
+    let up = Up::start(&scratch.join("state"), &options);
+    up.next_event("second");
+    assert_eq!(up.ask(&["schedule", "list"])["reload"], json!(null));
+
+    let edited = YEARLY.replace("0 0 1 1 *", "0 0 2 1 *");
+    let edited = edited.replace("['true'] }", "['true'], env: [{ name: KEY, value: hush }] }");
+    std::fs::write(&file, &edited).unwrap();
+    let told = up.next_event("reload");
+    assert_eq!((&told["applied"], &told["count"]), (&json!(true), &json!(1)), "{told}");
+    let [schedule, target] = &told["changes"][0]["fields"].as_array().unwrap()[..] else {
+        panic!("{told}")
+    };
+    assert_eq!(
+        *schedule,
+        json!({
+            "field": "spec.schedule", "before": "\"0 0 1 1 *\"", "after": "\"0 0 2 1 *\"",
+        })
+    );
+    let name = json!("spec.target.exec.env");
+    assert_eq!(*target, json!({ "field": name, "before": "", "after": "" }));
+    assert!(!told.to_string().contains("hush"), "{told}");
+
+    std::fs::write(&file, edited.replace("0 0 2 1 *", "0 0 2 13 *")).unwrap();
+    let told = up.next_event("reload");
+    assert_eq!(told["applied"], false, "{told}");
+    assert!(told["problems"][0]["message"].as_str().unwrap().contains("13"), "{told}");
+    assert_eq!(up.ask(&["schedule", "list"])["reload"]["applied"], false);
+
+    std::fs::write(&file, &edited).unwrap();
+    let told = up.next_event("reload");
+    assert_eq!((&told["applied"], &told["count"]), (&json!(true), &json!(0)), "{told}");
 }
 
 #[test]

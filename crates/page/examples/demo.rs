@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use timeball_api::events::ClockPoint;
+use timeball_api::files::{FieldChange, FileChange, FileProblem, Reload};
 use timeball_api::schedules::{
-    Counts, FileProblem, Lateness, LatenessBucket, Outcome, Schedule, Schedules,
+    Counts, Lateness, LatenessBucket, LeftOut, Outcome, Schedule, Schedules,
 };
 use timeball_api::status::{Clock, Counters, Kernel, Notice, Server, Source, Status};
 use timeball_page::PageSources;
@@ -273,13 +274,32 @@ impl Scene {
         failed.message = "exit status 3".to_owned();
         report.last = Some(failed);
         report.counts = Counts { fired: 11, failed: 1, ..Counts::default() };
+        report.include = vec!["workdays".to_owned()];
+        report.exclude = vec!["holidays".to_owned()];
+        report.left_out = Some(LeftOut {
+            at_ns: report.next_ns[0] + 3 * 86_400 * SECOND_NS,
+            excluded_by: Some("holidays".to_owned()),
+        });
         let mut backup = schedule("backup", "@hourly", "Asia/Tokyo", "exec /usr/local/bin/backup");
         backup.namespace = "storage".to_owned();
         backup.suspended = self == Self::Trouble;
         backup.next_ns = following(now, 3600 * SECOND_NS);
         let problems = if self == Self::Trouble { vec![file_problem()] } else { Vec::new() };
-        Schedules { schedules: vec![flush, ping, report, backup], problems }
+        let reload = Some(reload(self != Self::Trouble));
+        Schedules { schedules: vec![flush, ping, report, backup], problems, reload }
     }
+}
+
+fn reload(applied: bool) -> Reload {
+    let field = |field: &str| FieldChange { field: field.to_owned(), ..FieldChange::default() };
+    let change = FileChange {
+        kind: "changed".to_owned(),
+        namespace: "default".to_owned(),
+        name: "flush".to_owned(),
+        fields: vec![field("spec.schedule"), field("spec.target.exec.command")],
+    };
+    let at_ns = system_ns() - elapsed().as_nanos() as i64;
+    Reload { at_ns, applied, changes: vec![change], count: 1 }
 }
 
 fn file_problem() -> FileProblem {

@@ -48,6 +48,27 @@ fn included_days_are_those_of_any_calendar_and_excluding_wins() {
 }
 
 #[test]
+fn an_instant_that_is_left_out_is_named_with_the_calendar_that_leaves_it_out() {
+    let workdays = calendar("workdays", &[DayEntry::Cron("* * MON-FRI")]);
+    let holidays = calendar("holidays", &[DayEntry::Date("2026-12-25")]);
+    // A thousand instants a second: only the runs of days are walked.
+    let schedule = utc("@every 1ms").on_days(&[workdays], &[holidays]);
+    assert_eq!((schedule.included(), schedule.excluded()), (vec!["workdays"], vec!["holidays"]));
+    let until = instant("2027-01-01T00:00:00Z");
+    let left_out = |after: &str, until| {
+        let found = schedule.next_left_out(instant(after), until)?;
+        Some((found.at.to_string(), found.excluded_by))
+    };
+    let monday = "2026-12-21T12:00:00Z";
+    let friday = ("2026-12-25T00:00:00Z".to_owned(), Some("holidays"));
+    assert_eq!(left_out(monday, until), Some(friday));
+    let saturday = ("2026-12-26T00:00:00Z".to_owned(), None);
+    assert_eq!(left_out("2026-12-25T23:59:59.999Z", until), Some(saturday));
+    assert_eq!(left_out(monday, instant("2026-12-24T00:00:00Z")), None);
+    assert_eq!(utc("@daily").next_left_out(instant(monday), until), None);
+}
+
+#[test]
 fn a_day_is_one_of_the_schedules_zone_or_of_the_calendars_own() {
     let entries = [DayEntry::Date("2026-07-04")];
     let new_york = zone("America/New_York");

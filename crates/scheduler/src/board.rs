@@ -5,12 +5,16 @@ use crate::lateness::Histogram;
 use crate::store::{Event, HistoryEntry, LedgerCounters, Pause, Tally};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use timeball_api::files::{FileProblem, Reload};
 use timeball_api::schedules as api;
+use timeball_schedule::language::{LeftOut, Schedule};
 use timeball_schedule::{FireId, Reason, ScheduleUid, Trigger};
 use timeball_timebase::{Span, Timestamp};
 
 /// How many next instants are shown.
 const NEXT_MAX: usize = 10;
+/// How far ahead an instant is looked for that calendars leave out.
+const LEFT_OUT_AHEAD: Span = Span::from_secs(2 * 366 * 86_400);
 
 /// Outcomes counted by what made the fire happen, their word and their reason.
 pub(crate) type Outcomes = BTreeMap<(&'static str, &'static str, &'static str), u64>;
@@ -22,8 +26,9 @@ pub(crate) struct Board(Mutex<Content>);
 #[derive(Default)]
 struct Content {
     panels: BTreeMap<ScheduleUid, Arc<Panel>>,
-    file_problems: Vec<api::FileProblem>,
-    store_problem: Option<api::FileProblem>,
+    file_problems: Vec<FileProblem>,
+    store_problem: Option<FileProblem>,
+    reload: Option<Reload>,
     ledger: LedgerCounters,
     /// Outcomes of this process, of all schedules.
     tally: Tally,
@@ -92,11 +97,15 @@ impl Board {
         found.map(|(uid, _)| *uid)
     }
 
-    pub(crate) fn set_file_problems(&self, problems: Vec<api::FileProblem>) {
+    pub(crate) fn set_file_problems(&self, problems: Vec<FileProblem>) {
         self.lock().file_problems = problems;
     }
 
-    pub(crate) fn set_store(&self, counters: LedgerCounters, problem: Option<api::FileProblem>) {
+    pub(crate) fn set_reload(&self, reload: Reload) {
+        self.lock().reload = Some(reload);
+    }
+
+    pub(crate) fn set_store(&self, counters: LedgerCounters, problem: Option<FileProblem>) {
         let mut content = self.lock();
         (content.ledger, content.store_problem) = (counters, problem);
     }
@@ -120,16 +129,16 @@ impl Board {
     /// Everything, by namespace and name, as of `now`.
     pub(crate) fn report(&self, now: Timestamp) -> api::Schedules {
         // The lock is held only to copy handles: next instants may take a while to find.
-        let (panels, problems) = {
+        let (panels, problems, reload) = {
             let content = self.lock();
             let panels: Vec<Arc<Panel>> = content.panels.values().map(Arc::clone).collect();
             let problems = content.store_problem.iter().chain(&content.file_problems);
-            (panels, problems.cloned().collect())
+            (panels, problems.cloned().collect(), content.reload.clone())
         };
         let mut schedules: Vec<api::Schedule> =
             panels.iter().map(|panel| panel.report(now)).collect();
         schedules.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        api::Schedules { schedules, problems }
+        api::Schedules { schedules, problems, reload }
     }
 
     pub(crate) fn totals(&self, now: Timestamp) -> Totals {
@@ -190,6 +199,9 @@ impl Panel {
             target: target.to_string(),
             suspended: spec.suspended,
             next_ns: self.next(now, NEXT_MAX).into_iter().map(Timestamp::as_unix_nanos).collect(),
+            include: spec.schedule.included().into_iter().map(str::to_owned).collect(),
+            exclude: spec.schedule.excluded().into_iter().map(str::to_owned).collect(),
+            left_out: left_out(&spec.schedule, now),
             last: progress.last.as_ref().map(outcome),
             paused: progress.paused.as_ref().map(|pause| api::Pause {
                 at_ns: pause.at_ns,
@@ -204,6 +216,12 @@ impl Panel {
             running: progress.running,
         }
     }
+}
+
+fn left_out(schedule: &Schedule, now: Timestamp) -> Option<api::LeftOut> {
+    let LeftOut { at, excluded_by } = schedule.next_left_out(now, now + LEFT_OUT_AHEAD)?;
+    let excluded_by = excluded_by.map(str::to_owned);
+    Some(api::LeftOut { at_ns: at.as_unix_nanos(), excluded_by })
 }
 
 fn counts(tally: Tally) -> api::Counts {

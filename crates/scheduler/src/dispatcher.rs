@@ -16,8 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
-use timeball_api::control::FileChanges;
-use timeball_api::schedules::FileProblem;
+use timeball_api::files::{FileChanges, FileProblem};
 use timeball_runtime::read_clocks;
 use timeball_schedule::planner::{
     Action, ArmedFire, Input, OutcomeRecord, Planner, PlannerOptions,
@@ -64,6 +63,10 @@ pub(crate) struct Dispatcher {
     schedules: BTreeMap<ScheduleUid, LoadedSchedule>,
     /// Problems of the files as they were last taken: they do not stand in the way of others.
     accepted_problems: Vec<FileProblem>,
+    /// Whether the files were read since the start.
+    files_read: bool,
+    /// What of them was refused last, while it is.
+    refused: Option<FileChanges>,
     /// Whether schedules that no file names were settled.
     absent_settled: bool,
     /// What targets said, until the outcome is recorded.
@@ -88,6 +91,8 @@ impl Dispatcher {
             planner: Planner::new(PlannerOptions::default()),
             schedules: BTreeMap::new(),
             accepted_problems: Vec::new(),
+            files_read: false,
+            refused: None,
             absent_settled: false,
             messages: HashMap::new(),
             running: HashSet::new(),

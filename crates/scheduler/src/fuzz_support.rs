@@ -1,7 +1,12 @@
 //! What fuzzers and nobody else need of the inside.
 
-use crate::files::{LoadedSchedule, LoadedSet};
-use timeball_api::schedules::FileProblem;
+use crate::files::{self, Document, LoadedSchedule, LoadedSet};
+use crate::foreign::{CrontabOptions, export_cron_jobs, import_cron_jobs, import_crontab, to_yaml};
+use crate::zones::Zones;
+use serde_json::Value;
+use std::cell::RefCell;
+use timeball_api::cron_job::PreciseCronJob;
+use timeball_api::files::FileProblem;
 
 /// What came of a text as a schedule file.
 #[derive(Debug)]
@@ -23,9 +28,76 @@ pub struct TakenSchedule {
     pub names_calendars: bool,
 }
 
+/// What came of a text as a file of others.
+#[derive(Debug)]
+pub struct ForeignFile {
+    /// All that was said of it: why it was refused, remarks, what was left out.
+    pub said: Vec<String>,
+    /// The schedules that were made of it, as JSON.
+    pub schedules: Vec<String>,
+    /// The schedules that a reader of schedule files finds in what is written of them.
+    pub read_back: Vec<String>,
+    /// The same schedules after they were CronJobs; of each that would lose something, what.
+    pub after_export: Result<Vec<String>, Vec<String>>,
+}
+
+thread_local! {
+    /// Read once: the fuzzers would else read files and little besides.
+    static ZONES: RefCell<Zones> = RefCell::new(Zones::new());
+}
+
+/// Reads a text as a crontab (`Some`, with a user before the command or without) or as CronJobs.
+pub fn import(text: &str, crontab: Option<bool>) -> ForeignFile {
+    let imported = ZONES.with_borrow_mut(|zones| match crontab {
+        Some(system) => {
+            let options = CrontabOptions { system, zone: Some("Europe/Berlin"), name: "a" };
+            Ok(import_crontab(text, &options, zones))
+        }
+        None => import_cron_jobs(text, zones),
+    });
+    let imported = match imported {
+        Ok(imported) => imported,
+        Err(error) => {
+            let (schedules, read_back) = (Vec::new(), Vec::new());
+            let said = vec![error.to_string()];
+            return ForeignFile { said, schedules, read_back, after_export: Ok(Vec::new()) };
+        }
+    };
+    let yaml = to_yaml(&imported.documents);
+    let after_export = match export_cron_jobs(&yaml, "busybox") {
+        Ok(exported) if exported.lost.is_empty() => {
+            let again = ZONES
+                .with_borrow_mut(|zones| import_cron_jobs(&to_yaml(&exported.documents), zones));
+            Ok(again.map(|again| forms(&again.documents)).unwrap_or_default())
+        }
+        Ok(exported) => Err(exported.lost),
+        Err(_) => Ok(Vec::new()),
+    };
+    let found = files::parse(&yaml).unwrap_or_default();
+    let read_back = found.iter().filter_map(|document| match document {
+        Document::Schedule(job) => Some(form(job)),
+        Document::Calendar(_) => None,
+    });
+    ForeignFile {
+        schedules: forms(&imported.documents),
+        read_back: read_back.collect(),
+        after_export,
+        said: [imported.remarks, imported.left_out].concat(),
+    }
+}
+
+fn forms(documents: &[Value]) -> Vec<String> {
+    let typed = documents.iter().map(|document| serde_json::from_value(document.clone()));
+    typed.map(|job| form(&job.expect("it was read before it was taken"))).collect()
+}
+
+fn form(job: &PreciseCronJob) -> String {
+    serde_json::to_string(job).expect("a document came from text and can go back")
+}
+
 /// Reads a text as the only file of a schedules directory, with this machine's zones and programs.
 pub fn read_schedule_file(text: &str) -> ScheduleFile {
-    let set = LoadedSet::of_text(text);
+    let set = ZONES.with_borrow_mut(|zones| LoadedSet::of_text(text, zones));
     let schedules = set.schedules.values().map(TakenSchedule::new).collect();
     ScheduleFile { problems: set.problems, schedules }
 }
@@ -38,8 +110,6 @@ impl TakenSchedule {
         let meaning = format!("{uid} {generation:x} {name} {definition} {limits:?} {target}");
         let names_calendars =
             !document.spec.include.is_empty() || !document.spec.exclude.is_empty();
-        let document = serde_json::to_string(&**document);
-        let document = document.expect("a document came from text and can go back");
-        Self { meaning, document, names_calendars }
+        Self { meaning, document: form(document), names_calendars }
     }
 }

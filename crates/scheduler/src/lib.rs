@@ -14,6 +14,7 @@ pub mod bench_support;
 mod board;
 mod dispatcher;
 mod files;
+pub mod foreign;
 #[doc(hidden)]
 pub mod fuzz_support;
 mod lateness;

@@ -13,6 +13,8 @@ const DIRECTORIES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/et
 pub struct Zones {
     directories: Vec<PathBuf>,
     read: BTreeMap<String, Zone>,
+    /// Names for suggestions; listed once, and only where one is asked for.
+    names: Vec<String>,
 }
 
 /// Why a zone cannot be had.
@@ -51,7 +53,11 @@ impl Zones {
     pub fn new() -> Self {
         let own = std::env::var_os("TZDIR").map(PathBuf::from);
         let usual = DIRECTORIES.iter().map(PathBuf::from);
-        Self { directories: own.into_iter().chain(usual).collect(), read: BTreeMap::new() }
+        Self {
+            directories: own.into_iter().chain(usual).collect(),
+            read: BTreeMap::new(),
+            names: Vec::new(),
+        }
     }
 
     /// The zone of that IANA name. `UTC` and `Etc/UTC` are known without a database.
@@ -77,12 +83,15 @@ impl Zones {
         Ok(zone)
     }
 
-    fn unknown(&self, name: &str) -> ZonesError {
+    fn unknown(&mut self, name: &str) -> ZonesError {
         let name = name.to_owned();
-        match self.directories.iter().find(|directory| directory.is_dir()) {
-            Some(database) => ZonesError::Unknown { near: near(database, &name), name },
-            None => ZonesError::NoDatabase { name },
+        let Some(database) = self.directories.iter().find(|directory| directory.is_dir()) else {
+            return ZonesError::NoDatabase { name };
+        };
+        if self.names.is_empty() {
+            self.names = zones_in(database);
         }
+        ZonesError::Unknown { near: near(&self.names, &name), name }
     }
 }
 
@@ -92,13 +101,18 @@ impl Default for Zones {
     }
 }
 
-/// A zone with a name like `name`: in its region, or that region's name mistyped.
-fn near(database: &Path, name: &str) -> Option<String> {
+/// The names of a database's zones that lie in a region, as `Europe/Berlin`.
+fn zones_in(database: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for region in names_in(database) {
         let below = names_in(&database.join(&region));
         names.extend(below.into_iter().map(|city| format!("{region}/{city}")));
     }
+    names
+}
+
+/// A zone with a name like `name`: in its region, or that region's name mistyped.
+fn near(names: &[String], name: &str) -> Option<String> {
     let known: Vec<&str> = names.iter().map(String::as_str).collect();
     let of_that_city = || {
         let city = known.iter().find(|known| known.rsplit('/').next() == Some(name));
@@ -139,7 +153,8 @@ mod tests {
         assert_eq!(mistyped, "unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?");
         let city = message("Tokyo", &mut zones);
         assert_eq!(city, "unknown time zone `Tokyo`; did you mean `Asia/Tokyo`?");
-        let mut nowhere = Zones { directories: vec!["/nonexistent".into()], read: BTreeMap::new() };
+        let mut nowhere = Zones::new();
+        nowhere.directories = vec!["/nonexistent".into()];
         assert!(message("Asia/Tokyo", &mut nowhere).contains("install the package `tzdata`"));
     }
 }

@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::output::{self, Format, length, span};
 use crate::state_client;
 use std::process::ExitCode;
-use timeball_api::schedules::{Event, History, Outcome, Schedule, Schedules};
+use timeball_api::schedules::{Event, History, LeftOut, Outcome, Schedule, Schedules};
 use timeball_timebase::Timestamp;
 
 pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
@@ -39,6 +39,17 @@ fn list(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
         "LATE P50", "MAX",
     ];
     output::line(&output::table(&header, rows));
+    let with_days: Vec<&Schedule> = all
+        .schedules
+        .iter()
+        .filter(|it| !(it.include.is_empty() && it.exclude.is_empty()))
+        .collect();
+    if !with_days.is_empty() {
+        output::line("");
+        let rows = with_days.into_iter().map(days_row).collect();
+        let header = ["NAME", "ONLY ON DAYS OF", "NOT ON DAYS OF", "NEXT LEFT OUT", "BY"];
+        output::line(&output::table(&header, rows));
+    }
     for problem in &all.problems {
         output::talk(&format!("warning: {}: {}", problem.file, problem.message));
     }
@@ -64,6 +75,24 @@ fn schedule_row(schedule: &Schedule) -> Vec<String> {
         schedule.counts.unknown.to_string(),
         lateness(schedule.lateness.p50_ns),
         lateness(schedule.lateness.max_ns),
+    ]
+}
+
+/// The calendars of a schedule, and what they do to it next.
+fn days_row(schedule: &Schedule) -> Vec<String> {
+    let (at, by) = match &schedule.left_out {
+        None => ("none in two years".to_owned(), String::new()),
+        Some(LeftOut { at_ns, excluded_by }) => (
+            Timestamp::from_unix_nanos(*at_ns).to_string(),
+            excluded_by.clone().unwrap_or_else(|| "(no included day)".to_owned()),
+        ),
+    };
+    vec![
+        format!("{}/{}", schedule.namespace, schedule.name),
+        schedule.include.join(", "),
+        schedule.exclude.join(", "),
+        at,
+        by,
     ]
 }
 

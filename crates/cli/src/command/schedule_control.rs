@@ -7,7 +7,8 @@ use crate::output::{self, Format};
 use crate::state_client::{self, path_of};
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
-use timeball_api::control::{Accepted, Backfill, Change, FileChange, FileChanges};
+use timeball_api::control::{Accepted, Backfill, Change};
+use timeball_api::files::{FileChange, FileChanges};
 use timeball_timebase::Timestamp;
 
 pub(crate) fn pause(arguments: &ChangeArguments) -> Result<ExitCode, CliError> {

@@ -7,7 +7,7 @@ use crate::error::CliError;
 use crate::output::{self, Format};
 use serde::Serialize;
 use std::process::ExitCode;
-use timeball_schedule::language::{Schedule, Trap, TrapEffect};
+use timeball_schedule::language::{LeftOut, Schedule, Trap, TrapEffect};
 use timeball_timebase::{Span, Timestamp};
 
 /// How far ahead changes of the clocks are looked for: two years have four in most zones.
@@ -25,11 +25,19 @@ struct Explanation {
     /// In words.
     meaning: String,
     next: Vec<Instant>,
-    /// The first instants up to the last of `next`, or of the next two years, that calendars leave
-    /// out.
-    left_out: Vec<Instant>,
+    /// The next instants that calendars leave out, up to the last of `next`; where there are none,
+    /// the first one of the next two years.
+    left_out: Vec<LeftOutInstant>,
     /// Changes of the clocks ahead that skip or repeat times of it.
     traps: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct LeftOutInstant {
+    #[serde(flatten)]
+    instant: Instant,
+    /// The excluded calendar that has its day; null where no included calendar has it.
+    excluded_by: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -68,9 +76,13 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, CliError> {
     if next.is_empty() {
         lines.push("  next       never".to_owned());
     }
-    for (index, instant) in left_out.iter().enumerate() {
+    for (index, LeftOutInstant { instant, excluded_by }) in left_out.iter().enumerate() {
         let head = if index == 0 { "left out" } else { "" };
-        lines.push(format!("  {head:9}  {}", instant.at));
+        let why = match excluded_by {
+            Some(calendar) => format!("a day of `{calendar}`"),
+            None => "no day that is included".to_owned(),
+        };
+        lines.push(format!("  {head:9}  {}  {why}", instant.at));
     }
     for (index, change) in traps.iter().enumerate() {
         let head = if index == 0 { "clocks" } else { "" };
@@ -113,21 +125,24 @@ fn explain(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) 
 }
 
 /// The instants that are there without calendars only.
-fn left_out(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) -> Vec<Instant> {
-    let all = schedule.clone().on_all_days();
+fn left_out(
+    arguments: &ExplainArguments,
+    schedule: &Schedule,
+    after: Timestamp,
+) -> Vec<LeftOutInstant> {
+    let horizon = after + Span::from_secs(AHEAD_S);
     let mut until = after;
     for _ in 0..arguments.count {
-        until = schedule.next_after(until).unwrap_or(after + Span::from_secs(AHEAD_S));
+        until = schedule.next_after(until).unwrap_or(horizon);
     }
     let mut found = Vec::new();
     let mut at = after;
-    // At most `count` instants on the way count, so this ends soon.
     while found.len() < arguments.count as usize
-        && let Some(next) = all.next_after(at).filter(|next| *next < until)
+        && let Some(LeftOut { at: next, excluded_by }) = schedule.next_left_out(at, horizon)
+        && (next < until || found.is_empty())
     {
-        if !schedule.contains(next) {
-            found.push(Instant::of(next, schedule.zone()));
-        }
+        let instant = Instant::of(next, schedule.zone());
+        found.push(LeftOutInstant { instant, excluded_by: excluded_by.map(str::to_owned) });
         at = next;
     }
     found
@@ -183,11 +198,13 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let explanation = explain(&line.explain, &schedule, after);
         assert_eq!(explanation.meaning, "at 09:00, every day, not on days of `holidays`");
-        let days = |instants: &[Instant]| -> Vec<String> {
-            instants.iter().map(|instant| instant.at[8..10].to_owned()).collect()
-        };
-        assert_eq!(days(&explanation.next), ["23", "28", "29"]);
-        assert_eq!(days(&explanation.left_out), ["24", "25", "26"]);
+        let day = |instant: &Instant| instant.at[8..10].to_owned();
+        let next: Vec<String> = explanation.next.iter().map(day).collect();
+        assert_eq!(next, ["23", "28", "29"]);
+        let left_out: Vec<String> =
+            explanation.left_out.iter().map(|it| day(&it.instant)).collect();
+        assert_eq!(left_out, ["24", "25", "26"]);
+        assert_eq!(explanation.left_out[0].excluded_by.as_deref(), Some("holidays"));
         let wrong = Line::parse_from(["explain", "@daily", "--include", "/nonexistent"]);
         let error = schedule_next::compile(&wrong.explain.expression).unwrap_err();
         let said = format!("{error:?}");

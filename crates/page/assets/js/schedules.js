@@ -12,9 +12,10 @@ const CARDS_MAX = 48;
 const RESULTS = ["fired", "missed", "skipped", "failed", "unknown"];
 
 /** Shows the schedules (of `/v1/schedules`) at an instant (ns since 1970). */
-export function showSchedules({ schedules, problems }, nowNs) {
+export function showSchedules({ schedules, problems, reload }, nowNs) {
   showAside(schedules);
   showProblems(problems);
+  showReload(reload, nowNs);
   byId("schedules-empty").hidden = schedules.length > 0 || problems.length > 0;
   showTimeline(schedules, nowNs);
   const key = ({ namespace, name }) => `${namespace}/${name}`;
@@ -57,6 +58,33 @@ function showProblems(problems) {
   );
 }
 
+/** What came of the files when they last changed. */
+function showReload(reload, nowNs) {
+  const line = byId("schedules-reload");
+  line.hidden = reload === null;
+  if (reload === null) {
+    return;
+  }
+  const time = instantWords(reload.at_ns, "UTC", nowNs);
+  if (!reload.applied) {
+    setText(line, t("schedules.reload.refused", { time }));
+    return;
+  }
+  const told = reload.changes.map(changeWords);
+  if (reload.count > told.length) {
+    told.push(t("schedules.reload.more", { count: reload.count - told.length }));
+  }
+  const changes = told.join(", ") || t("schedules.reload.nothing");
+  setText(line, t("schedules.reload", { time, changes }));
+}
+
+/** `changed flush (spec.schedule)`. */
+function changeWords({ kind, namespace, name, fields }) {
+  const named = namespace === "default" ? name : `${namespace}/${name}`;
+  const list = fields.map(({ field }) => field).join(", ");
+  return `${word("change", kind)} ${list === "" ? named : `${named} (${list})`}`;
+}
+
 function createProblem() {
   return element("li", {}, badge(), element("b"), element("p", { lang: "en" }));
 }
@@ -75,6 +103,7 @@ function createCard() {
     element("h3", {}, element("span", { class: "title" }), element("span", { class: "chip" })),
     element("p", { class: "expression" }, element("code"), element("span")),
     element("p", { class: "target" }),
+    element("p", { class: "days" }),
     element("dl", { class: "facts" }, ...term("next"), ...term("last", badge(), element("span"))),
     actions(),
     element("ul", { class: "counts" }),
@@ -104,6 +133,7 @@ function updateCard(card, schedule, nowNs) {
   setText(part(".expression code"), schedule.schedule);
   setText(part(".expression span"), schedule.time_zone);
   setText(part(".target"), schedule.target);
+  showDays(part(".days"), schedule, nowNs);
   setText(part("dt.next"), t("schedules.next"));
   setText(part("dd.next"), nextWords(schedule, nowNs));
   setText(part("dt.last"), t("schedules.last"));
@@ -112,6 +142,28 @@ function updateCard(card, schedule, nowNs) {
   showCounts(part(".counts"), schedule.counts);
   showLateness(card, schedule.lateness);
   showHistory(part(".history"), schedule, nowNs);
+}
+
+/** The calendars, and the next instant that they leave out: why something does not fire. */
+function showDays(line, { include, exclude, left_out: leftOut, time_zone: zone }, nowNs) {
+  line.hidden = include.length === 0 && exclude.length === 0;
+  const parts = [];
+  if (include.length > 0) {
+    parts.push(t("schedules.days.include", { calendars: include.join(", ") }));
+  }
+  if (exclude.length > 0) {
+    parts.push(t("schedules.days.exclude", { calendars: exclude.join(", ") }));
+  }
+  if (leftOut !== null) {
+    const time = instantWords(leftOut.at_ns, zone, nowNs);
+    const by = leftOut.excluded_by;
+    parts.push(
+      by === null
+        ? t("schedules.days.outside", { time })
+        : t("schedules.days.left-out", { time, calendar: by }),
+    );
+  }
+  setText(line, parts.join(" · "));
 }
 
 function showLast(cell, { last, time_zone: zone }, nowNs) {

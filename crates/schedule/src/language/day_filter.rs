@@ -4,6 +4,16 @@ use super::day_calendar::DayCalendar;
 use super::phrase::and;
 use super::zone::Zone;
 use super::{DAY_US, MAX_US, MIN_US, Schedule};
+use timeball_timebase::Timestamp;
+
+/// An instant that would be one if it were not for its day.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeftOut<'s> {
+    /// When.
+    pub at: Timestamp,
+    /// The excluded calendar that has its day; `None` where no included calendar has it.
+    pub excluded_by: Option<&'s str>,
+}
 
 /// Calendars that are included and excluded, each with the zone whose days it has.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +52,34 @@ impl Schedule {
         let filter = DayFilter { include: with_zone(include), exclude: with_zone(exclude) };
         let is_empty = filter.include.is_empty() && filter.exclude.is_empty();
         Self { filter: (!is_empty).then(|| Box::new(filter)), ..self }
+    }
+
+    /// The names of the calendars whose days alone count; none where all days do.
+    pub fn included(&self) -> Vec<&str> {
+        names(self.filter.as_ref().map_or(&[], |filter| &filter.include))
+    }
+
+    /// The names of the calendars whose days do not count.
+    pub fn excluded(&self) -> Vec<&str> {
+        names(self.filter.as_ref().map_or(&[], |filter| &filter.exclude))
+    }
+
+    /// The first instant strictly after `after` and at most at `until` that is left out for its
+    /// day.
+    ///
+    /// It takes at most as many steps as the calendars have runs of days in between.
+    pub fn next_left_out(&self, after: Timestamp, until: Timestamp) -> Option<LeftOut<'_>> {
+        let filter = self.filter.as_ref()?;
+        let mut from = after.as_unix_nanos().div_euclid(1_000) + 1;
+        let until = until.as_unix_nanos().div_euclid(1_000);
+        loop {
+            let at = self.next_us(from).filter(|at| *at <= until)?;
+            if filter.blocked(at).is_some() {
+                let at_instant = Timestamp::from_unix_nanos(at * 1_000);
+                return Some(LeftOut { at: at_instant, excluded_by: filter.excluded_by(at) });
+            }
+            from = filter.open_until(at).checked_add(1)?;
+        }
     }
 
     /// The same schedule on all days.
@@ -114,18 +152,24 @@ impl DayFilter {
 
     /// The days that count, in words.
     pub(super) fn describe(&self) -> String {
-        let names = |calendars: &[(DayCalendar, Zone)]| {
-            let names = calendars.iter().map(|(calendar, _)| format!("`{}`", calendar.name()));
+        let quoted = |calendars: &[(DayCalendar, Zone)]| {
+            let names = names(calendars).into_iter().map(|name| format!("`{name}`"));
             and(&names.collect::<Vec<_>>())
         };
         let mut text = String::new();
         if !self.include.is_empty() {
-            text += &format!(", only on days of {}", names(&self.include));
+            text += &format!(", only on days of {}", quoted(&self.include));
         }
         if !self.exclude.is_empty() {
-            text += &format!(", not on days of {}", names(&self.exclude));
+            text += &format!(", not on days of {}", quoted(&self.exclude));
         }
         text
+    }
+
+    /// The first of the excluded calendars that has the day of a moment.
+    fn excluded_by(&self, at: i64) -> Option<&str> {
+        let (calendar, _) = self.exclude.iter().find(|member| stretch(member, at).0)?;
+        Some(calendar.name())
     }
 
     /// Around a moment that does not count, a stretch of time that does not either: its first and
@@ -154,6 +198,10 @@ impl DayFilter {
         let included = included.filter(|(is_in, ..)| *is_in).map(|(.., last)| last);
         excluded.min().unwrap_or(MAX_US).min(included.max().unwrap_or(MAX_US))
     }
+}
+
+fn names(calendars: &[(DayCalendar, Zone)]) -> Vec<&str> {
+    calendars.iter().map(|(calendar, _)| calendar.name()).collect()
 }
 
 /// Whether a moment is on a day of a calendar; and the first and the last microsecond of a stretch

@@ -39,6 +39,7 @@ mod years;
 mod zone;
 
 pub use day_calendar::{DayCalendar, DayCalendarError, DayEntry};
+pub use day_filter::LeftOut;
 pub use error::ParseError;
 pub use steps::STEPS_MAX;
 pub use traps::{Trap, TrapEffect};

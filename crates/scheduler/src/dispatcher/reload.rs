@@ -4,21 +4,35 @@ use super::Dispatcher;
 use crate::board::Progress;
 use crate::files::{LoadedSchedule, LoadedSet, changes, line};
 use crate::store::Enrolment;
-use timeball_api::control::FileChanges;
-use timeball_api::schedules::FileProblem;
+use timeball_api::files::{FieldChange, FileChange, FileChanges, FileProblem, Reload};
 use timeball_runtime::read_clocks;
 use timeball_schedule::ScheduleUid;
 use timeball_schedule::planner::Input;
+
+/// The most changes that everybody is told of, and the most fields of each.
+const TOLD_MAX: usize = 20;
+/// The longest value that everybody is told, in characters.
+const VALUE_MAX: usize = 200;
 
 impl Dispatcher {
     /// Takes up what the files hold now: all of it, or nothing where something new is wrong.
     pub(super) fn take_files(&mut self, set: LoadedSet) -> FileChanges {
         let mut told = self.compare(&set);
-        let is_new = |problem: &FileProblem| !self.accepted_problems.contains(problem);
         let refused = self.refuses(&set);
+        let is_first = !std::mem::replace(&mut self.files_read, true);
         self.parts.board.set_file_problems(set.problems.clone());
+        if refused && self.refused.as_ref() == Some(&told) {
+            // They are read every minute, and nobody wants to be told so often.
+            return told;
+        }
+        let was_refused = std::mem::replace(&mut self.refused, refused.then(|| told.clone()));
+        let is_new = |problem: &FileProblem| !self.accepted_problems.contains(problem);
         for problem in set.problems.iter().filter(|problem| is_new(problem)) {
             tracing::error!(file = %problem.file, message = %problem.message, "schedule file");
+        }
+        let is_news = refused || was_refused.is_some() || !told.changes.is_empty();
+        if !is_first && is_news {
+            self.parts.board.set_reload(summary(&told.changes, !refused));
         }
         if refused {
             tracing::warn!("the schedules go on as they were until the files are mended");
@@ -102,4 +116,28 @@ impl Dispatcher {
         self.schedules.insert(uid, schedule);
         self.input(Input::Upsert { spec, resume });
     }
+}
+
+/// What everybody is told of changes.
+fn summary(changes: &[FileChange], applied: bool) -> Reload {
+    let told = changes.iter().take(TOLD_MAX).map(|change| FileChange {
+        fields: change.fields.iter().take(TOLD_MAX).map(shown).collect(),
+        ..change.clone()
+    });
+    Reload {
+        at_ns: read_clocks().system.as_unix_nanos(),
+        applied,
+        changes: told.collect(),
+        count: changes.len() as u64,
+    }
+}
+
+/// A changed field, without what may be secret and without the end of what is long.
+fn shown(FieldChange { field, before, after }: &FieldChange) -> FieldChange {
+    let value = |value: &str| match value.char_indices().nth(VALUE_MAX) {
+        _ if field.starts_with("spec.target") => String::new(),
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    };
+    FieldChange { field: field.clone(), before: value(before), after: value(after) }
 }

@@ -3,7 +3,7 @@
 use super::LoadedSchedule;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use timeball_api::control::{FieldChange, FileChange};
+use timeball_api::files::{FieldChange, FileChange};
 use timeball_schedule::ScheduleUid;
 
 /// The schedules that are new, changed or gone, by namespace and name.

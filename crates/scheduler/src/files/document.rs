@@ -9,7 +9,7 @@ use timeball_api::cron_job::PreciseCronJob;
 use timeball_runtime::nearest;
 
 /// A document of a schedules directory.
-pub(super) enum Document {
+pub(crate) enum Document {
     Schedule(Box<PreciseCronJob>),
     Calendar(Box<Calendar>),
 }
@@ -21,7 +21,7 @@ struct Head {
 }
 
 /// Parses the documents of a file. JSON is YAML, too.
-pub(super) fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
     let mut documents = Vec::new();
     for (line, piece) in pieces(text) {
         let heads: Vec<Head> = parse_as(piece).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What can be wrong with a schedule file.
 
+use crate::zones::ZonesError;
 use std::path::PathBuf;
 use thiserror::Error;
 use timeball_schedule::language::{DayCalendarError, ParseError};
@@ -74,7 +75,7 @@ pub(crate) enum DocumentError {
     Calendar(#[from] DayCalendarError),
     /// The zone is not known.
     #[error("spec.timeZone: {0}")]
-    Zone(#[from] crate::zones::ZonesError),
+    Zone(#[from] ZonesError),
     /// A number out of its range.
     #[error("{field} is {value}; it must be {least} to {most}")]
     Range { field: &'static str, value: i64, least: i64, most: i64 },
@@ -99,6 +100,15 @@ pub(crate) enum DocumentError {
 }
 
 impl DocumentError {
+    /// Whether another machine, or the same one tomorrow, might take the document as it is.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Target(error) => error.is_of_this_machine(),
+            Self::Zone(ZonesError::NoDatabase { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// The field that is wrong, as a path.
     pub(super) fn field(&self) -> &str {
         match self {

@@ -15,20 +15,21 @@ mod watch;
 
 pub use calendars::read_calendars;
 pub(crate) use diff::{changes, line};
+pub(crate) use document::{Document, parse};
 pub(crate) use watch::{Seen, Watcher};
 
 use crate::store::DetailLimits;
 use crate::targets::{ScheduleName, Target};
 use crate::zones::Zones;
 use calendars::Calendars;
-use document::Document;
+use error::DocumentError;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use timeball_api::cron_job::PreciseCronJob;
-use timeball_api::schedules::FileProblem;
+use timeball_api::files::FileProblem;
 use timeball_schedule::ScheduleUid;
 use timeball_schedule::planner::ScheduleSpec;
 
@@ -91,32 +92,31 @@ impl LoadedSet {
             set.add_problem(directory, message);
             files.truncate(FILES_MAX);
         }
-        set.take_files(files, &read_text);
+        set.take_files(files, &read_text, &mut Zones::new());
         set
     }
 
     /// What a directory would hold whose only file has this text.
-    pub(crate) fn of_text(text: &str) -> Self {
+    pub(crate) fn of_text(text: &str, zones: &mut Zones) -> Self {
         let mut set = Self::default();
-        set.take_files(vec![PathBuf::from("a.yaml")], &|_| Ok(text.to_owned()));
+        set.take_files(vec![PathBuf::from("a.yaml")], &|_| Ok(text.to_owned()), zones);
         set
     }
 
-    fn take_files(&mut self, files: Vec<PathBuf>, read: &ReadFile<'_>) {
-        let mut zones = Zones::new();
+    fn take_files(&mut self, files: Vec<PathBuf>, read: &ReadFile<'_>, zones: &mut Zones) {
         let mut calendars = Calendars::default();
         // All calendars first: a schedule may name one of a file that comes later.
         let files: Vec<(PathBuf, Vec<Document>)> = files
             .into_iter()
             .filter_map(|path| {
-                let documents = self.read_calendars(&path, read, &mut calendars, &mut zones)?;
+                let documents = self.read_calendars(&path, read, &mut calendars, zones)?;
                 Some((path, documents))
             })
             .collect();
         let mut origins = BTreeMap::new();
         for (path, documents) in files {
             let known = Known { read, calendars: &calendars };
-            self.take_file(&path, &documents, &known, &mut zones, &mut origins);
+            self.take_file(&path, &documents, &known, zones, &mut origins);
         }
     }
 
@@ -135,7 +135,7 @@ impl LoadedSet {
                 return None;
             }
         };
-        let documents = match document::parse(&text) {
+        let documents = match parse(&text) {
             Ok(documents) => documents,
             Err(error) => {
                 self.add_problem(path, error.to_string());
@@ -180,7 +180,7 @@ impl LoadedSet {
             let origin = taken.contains_key(&uid).then_some(path);
             let origin = origin.or_else(|| origins.get(&uid).map(PathBuf::as_path));
             if let Some(origin) = origin {
-                let error = error::DocumentError::Duplicate { first: origin.to_owned() };
+                let error = DocumentError::Duplicate { first: origin.to_owned() };
                 let name = &schedule.name;
                 return self.add_problem(path, format!("schedule `{name}`: {error}"));
             }
@@ -197,7 +197,13 @@ impl LoadedSet {
     }
 }
 
-fn escape_control(text: &str) -> String {
+/// Checks a schedule as the only document of a directory.
+pub(crate) fn check(job: &PreciseCronJob, zones: &mut Zones) -> Result<(), DocumentError> {
+    convert::schedule(job, &Calendars::default(), zones).map(drop)
+}
+
+/// The text with its control characters shown, line ends aside.
+pub(crate) fn escape_control(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\n' {

@@ -44,6 +44,21 @@ pub(crate) enum TargetError {
     Form(#[from] FormError),
 }
 
+impl TargetError {
+    /// Whether it is for want of something that another machine may have.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Directory { path } => path.is_absolute(),
+            Self::NotInPath { .. }
+            | Self::NotRunnable { .. }
+            | Self::NotRoot
+            | Self::NoUser { .. }
+            | Self::User { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Checks a target and resolves what it names; `None` where it has no member or two.
 pub(super) fn parse(target: &cron_job::Target) -> Result<Option<Target>, TargetError> {
     if members(target) != 1 {

@@ -51,8 +51,10 @@ pub(crate) enum FormError {
     Tls { field: &'static str, source: TlsError },
 }
 
-const TIMEOUT_S_MAX: i64 = 7 * 86_400;
-const RETRIES_MAX: i64 = 10;
+/// The longest try, seconds.
+pub(crate) const TIMEOUT_S_MAX: i64 = 7 * 86_400;
+/// The most tries after the first.
+pub(crate) const RETRIES_MAX: i64 = 10;
 
 /// How long one try may take.
 pub(crate) fn timeout(field: &'static str, value: i64) -> Result<Duration, FormError> {

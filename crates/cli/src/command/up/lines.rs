@@ -5,6 +5,7 @@ use crate::output::{self, Format, Style, length, span, styled};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
+use timeball_api::files::{FileChange, FileProblem, Reload};
 use timeball_api::schedules::{Schedule, Schedules};
 use timeball_api::status::{Source, Status};
 use timeball_timebase::{Span, Timestamp};
@@ -55,6 +56,17 @@ struct Second<'a> {
     lateness_max_ns: Option<i64>,
 }
 
+/// What came of a change of the schedule files.
+#[derive(Debug, Serialize)]
+struct Reloaded<'a> {
+    event: &'static str,
+    time: String,
+    applied: bool,
+    changes: &'a [FileChange],
+    count: u64,
+    problems: &'a [FileProblem],
+}
+
 /// Writes the start.
 pub(crate) fn started(started: &Started<'_>, format: Format) {
     if format == Format::Json {
@@ -102,6 +114,49 @@ pub(crate) fn first_answers(status: &Status, format: Format) {
         }
     }
     output::line("");
+}
+
+/// Writes what came of a change of the schedule files.
+pub(crate) fn reloaded(reload: &Reload, problems: &[FileProblem], format: Format) {
+    let at = Timestamp::from_unix_nanos(reload.at_ns);
+    let Reload { applied, changes, count, .. } = reload;
+    if format == Format::Json {
+        let time = at.to_string();
+        let (applied, count) = (*applied, *count);
+        output::json_line(&Reloaded { event: "reload", time, applied, changes, count, problems });
+        return;
+    }
+    let time = styled(&at.to_string()[11..19], Style::Dim);
+    if !applied {
+        // What is wrong with them is in the log, which goes to the same terminal as a rule.
+        let text = "schedule files: nothing is taken up until they are mended \
+                    (`timeball schedule diff` says what is wrong)";
+        output::line(&format!("{time}  {}", styled(text, Style::Warning)));
+        return;
+    }
+    for change in changes {
+        output::line(&format!("{time}  schedule {}", change_line(change)));
+    }
+    if changes.is_empty() {
+        output::line(&format!("{time}  schedule files: mended; no schedule differs"));
+    }
+    let more = count.saturating_sub(changes.len() as u64);
+    if more > 0 {
+        output::line(&format!("{time}  and {more} schedules more"));
+    }
+}
+
+/// `changed default/flush: spec.schedule "@hourly" -> "@daily"`.
+fn change_line(change: &FileChange) -> String {
+    let fields = change.fields.iter().map(|field| match (&*field.before, &*field.after) {
+        ("", "") => field.field.clone(),
+        ("", after) => format!("{} {after}", field.field),
+        (before, "") => format!("{} {before} -> (none)", field.field),
+        (before, after) => format!("{} {before} -> {after}", field.field),
+    });
+    let fields = fields.collect::<Vec<_>>().join(", ");
+    let colon = if fields.is_empty() { "" } else { ": " };
+    format!("{} {}/{}{colon}{fields}", change.kind, change.namespace, change.name)
 }
 
 /// Writes one second; `false` once nobody reads any more.

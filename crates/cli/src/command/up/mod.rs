@@ -191,9 +191,15 @@ fn talk(arguments: &UpArguments, agent: &Agent, scheduler: &Scheduler, shutdown:
         }
     }
     lines::first_answers(&status.read(), arguments.output);
+    let mut told_at_ns = None;
     loop {
         let now = read_clocks().system;
-        if !lines::second(&status.read(), &scheduler.schedules(), now, arguments.output) {
+        let schedules = scheduler.schedules();
+        if let Some(reload) = schedules.reload.as_ref().filter(|it| told_at_ns != Some(it.at_ns)) {
+            told_at_ns = Some(reload.at_ns);
+            lines::reloaded(reload, &schedules.problems, arguments.output);
+        }
+        if !lines::second(&status.read(), &schedules, now, arguments.output) {
             return;
         }
         service::alive();

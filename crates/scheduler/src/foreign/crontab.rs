@@ -1,6 +1,8 @@
 //! crontab(5) files as schedules.
 
 use super::Imported;
+use crate::targets::form::TIMEOUT_S_MAX;
+use crate::zones::Zones;
 use serde_json::{Map, Value, json};
 use timeball_schedule::language::{Dialect, Schedule, Zone};
 
@@ -8,13 +10,15 @@ use timeball_schedule::language::{Dialect, Schedule, Zone};
 const LINES_MAX: usize = 10_000;
 
 /// How a crontab is read.
-pub(super) struct Options<'o> {
+#[derive(Clone, Copy, Debug)]
+pub struct CrontabOptions<'o> {
     /// Whether a user stands before the command, as in /etc/crontab.
-    pub(super) system: bool,
-    /// The zone of the times; `None` where nobody said.
-    pub(super) zone: Option<&'o str>,
-    /// What the schedules' names begin with.
-    pub(super) name: &'o str,
+    pub system: bool,
+    /// The IANA zone of the times where the file has no `CRON_TZ`; `None` where nobody said.
+    pub zone: Option<&'o str>,
+    /// What the schedules' names begin with, a DNS label of at most 40 octets; the number of the
+    /// entry's line follows.
+    pub name: &'o str,
 }
 
 /// What lines above set.
@@ -26,7 +30,7 @@ struct Environment {
 }
 
 /// Turns each entry into a schedule; what cannot be one is left out with its reason.
-pub(super) fn import(text: &str, options: &Options<'_>) -> Imported {
+pub(super) fn import(text: &str, options: &CrontabOptions<'_>, zones: &mut Zones) -> Imported {
     let mut imported = Imported::default();
     let mut environment = Environment {
         shell: "/bin/sh".to_owned(),
@@ -36,7 +40,7 @@ pub(super) fn import(text: &str, options: &Options<'_>) -> Imported {
     };
     for (index, line) in text.lines().enumerate() {
         if index == LINES_MAX {
-            imported.left_out.push(format!("lines after {LINES_MAX}: a crontab has no more"));
+            imported.leave_out(&format!("lines after {LINES_MAX}: a crontab has no more"));
             break;
         }
         let (number, line) = (index + 1, line.trim());
@@ -47,10 +51,10 @@ pub(super) fn import(text: &str, options: &Options<'_>) -> Imported {
             match name {
                 "SHELL" => environment.shell = value,
                 "CRON_TZ" => environment.zone = Some(value),
-                "MAILTO" | "MAILFROM" => imported.remarks.push(format!(
+                "MAILTO" | "MAILFROM" => imported.remark(&format!(
                     "line {number}: {name} is dropped: output is kept in the history, not mailed"
                 )),
-                "RANDOM_DELAY" => imported.remarks.push(format!(
+                "RANDOM_DELAY" => imported.remark(&format!(
                     "line {number}: RANDOM_DELAY is dropped: use `jitterMilliseconds`"
                 )),
                 _ => {
@@ -64,15 +68,14 @@ pub(super) fn import(text: &str, options: &Options<'_>) -> Imported {
             continue;
         }
         match entry(line, number, &environment, options) {
-            Ok(document) => imported.documents.push(document),
-            Err(reason) => imported.left_out.push(format!("line {number}: {reason}")),
+            Ok(document) => imported.take(&format!("line {number}"), document, zones),
+            Err(reason) => imported.leave_out(&format!("line {number}: {reason}")),
         }
     }
     if !imported.documents.is_empty() && environment.zone.is_none() {
-        imported.remarks.push(
+        imported.remark(
             "the times are taken to be in Etc/UTC, and cron took them in the machine's own zone: \
-             give --tz ZONE"
-                .to_owned(),
+             give --tz ZONE",
         );
     }
     imported
@@ -93,7 +96,7 @@ fn entry(
     line: &str,
     number: usize,
     environment: &Environment,
-    options: &Options<'_>,
+    options: &CrontabOptions<'_>,
 ) -> Result<Value, String> {
     // cronie's `-` only keeps the run out of the system's log.
     let line = line.strip_prefix('-').unwrap_or(line);
@@ -112,7 +115,7 @@ fn entry(
     let mut exec = Map::new();
     exec.insert("command".to_owned(), json!([environment.shell, "-c", command]));
     // cron has no limit, and this is the largest here.
-    exec.insert("timeoutSeconds".to_owned(), json!(86_400));
+    exec.insert("timeoutSeconds".to_owned(), json!(TIMEOUT_S_MAX));
     if let Some(directory) = &environment.directory {
         exec.insert("workingDirectory".to_owned(), json!(directory));
     }
@@ -173,15 +176,16 @@ fn unescape(command: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn options(system: bool) -> Options<'static> {
-        Options { system, zone: Some("Europe/Berlin"), name: "crontab" }
+    fn import(text: &str, system: bool) -> Imported {
+        let zone = Some("Europe/Berlin");
+        super::import(text, &CrontabOptions { system, zone, name: "crontab" }, &mut Zones::new())
     }
 
     #[test]
     fn entries_become_schedules_with_the_lines_above_them() {
         let text = "# backups\nSHELL=/bin/bash\nPATH=/usr/bin:/bin\nMAILTO=root\n\n\
             30 2 * * mon-fri  backup --to 'a b'\n@daily date +\\%F\n";
-        let imported = import(text, &options(false));
+        let imported = import(text, false);
         assert_eq!(imported.left_out, Vec::<String>::new());
         assert_eq!(imported.documents.len(), 2);
         let first = &imported.documents[0];
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_system_crontab_has_users() {
-        let imported = import("17 * * * * root cd / && run-parts x\n", &options(true));
+        let imported = import("17 * * * * root cd / && run-parts x\n", true);
         let exec = &imported.documents[0]["spec"]["target"]["exec"];
         assert_eq!(
             (&exec["user"], &exec["command"][2]),
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn what_cannot_be_a_schedule_is_left_out_with_its_reason() {
         let text = "@reboot start\n61 * * * * x\n* * * * *\n* * * * * mail%hello\n";
-        let imported = import(text, &options(false));
+        let imported = import(text, false);
         assert!(imported.documents.is_empty());
         for (line, part) in
             [(0, "@reboot"), (1, "out of range"), (2, "no command"), (3, "standard input")]

@@ -1,6 +1,8 @@
 //! Kubernetes' CronJob as a schedule, and back where nothing is lost.
 
 use super::Imported;
+use crate::targets::form::{RETRIES_MAX, TIMEOUT_S_MAX};
+use crate::zones::Zones;
 use serde_json::{Map, Value, json};
 use timeball_api::cron_job::{
     CatchUpPolicy, ClockPolicy, ConcurrencyPolicy, Dialect as DialectName, DstPolicy as DstName,
@@ -22,16 +24,24 @@ const KEPT: [&str; 6] = [
 ];
 
 /// Turns a CronJob into a schedule of one machine; what that cannot carry is a remark.
-pub(super) fn import(job: &Value, imported: &mut Imported) {
-    let name = job["metadata"]["name"].as_str().unwrap_or("unnamed").to_owned();
-    match convert(job, &name, &mut imported.remarks) {
+pub(super) fn import(job: &Value, imported: &mut Imported, zones: &mut Zones) {
+    let given = job["metadata"]["name"].as_str().unwrap_or("unnamed");
+    // A CronJob's name may have dots.
+    let name = given.replace('.', "-");
+    if name != given {
+        imported.remark(&format!("{given}: is called {name} here"));
+    }
+    let mut remarks = Vec::new();
+    let converted = convert(job, &name, &mut remarks);
+    remarks.iter().for_each(|remark| imported.remark(remark));
+    match converted {
         Ok(mut document) => {
             if let Some(namespace) = job["metadata"]["namespace"].as_str() {
                 document["metadata"]["namespace"] = json!(namespace);
             }
-            imported.documents.push(document);
+            imported.take(&name, document, zones);
         }
-        Err(reason) => imported.left_out.push(format!("{name}: {reason}")),
+        Err(reason) => imported.leave_out(&format!("{name}: {reason}")),
     }
 }
 
@@ -53,23 +63,7 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
     if !container["command"].is_array() {
         return Err("has no command: its image's own entry point is not known here".to_owned());
     }
-    let mut exec = Map::new();
-    exec.insert("command".to_owned(), Value::Array(command));
-    if let Some(directory) = container["workingDir"].as_str() {
-        exec.insert("workingDirectory".to_owned(), json!(directory));
-    }
-    let variables = container["env"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let literal: Vec<&Value> = variables.iter().filter(|each| each["value"].is_string()).collect();
-    if literal.len() < variables.len() {
-        remarks.push(format!("{name}: variables with `valueFrom` are dropped"));
-    }
-    if !literal.is_empty() {
-        exec.insert("env".to_owned(), json!(literal));
-    }
-    let seconds = job_spec["activeDeadlineSeconds"].as_i64().unwrap_or(86_400);
-    exec.insert("timeoutSeconds".to_owned(), json!(seconds));
-    let retries = job_spec["backoffLimit"].as_i64().unwrap_or(BACKOFF_LIMIT);
-    exec.insert("retries".to_owned(), json!({ "limit": retries }));
+    let exec = exec(name, command, container, job_spec, remarks);
     drop_others(
         name,
         "containers[0]",
@@ -94,6 +88,7 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
     let mut new = Map::new();
     new.insert("schedule".to_owned(), json!(expression));
     new.insert("dialect".to_owned(), json!("kubernetes"));
+    new.insert("timeZone".to_owned(), json!("Etc/UTC"));
     for field in KEPT {
         if !spec[field].is_null() {
             new.insert(field.to_owned(), spec[field].clone());
@@ -103,6 +98,41 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
     new.insert("catchUp".to_owned(), catch_up);
     new.insert("target".to_owned(), json!({ "exec": exec }));
     Ok(super::document(name, Value::Object(new)))
+}
+
+/// The target of a container's command.
+fn exec(
+    name: &str,
+    command: Vec<Value>,
+    container: &Value,
+    job_spec: &Value,
+    remarks: &mut Vec<String>,
+) -> Map<String, Value> {
+    let mut exec = Map::new();
+    exec.insert("command".to_owned(), Value::Array(command));
+    if let Some(directory) = container["workingDir"].as_str() {
+        exec.insert("workingDirectory".to_owned(), json!(directory));
+    }
+    let variables = container["env"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let literal: Vec<&Value> = variables.iter().filter(|each| each["value"].is_string()).collect();
+    if literal.len() < variables.len() {
+        remarks.push(format!("{name}: variables with `valueFrom` are dropped"));
+    }
+    if !literal.is_empty() {
+        exec.insert("env".to_owned(), json!(literal));
+    }
+    let mut at_most = |field: &str, absent: i64, most: i64| {
+        let given = job_spec[field].as_i64().unwrap_or(absent);
+        if given > most {
+            remarks.push(format!("{name}: {field} is {given}, and becomes {most}, the most here"));
+        }
+        json!(given.min(most))
+    };
+    let timeout = at_most("activeDeadlineSeconds", TIMEOUT_S_MAX, TIMEOUT_S_MAX);
+    exec.insert("timeoutSeconds".to_owned(), timeout);
+    let retries = at_most("backoffLimit", BACKOFF_LIMIT, RETRIES_MAX);
+    exec.insert("retries".to_owned(), json!({ "limit": retries }));
+    exec
 }
 
 /// Names the fields that the schedule cannot carry.
@@ -258,7 +288,7 @@ mod tests {
     #[test]
     fn a_cron_job_comes_in_and_goes_out_the_same() {
         let mut imported = Imported::default();
-        import(&cron_job(), &mut imported);
+        import(&cron_job(), &mut imported, &mut Zones::new());
         assert_eq!(imported.left_out, Vec::<String>::new());
         let document = imported.documents.remove(0);
         assert_eq!(document["spec"]["dialect"], "kubernetes");
@@ -304,7 +334,7 @@ mod tests {
         let mut job = cron_job();
         job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] = json!([{}, {}]);
         let mut imported = Imported::default();
-        import(&job, &mut imported);
+        import(&job, &mut imported, &mut Zones::new());
         assert!(imported.left_out[0].contains("2 containers"), "{:?}", imported.left_out);
     }
 }
