@@ -4,6 +4,7 @@ use crate::accuracy::{Accuracy, Inaccurate};
 use crate::cue::{Cue, Progress};
 use crate::exit::Exit;
 use crate::hold::{Action, Event, Hold, Revoked, Trigger};
+use crate::image::places;
 use crate::search::ProgramPath;
 use crate::sys::{
     Breakpoint, Change, Disposition, Errno, Fd, Pid, Tracee, Vector, die_with_parent, execute,
@@ -320,12 +321,18 @@ impl<'a> Held<'a> {
             return Err(Ended::Untraceable(Untraceable::Privileged));
         }
         let entry = entry_point(self.child).map_err(untraceable)?;
+        let mut held_at = entry;
         if tracee.program_counter().map_err(untraceable)? == entry {
-            // A static program has no loader: this is its entry point.
-            self.stage = Stage::Loaded;
-            return Ok(Some(Event::Loaded));
+            // A static program has no loader. Where it cannot be led any further, it is held here.
+            match init_of(program, entry) {
+                Some(init) => held_at = init,
+                None => {
+                    self.stage = Stage::Loaded;
+                    return Ok(Some(Event::Loaded));
+                }
+            }
         }
-        let breakpoint = tracee.set_breakpoint(entry).map_err(untraceable)?;
+        let breakpoint = tracee.set_breakpoint(held_at).map_err(untraceable)?;
         self.stage = Stage::Loading(breakpoint);
         // A trap that is blocked would be unblocked by force and the command's mask be changed;
         // so it is not blocked on the way, and the mask is set again at the entry point.
@@ -400,6 +407,16 @@ fn entry_point(pid: Pid) -> Result<u64, Errno> {
         octets[..length].chunks_exact(16).map(|pair| (word(&pair[..8]), word(&pair[8..])));
     // ENOEXEC: a 32-bit program has pairs of another size.
     pairs.find(|(kind, _)| *kind == AT_ENTRY).map(|(_, entry)| entry).ok_or(Errno::from_raw(8))
+}
+
+/// Where a static program that was placed with its entry point at `entry` is called first by its C
+/// library.
+fn init_of(program: &CStr, entry: u64) -> Option<u64> {
+    let file = open_read(program).ok()?;
+    let places =
+        places(|at, buffer| file.read_at(at, buffer).is_ok_and(|octets| octets == buffer.len()))?;
+    let moved_by = entry.wrapping_sub(places.entry);
+    Some(places.init.wrapping_add(moved_by))
 }
 
 fn proc_path(pid: Pid, name: &str) -> Line {

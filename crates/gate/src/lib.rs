@@ -4,10 +4,11 @@
 //! system clock. Starting a program takes most of a millisecond (the loader, the libraries' start),
 //! so by default that is done before: the command is traced to its ELF **entry point** (loaded,
 //! linked, not begun), held there, and let go at the instant. Constructors of shared libraries run
-//! before the instant; an interpreter (`python3`, a `#!` script) is held at the interpreter's entry
-//! point, so its own start comes after. Where the gate may not trace (a setuid program, a container
-//! without that right, a program that somebody traces already) the command is executed at the
-//! instant instead, and that is said on standard error.
+//! before the instant; a static program is led through the start of its C library, if that is known
+//! to come first ([`places`]); an interpreter (`python3`, a `#!` script) is held at the
+//! interpreter's entry point, so its own start comes after. Where the gate may not trace (a setuid
+//! program, a container without that right, a program that somebody traces already) the command is
+//! executed at the instant instead, and that is said on standard error.
 //!
 //! With `--on FD` another program says when, by an octet; a scheduler that decides late (by a clock
 //! that it knows better, by what else runs) holds its commands so, and takes one back by closing
@@ -49,6 +50,7 @@ mod exit;
 mod hold;
 #[cfg(feature = "hosted")]
 pub mod hosted;
+mod image;
 mod instant;
 mod run;
 mod search;
@@ -59,6 +61,7 @@ mod watch;
 
 pub use cue::{HAS_BEGUN, Progress};
 pub use exit::Exit;
+pub use image::{Places, places};
 pub use instant::{InstantError, parse_instant, parse_limit};
 pub use run::{fail, run};
 pub use sys::{Errno, Vector, exit};

@@ -62,6 +62,14 @@ impl Fd {
         }
     }
 
+    /// Reads what stands at an offset of a file, at most as much as fits.
+    pub(crate) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        let (place, length) = (into.as_mut_ptr() as usize, into.len());
+        let arguments = [self.as_argument(), place, length, offset as usize, 0, 0];
+        // SAFETY: the kernel writes at most `len` octets to a buffer of that length.
+        unsafe { call(number::PREAD64, arguments) }
+    }
+
     /// Writes, perhaps only a part.
     pub(crate) fn write(&self, octets: &[u8]) -> Result<usize, Errno> {
         write(self.0, octets)

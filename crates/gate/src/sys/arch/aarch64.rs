@@ -12,6 +12,7 @@ pub(in crate::sys) mod number {
     pub(in crate::sys) const PIPE2: usize = 59;
     pub(in crate::sys) const READ: usize = 63;
     pub(in crate::sys) const WRITE: usize = 64;
+    pub(in crate::sys) const PREAD64: usize = 67;
     pub(in crate::sys) const PPOLL: usize = 73;
     pub(in crate::sys) const SIGNALFD4: usize = 74;
     pub(in crate::sys) const TIMERFD_CREATE: usize = 85;

@@ -9,6 +9,7 @@ pub(in crate::sys) mod number {
     pub(in crate::sys) const CLOSE: usize = 3;
     pub(in crate::sys) const RT_SIGACTION: usize = 13;
     pub(in crate::sys) const RT_SIGPROCMASK: usize = 14;
+    pub(in crate::sys) const PREAD64: usize = 17;
     pub(in crate::sys) const GETPID: usize = 39;
     pub(in crate::sys) const SENDTO: usize = 44;
     pub(in crate::sys) const CLONE: usize = 56;
