@@ -181,13 +181,16 @@ impl Bank {
     pub(super) fn update(&mut self, source: usize, measured: f64, variance: f64) {
         let n = self.dimension;
         let at = BIASES + source;
+        let mut column = vec![0.0; n];
         for member in self.change() {
             let innovation = measured - member.expected(source);
             let total = member.expected_variance(n, source) + variance;
             let distance = (innovation * innovation / total).min(LIKELIHOOD_CAP);
             member.score = member.score * FADING - 0.5 * (total.ln() + distance);
             let p = &mut member.covariance;
-            let column: Vec<f64> = (0..n).map(|i| p[i * n + PHASE] + p[i * n + at]).collect();
+            for (i, sum) in column.iter_mut().enumerate() {
+                *sum = p[i * n + PHASE] + p[i * n + at];
+            }
             for i in 0..n {
                 let gain = column[i] / total;
                 member.state[i] += gain * innovation;

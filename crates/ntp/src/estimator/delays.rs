@@ -36,6 +36,8 @@ pub(super) struct Noise {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Delays {
     recent: VecDeque<f64>,
+    /// The same, shortest first.
+    ranked: Vec<f64>,
     scores: [f64; TILTS.len()],
 }
 
@@ -47,7 +49,7 @@ impl Delays {
 
     /// The smallest round trip remembered, in seconds; zero before the first.
     pub(super) fn floor(&self) -> f64 {
-        self.recent.iter().copied().reduce(f64::min).unwrap_or(0.0)
+        self.ranked.first().copied().unwrap_or(0.0)
     }
 
     /// Remembers the round trip of a measurement and tells how to take the measurement.
@@ -81,42 +83,42 @@ impl Delays {
     }
 
     fn remember(&mut self, delay: f64) {
-        if self.recent.len() == WINDOW {
-            self.recent.pop_front();
+        if self.recent.len() == WINDOW
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.ranked.remove(self.rank(oldest));
         }
         self.recent.push_back(delay);
-        if self.recent.len() >= 2 * NEW_PATH {
-            let newest_floor = self.newest_floor();
-            if newest_floor > self.median_before_newest() {
-                self.recent.drain(..self.recent.len() - NEW_PATH);
-            }
+        self.ranked.insert(self.rank(delay), delay);
+        if self.recent.len() >= 2 * NEW_PATH && self.is_new_path() {
+            self.recent.drain(..self.recent.len() - NEW_PATH);
+            self.ranked.clear();
+            self.ranked.extend(&self.recent);
+            self.ranked.sort_unstable_by(f64::total_cmp);
         }
     }
 
-    fn newest_floor(&self) -> f64 {
-        self.recent.iter().rev().take(NEW_PATH).copied().reduce(f64::min).unwrap_or(0.0)
-    }
-
-    fn median_before_newest(&self) -> f64 {
-        median(self.recent.iter().take(self.recent.len() - NEW_PATH).copied().collect())
+    /// Whether the newest all exceed the median of those before them.
+    fn is_new_path(&self) -> bool {
+        let newest = self.recent.iter().rev().take(NEW_PATH);
+        let newest_floor = newest.copied().reduce(f64::min).unwrap_or(0.0);
+        // Whatever is shorter than the newest's shortest came before them.
+        self.rank(newest_floor) > (self.recent.len() - NEW_PATH) / 2
     }
 
     fn median(&self) -> f64 {
-        median(self.recent.iter().copied().collect())
+        self.ranked.get(self.ranked.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    /// How many are shorter.
+    fn rank(&self, delay: f64) -> usize {
+        self.ranked.partition_point(|ranked| ranked.total_cmp(&delay).is_lt())
     }
 
     fn tilt(&self) -> f64 {
         let scores = self.scores.iter().zip(TILTS);
         scores.max_by(|a, b| a.0.total_cmp(b.0)).map_or(0.0, |(_, tilt)| tilt)
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 /// Mean and variance on [0, width] of the density proportional to exp(-rate u); uniform at rate 0.
@@ -172,6 +174,48 @@ mod tests {
             delays.measure(5e-3, 0.0, 1e-12, 1e-7);
         }
         assert_eq!(delays.floor(), 5e-3);
+    }
+
+    /// What [`Delays`] keeps ranked, found the plain way.
+    fn looked_up(recent: &mut VecDeque<f64>, delay: f64) -> (f64, f64) {
+        let median = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        if recent.len() == WINDOW {
+            recent.pop_front();
+        }
+        recent.push_back(delay);
+        if recent.len() >= 2 * NEW_PATH {
+            let before = recent.len() - NEW_PATH;
+            let newest_floor = recent.range(before..).copied().fold(f64::INFINITY, f64::min);
+            if newest_floor > median(recent.range(..before).copied().collect()) {
+                recent.drain(..before);
+            }
+        }
+        let floor = recent.iter().copied().fold(f64::INFINITY, f64::min);
+        (floor, median(recent.iter().copied().collect()))
+    }
+
+    #[test]
+    fn floor_and_median_are_those_of_the_round_trips_remembered_whatever_comes() {
+        let mut random = crate::random::Random::new([7; 32]);
+        let (mut delays, mut recent) = (Delays::default(), VecDeque::new());
+        let (mut base, mut new_paths) = (1e-3, 0);
+        for i in 0..20_000 {
+            if random.unit() < 0.002 {
+                base = 1e-4 + 1e-2 * random.unit();
+            }
+            // Coarse, so that many are the same.
+            let delay = base + 1e-5 * (random.unit() * 50.0).floor();
+            let before = recent.len();
+            let expected = looked_up(&mut recent, delay);
+            new_paths += u32::from(recent.len() < before);
+            delays.remember(delay);
+            assert_eq!((delays.floor(), delays.median()), expected, "round trip {i}");
+            assert_eq!(delays.recent, recent);
+        }
+        assert!(new_paths > 5, "{new_paths}");
     }
 
     #[test]

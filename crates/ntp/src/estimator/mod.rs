@@ -157,9 +157,8 @@ impl Estimator {
             self.anchor = Some((anchor, sample.at));
         }
         // Answers may overtake each other: an older measurement is carried to where the bank is.
-        let late = (-dt).max(0.0);
-        let measured =
-            (sample.offset - anchor).as_seconds_f64() + late * self.bank.estimate().frequency;
+        let carried = if dt < 0.0 { -dt * self.bank.estimate().frequency } else { 0.0 };
+        let measured = (sample.offset - anchor).as_seconds_f64() + carried;
         self.enrol(source, sample, first.then_some(measured));
         self.sources[source].bias_variance_max = sample.error_margin().as_seconds_f64().powi(2);
         let (expected, variance) = self.bank.predict(source);

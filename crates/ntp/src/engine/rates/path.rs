@@ -94,9 +94,10 @@ impl PathRates {
     pub(super) fn conclude(&mut self, at: MonoTime, changes: Changes) {
         let mut known = RateInterval::POSSIBLE;
         let mut contradicted = None;
+        let mean_queue = self.mean_queue();
         'older: for i in (0..self.full.len().saturating_sub(1)).rev() {
             for j in i + 1..self.full.len() {
-                let Some(rate) = self.rate_between(i, j) else { continue };
+                let Some(rate) = self.rate_between(i, j, mean_queue) else { continue };
                 let span = self.full[j].ended - self.full[i].ended;
                 let rate = rate.widened(changes.since(at - self.full[j].ended, span));
                 let Some(both) = known.intersection(&rate) else {
@@ -118,13 +119,13 @@ impl PathRates {
         self.told.map(|told| told.interval.widened(changes.walked(at - told.at)))
     }
 
-    fn rate_between(&self, i: usize, j: usize) -> Option<RateInterval> {
+    /// `mean_queue` is that of all stretches.
+    fn rate_between(&self, i: usize, j: usize, mean_queue: f64) -> Option<RateInterval> {
         let (earlier, later) = (&self.full[i], &self.full[j]);
         let upper = slope(&earlier.upper, &later.upper)?;
         let lower = slope(&earlier.lower, &later.lower)?;
         let span = (later.upper.at - earlier.upper.at).min(later.lower.at - earlier.lower.at);
-        let mean = self.mean_queue();
-        let lateness = |stretch: &Stretch| stretch.mean_queue().max(mean);
+        let lateness = |stretch: &Stretch| stretch.mean_queue().max(mean_queue);
         let prompt = f64::from(earlier.answers) / lateness(earlier)
             + f64::from(later.answers) / lateness(later);
         let doubts = [earlier.upper, later.upper, earlier.lower, later.lower];
