@@ -75,6 +75,47 @@ test("a bound is rounded up, never down, and not without need", async () => {
   );
 });
 
+test("both ends of what is certain are told where one is nearer, and are rounded outwards", async () => {
+  const clock = (earliest, latest) => ({
+    offset_ns: -7_000,
+    bound_ns: 50_000,
+    earliest_offset_ns: earliest,
+    latest_offset_ns: latest,
+  });
+  const cases = [
+    [[clock(-57_000, 43_000)], false],
+    [[clock(-56_000, 43_000)], false],
+    [[clock(-17_000, 43_000)], true],
+    [[clock(null, null)], false],
+    [[{ offset_ns: -7_000, bound_ns: 50_000 }], false],
+  ];
+  assert.deepEqual(
+    await results(
+      "/js/certain.js",
+      "isUneven",
+      cases.map(([call]) => call),
+    ),
+    cases.map(([, uneven]) => uneven),
+  );
+  const ends = [[-12_340], [12_340], [100_600], [-100_600], [7_261_000_000_000], [0]];
+  assert.deepEqual(await results("/js/certain.js", "atLeast", ends), [
+    "−12.4 µs",
+    "+12.3 µs",
+    "+100 µs",
+    "−101 µs",
+    "+2 h 1 min",
+    "0 ns",
+  ]);
+  assert.deepEqual(await results("/js/certain.js", "atMost", ends), [
+    "−12.3 µs",
+    "+12.4 µs",
+    "+101 µs",
+    "−100 µs",
+    "+2 h 2 min",
+    "0 ns",
+  ]);
+});
+
 test("rates, times of day and days are written plainly", async () => {
   assert.deepEqual(await results("/js/format.js", "rate", [[-12_401.8], [512.34], [0]]), [
     "−12.402 ppm",

@@ -15,8 +15,14 @@ pub struct ClockPoint {
     pub system_ns: i64,
     /// True time less system time, ns.
     pub offset_ns: Option<i64>,
-    /// Bound of the offset at that moment, ns.
+    /// Largest error of `offset_ns` at that moment, ns.
     pub bound_ns: Option<i64>,
+    /// The least that true time less system time can be, ns, as in the status.
+    #[serde(default)]
+    pub earliest_offset_ns: Option<i64>,
+    /// The most that it can be, ns.
+    #[serde(default)]
+    pub latest_offset_ns: Option<i64>,
     /// As in the status.
     pub state: String,
 }

@@ -96,11 +96,20 @@ impl Scene {
         }
     }
 
+    /// Of the two ends the later one is the nearer.
+    fn ends_ns(self) -> (Option<i64>, Option<i64>) {
+        let ends = self.offset_ns().zip(self.bound_ns());
+        ends.map(|(offset, bound)| (offset - bound, offset + bound / 2)).unzip()
+    }
+
     fn point(self) -> ClockPoint {
+        let (earliest_offset_ns, latest_offset_ns) = self.ends_ns();
         ClockPoint {
             system_ns: system_ns(),
             offset_ns: self.offset_ns(),
             bound_ns: self.bound_ns(),
+            earliest_offset_ns,
+            latest_offset_ns,
             state: self.state().to_owned(),
         }
     }
@@ -141,17 +150,15 @@ impl Scene {
 
     fn clock(self) -> Clock {
         let known = self != Self::Unknown;
-        // Of the two ends the later one is the nearer.
-        let ends = self.offset_ns().zip(self.bound_ns());
-        let ends = ends.map(|(offset, bound)| (offset - bound, offset + bound / 2));
+        let (earliest_offset_ns, latest_offset_ns) = self.ends_ns();
         Clock {
             state: self.state().to_owned(),
             system_ns: system_ns(),
             mono_ns: elapsed().as_nanos() as i64,
             offset_ns: self.offset_ns(),
             bound_ns: self.bound_ns(),
-            earliest_offset_ns: ends.map(|(earliest, _)| earliest),
-            latest_offset_ns: ends.map(|(_, latest)| latest),
+            earliest_offset_ns,
+            latest_offset_ns,
             bound_growth_ppb: known.then_some(15_000.0),
             offset_error_ns: known.then_some(4_200),
             frequency_ppb: if known { -12_401.8 } else { 0.0 },

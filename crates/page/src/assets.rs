@@ -56,6 +56,7 @@ const ASSETS: &[Asset] = assets! {
     "/css/schedules.css" => CSS "css/schedules.css",
     "/css/sources.css" => CSS "css/sources.css",
     "/js/appearance.js" => JS "js/appearance.js",
+    "/js/certain.js" => JS "js/certain.js",
     "/js/chart.js" => JS "js/chart.js",
     "/js/chart-options.js" => JS "js/chart-options.js",
     "/js/control.js" => JS "js/control.js",

@@ -20,12 +20,15 @@ mod tests {
             system_ns: 1_795_000_000_000_000_000,
             offset_ns: Some(-12_300),
             bound_ns: None,
+            earliest_offset_ns: None,
+            latest_offset_ns: None,
             state: "line\nbreak".to_owned(),
         };
         assert_eq!(
             frame("clock", &point),
             "event: clock\ndata: {\"system_ns\":1795000000000000000,\"offset_ns\":-12300,\
-             \"bound_ns\":null,\"state\":\"line\\nbreak\"}\n\n"
+             \"bound_ns\":null,\"earliest_offset_ns\":null,\"latest_offset_ns\":null,\
+             \"state\":\"line\\nbreak\"}\n\n"
         );
     }
 }

@@ -1,4 +1,5 @@
 // How the chart looks: axes in units, the bound as a band, unknown stretches hatched.
+import { atLeast, atMost, isUneven } from "./certain.js";
 import { span, timeOfDay, unitFor } from "./format.js";
 import { t } from "./language.js";
 import { roundUp, ticks } from "./scale.js";
@@ -144,13 +145,20 @@ function scaled(font) {
 }
 
 /** One reading in words, for the line above the chart and for the slider. */
-export function reading(at, offset, bound) {
+export function reading(at, clockPoint) {
+  const { offset_ns: offset, bound_ns: bound } = clockPoint;
   const time = timeOfDay(Math.round(at) * 1e9);
   if (offset === null) {
     return t("chart.readout.unknown", { time });
   }
   const values = { time, offset: span(offset, { signed: true }) };
-  return bound === null
-    ? t("chart.readout.unbound", values)
-    : t("chart.readout", { ...values, bound: span(bound, { up: true }) });
+  if (bound === null) {
+    return t("chart.readout.unbound", values);
+  }
+  if (isUneven(clockPoint)) {
+    const earliest = atLeast(clockPoint.earliest_offset_ns);
+    const latest = atMost(clockPoint.latest_offset_ns);
+    return t("chart.readout.ends", { ...values, earliest, latest });
+  }
+  return t("chart.readout", { ...values, bound: span(bound, { up: true }) });
 }

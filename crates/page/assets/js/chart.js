@@ -11,6 +11,13 @@ const GAP_S = 3;
 const HEIGHT_PX = 280;
 const HEIGHT_NARROW_PX = 220;
 
+const UNKNOWN = {
+  offset_ns: null,
+  bound_ns: null,
+  earliest_offset_ns: null,
+  latest_offset_ns: null,
+};
+
 // Columns of the chart: seconds since 1970, and nanoseconds or `null`.
 const columns = { at: [], low: [], high: [], offset: [], bound: [] };
 let plot = null;
@@ -53,7 +60,8 @@ export function restyleChart() {
   draw();
 }
 
-function push({ system_ns: system, offset_ns: offset, bound_ns: bound }) {
+function push(clockPoint) {
+  const { system_ns: system, offset_ns: offset } = clockPoint;
   const at = (system + (offset ?? 0)) / 1e9;
   // After somebody set the clock back, what was later than now is no longer on this time line.
   while (columns.at.length > 0 && columns.at.at(-1) >= at) {
@@ -61,18 +69,17 @@ function push({ system_ns: system, offset_ns: offset, bound_ns: bound }) {
   }
   const last = columns.at.at(-1);
   if (last !== undefined && at - last > GAP_S) {
-    append(last + 1, null, null);
+    append(last + 1, UNKNOWN);
   }
-  append(at, offset, bound);
+  append(at, clockPoint);
 }
 
-function append(at, offset, bound) {
-  const bounded = offset !== null && bound !== null;
+function append(at, clockPoint) {
   columns.at.push(at);
-  columns.offset.push(offset);
-  columns.bound.push(bound);
-  columns.low.push(bounded ? offset - bound : null);
-  columns.high.push(bounded ? offset + bound : null);
+  columns.offset.push(clockPoint.offset_ns);
+  columns.bound.push(clockPoint.bound_ns);
+  columns.low.push(clockPoint.earliest_offset_ns);
+  columns.high.push(clockPoint.latest_offset_ns);
   if (columns.at.length > POINTS_MAX) {
     Object.values(columns).forEach((column) => column.shift());
   }
@@ -166,7 +173,12 @@ function showReading(index) {
 function readingOf(index) {
   return columns.at.length === 0
     ? t("chart.readout.none")
-    : reading(columns.at[index], columns.offset[index], columns.bound[index]);
+    : reading(columns.at[index], {
+        offset_ns: columns.offset[index],
+        bound_ns: columns.bound[index],
+        earliest_offset_ns: columns.low[index],
+        latest_offset_ns: columns.high[index],
+      });
 }
 
 function summarize() {

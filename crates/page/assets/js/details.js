@@ -1,4 +1,5 @@
 // The figures behind the sentence, for those who want them.
+import { isUneven } from "./certain.js";
 import { byId, element, keyed, setText } from "./dom.js";
 import { count, rate, span } from "./format.js";
 import { language, t, word } from "./language.js";
@@ -39,10 +40,9 @@ function clockRows(clock) {
 function boundOf(clock) {
   const { offset_ns: offset, bound_ns: bound } = clock;
   const ends = [clock.earliest_offset_ns, clock.latest_offset_ns].map((ns) => ns - offset);
-  const isEven = ends.every((ns) => Math.abs(ns) >= 0.9 * bound);
-  return isEven
-    ? `±${span(bound, { up: true })}`
-    : ends.map((ns) => span(ns, { signed: true, up: true })).join(" … ");
+  return isUneven(clock)
+    ? ends.map((ns) => span(ns, { signed: true, up: true })).join(" … ")
+    : `±${span(bound, { up: true })}`;
 }
 
 function kernelRows(kernel) {

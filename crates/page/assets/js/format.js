@@ -20,21 +20,23 @@ export function unitFor(ns) {
 
 /**
  * A span with three figures: `12.3 µs`, `−1.80 ms`. With `signed` a positive one has its plus; with
- * `up` it is rounded away from zero, as a bound must be: a promise is never made smaller.
+ * `up` it is rounded away from zero, as a bound must be: a promise is never made smaller; with `down`
+ * towards zero.
  */
-export function span(ns, { signed = false, up = false } = {}) {
+export function span(ns, { signed = false, up = false, down = false } = {}) {
+  const round = up ? roundUp : down ? roundDown : Math.round;
   const size = Math.abs(ns);
   const sign = ns < 0 ? MINUS : signed && ns > 0 ? "+" : "";
   if (size >= LONG_NS) {
-    return sign + longSpan(size, up);
+    return sign + longSpan(size, round);
   }
-  return sign + magnitude(size, up);
+  return sign + magnitude(size, round);
 }
 
 /** Seconds that have passed or are to come, coarsely: `3.4 s`, `12 min 5 s`, `3 d 4 h`. */
 export function elapsed(seconds) {
   if (seconds * SECOND_NS >= LONG_NS) {
-    return longSpan(seconds * SECOND_NS, false);
+    return longSpan(seconds * SECOND_NS, Math.round);
   }
   return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)}${NBSP}s`;
 }
@@ -99,26 +101,33 @@ export function knowsZone(zone) {
     : true;
 }
 
-function magnitude(size, up) {
+function magnitude(size, round) {
   let unit = unitFor(size);
-  let text = figures(size / unit.ns, unit, up);
+  let text = figures(size / unit.ns, unit, round);
   if (Number(text) >= 1000 && unit.name !== "s") {
     unit = UNITS[UNITS.indexOf(unit) + 1];
-    text = figures(size / unit.ns, unit, up);
+    text = figures(size / unit.ns, unit, round);
   }
   return `${text}${NBSP}${unit.name}`;
 }
 
-function figures(value, unit, up) {
+function figures(value, unit, round) {
   const decimals = unit.name === "ns" || value >= 100 ? 0 : value >= 10 ? 1 : 2;
   const scale = 10 ** decimals;
-  // A hair less before rounding up, so that 1.8 stays 1.80 although 1.8 · 100 is a little more.
-  const rounded = up ? Math.ceil(value * scale * (1 - 1e-12)) : Math.round(value * scale);
-  return (rounded / scale).toFixed(decimals);
+  return (round(value * scale) / scale).toFixed(decimals);
 }
 
-function longSpan(ns, up) {
-  let seconds = up ? Math.ceil(ns / SECOND_NS) : Math.round(ns / SECOND_NS);
+/** A hair less before it is rounded, so that 1.8 stays 1.80 although 1.8 · 100 is a little more. */
+function roundUp(value) {
+  return Math.ceil(value * (1 - 1e-12));
+}
+
+function roundDown(value) {
+  return Math.floor(value * (1 + 1e-12));
+}
+
+function longSpan(ns, round) {
+  let seconds = round(ns / SECOND_NS);
   const parts = [];
   for (const [name, size] of [
     ["d", 86400],
@@ -133,7 +142,7 @@ function longSpan(ns, up) {
     }
   }
   const shown = parts.slice(0, 2);
-  if (up && parts.slice(2).some(([whole]) => whole > 0)) {
+  if (round === roundUp && parts.slice(2).some(([whole]) => whole > 0)) {
     shown.at(-1)[0] += 1;
   }
   return shown

@@ -1,4 +1,5 @@
 // One sentence that says how right the clock is, and where that knowledge comes from.
+import { isUneven } from "./certain.js";
 import { badge, byId, element, setBadge, setSentence, setText } from "./dom.js";
 import { span } from "./format.js";
 import { t, template, word } from "./language.js";
@@ -37,8 +38,20 @@ function sentenceOf(status) {
   if (bound === null) {
     return [`headline.${side}.unbound`, places];
   }
+  if (isUneven(status.clock)) {
+    const ends = [status.clock.earliest_offset_ns, status.clock.latest_offset_ns];
+    const [earliest, latest] = ends.map(endOf);
+    return [`headline.${side}.ends`, { ...places, earliest, latest }];
+  }
   places.bound = element("strong", {}, `±${span(bound, { up: true })}`);
   return [`headline.${side}`, places];
+}
+
+/** One end of what is certain, as a place of the sentence: the first is rounded down, the other up. */
+function endOf(ns, i) {
+  const isOutward = ns < 0 === (i === 0);
+  const size = span(Math.abs(ns), { up: isOutward, down: !isOutward });
+  return element("strong", {}, t(ns < 0 ? "headline.end.ahead" : "headline.end.behind", { size }));
 }
 
 /** Why nothing is known, as a key of the reasons. */

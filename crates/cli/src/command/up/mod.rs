@@ -169,6 +169,8 @@ fn clock_point(clock: &ClockCell) -> ClockPoint {
         system_ns: now.system.as_unix_nanos(),
         offset_ns: state.offset.map(|_| (reading.estimate - now.system).as_nanos()),
         bound_ns: reading.half_width.map(Span::as_nanos),
+        earliest_offset_ns: reading.earliest().map(|end| (end - now.system).as_nanos()),
+        latest_offset_ns: reading.latest().map(|end| (end - now.system).as_nanos()),
         state: name.to_owned(),
     }
 }

@@ -17,6 +17,12 @@ export const en = {
   "headline.connecting": "Asking the clock…",
   "headline.behind": "This machine’s clock is {offset} behind UTC, certainly within {bound}.",
   "headline.ahead": "This machine’s clock is {offset} ahead of UTC, certainly within {bound}.",
+  "headline.behind.ends":
+    "This machine’s clock is {offset} behind UTC, certainly between {earliest} and {latest}.",
+  "headline.ahead.ends":
+    "This machine’s clock is {offset} ahead of UTC, certainly between {earliest} and {latest}.",
+  "headline.end.behind": "{size} behind",
+  "headline.end.ahead": "{size} ahead",
   "headline.behind.unbound":
     "This machine’s clock is perhaps {offset} behind UTC, but nothing is certain.",
   "headline.ahead.unbound":
@@ -52,6 +58,7 @@ export const en = {
   "chart.key.band": "bound: UTC certainly lies here",
   "chart.key.gap": "unknown",
   "chart.readout": "{time} UTC: {offset} ± {bound}",
+  "chart.readout.ends": "{time} UTC: {offset}, certainly {earliest} … {latest}",
   "chart.readout.unbound": "{time} UTC: {offset}, no bound",
   "chart.readout.unknown": "{time} UTC: unknown",
   "chart.readout.none": "no reading yet",

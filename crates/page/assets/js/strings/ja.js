@@ -19,6 +19,10 @@ export const ja = {
     "このマシンの時計は UTC より {offset} 遅れています。誤差は必ず {bound} 以内です。",
   "headline.ahead":
     "このマシンの時計は UTC より {offset} 進んでいます。誤差は必ず {bound} 以内です。",
+  "headline.behind.ends": "このマシンの時計は UTC より {offset} 遅れています。必ず {earliest}から {latest}の間です。",
+  "headline.ahead.ends": "このマシンの時計は UTC より {offset} 進んでいます。必ず {earliest}から {latest}の間です。",
+  "headline.end.behind": "{size} の遅れ",
+  "headline.end.ahead": "{size} の進み",
   "headline.behind.unbound":
     "このマシンの時計は UTC よりおそらく {offset} 遅れていますが、確かではありません。",
   "headline.ahead.unbound":
@@ -54,6 +58,7 @@ export const ja = {
   "chart.key.band": "誤差限界：UTC は必ずこの中",
   "chart.key.gap": "不明",
   "chart.readout": "{time} UTC：{offset} ± {bound}",
+  "chart.readout.ends": "{time} UTC：{offset}、必ず {earliest} … {latest}",
   "chart.readout.unbound": "{time} UTC：{offset}、限界なし",
   "chart.readout.unknown": "{time} UTC：不明",
   "chart.readout.none": "まだ値がありません",
