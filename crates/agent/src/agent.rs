@@ -18,7 +18,6 @@ use timeball_ntp::engine::{
     ClockMode, ConstraintPolicy, Engine, EngineConfig, KernelClock, ReferenceDevice, SourceConfig,
 };
 use timeball_ntp::mac::KeyRing;
-use timeball_ntp::server::ServerConfig;
 use timeball_runtime::health::{self, Heartbeat};
 use timeball_runtime::metrics::Metrics;
 use timeball_runtime::segment::{SegmentOpenError, SegmentWriter};
@@ -133,18 +132,16 @@ impl Agent {
             tally.clone(),
             prepared.now.raw,
         );
-        let smears = config.server_smears;
         let (precision, keys) = (prepared.precision, prepared.engine.keys.clone());
         let outlets = prepared.outlets(&clock, &heartbeat, Some(publisher));
         let time = TimeThread::start(outlets)?;
         let post = time.post.clone();
-        let asker = config.constraints.map(|c| Asker::start(c, post)).transpose()?;
+        let asker = config.constraints.clone().map(|c| Asker::start(c, post)).transpose()?;
         let server = match tally {
             None => None,
             Some(tally) => {
                 let seed = sys::random_seed()?;
-                let server_config =
-                    ServerConfig { precision, keys, seed, smears, ..ServerConfig::default() };
+                let server_config = config.server(precision, keys, seed);
                 let clock = Arc::clone(&clock);
                 let server = NtpServer::start(sockets, server_config, clock, tally.clone())?;
                 Some((server, tally))

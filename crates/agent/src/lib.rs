@@ -33,7 +33,7 @@ mod udp;
 pub use address::{AddressError, HostPort, NTP_PORT};
 pub use agent::{Agent, AgentOptions, StartError, run_bare};
 pub use config::{
-    AgentConfig, ConfigError, HTTPS_MAX, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, POOL_MAX,
+    ALLOWED_MAX, AgentConfig, ConfigError, HTTPS_MAX, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, POOL_MAX,
     Problem, SOURCES_MAX, parse_keys, read_key, source,
 };
 pub use constraints::{ConstraintConfig, HttpsError, HttpsServer, TrustError, ask_constraint};
@@ -51,3 +51,4 @@ pub use timeball_ntp::engine::{
     ReferenceReading, ResolveError, RtcPolicy, SendError, SourceConfig, SourceOptions, StepPolicy,
 };
 pub use timeball_ntp::query::QueryAnswer;
+pub use timeball_ntp::server::{Network, NetworkError, RateLimit};

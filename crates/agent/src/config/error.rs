@@ -1,6 +1,7 @@
 //! What can be wrong in a configuration file.
 
 use thiserror::Error;
+use timeball_ntp::server::NetworkError;
 
 use crate::address::AddressError;
 
@@ -95,6 +96,17 @@ pub enum Problem {
         /// The usual port, for the example.
         port: u16,
     },
+    /// Not a network.
+    #[error("`{value}`: {error}")]
+    Network {
+        /// As written.
+        value: String,
+        /// What is wrong with it.
+        error: NetworkError,
+    },
+    /// Nobody would be answered.
+    #[error("no network is named, so nobody would be answered; name one, or remove `allow`")]
+    NoNetworks,
     /// The same twice.
     #[error(
         "`{value}` is given twice; a source that counts twice could outvote others, so remove one"

@@ -39,7 +39,9 @@
 //!
 //! [server]
 //! listen = ["127.0.0.1:11123", "[::1]:11123"] # where clients are answered
+//! allow = ["192.0.2.0/24", "2001:db8::/32"]   # whom it answers; everybody where absent
 //! smear = false                               # leap seconds smeared for them over a day
+//! rate_limit = { interval_s = 0.125, burst = 64, leak = 4, kiss = 8, clients = 4096 }
 //!
 //! [admin]
 //! listen = "127.0.0.1:9133"                   # status, metrics, health
@@ -56,6 +58,7 @@ mod document;
 mod error;
 mod keys;
 mod reference;
+mod server;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,6 +67,7 @@ use timeball_ntp::engine::{
     ClockMode, LeapPolicy, PollRange, RtcPolicy, SourceConfig, SourceOptions, StepPolicy,
 };
 use timeball_ntp::mac::KeyRing;
+use timeball_ntp::server::{Network, RateLimit, ServerConfig};
 use timeball_timebase::Span;
 use toml::de::DeTable;
 
@@ -75,6 +79,7 @@ use document::{Document, Table, Value};
 pub use constraints::HTTPS_MAX;
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS_MAX, KeyFileError, LineProblem, parse_keys, read_key};
+pub use server::ALLOWED_MAX;
 
 /// Sources of one agent.
 pub const SOURCES_MAX: usize = 64;
@@ -109,8 +114,14 @@ pub struct AgentConfig {
     pub key_file: Option<PathBuf>,
     /// Where clients are answered; nowhere where empty.
     pub server_listen: Vec<SocketAddr>,
+    /// Whose clients are answered; everybody's where empty.
+    pub server_allowed: Vec<Network>,
     /// Whether clients are served leap seconds smeared over a day.
     pub server_smears: bool,
+    /// How often one client is answered.
+    pub server_rate_limit: RateLimit,
+    /// How many clients are remembered for that (8+).
+    pub server_clients_max: usize,
     /// Where status, metrics and health are served.
     pub admin_listen: Option<SocketAddr>,
     /// What survives a restart; nothing where `None`.
@@ -132,7 +143,10 @@ impl Default for AgentConfig {
             constraints: None,
             key_file: None,
             server_listen: Vec::new(),
+            server_allowed: Vec::new(),
             server_smears: false,
+            server_rate_limit: RateLimit::default(),
+            server_clients_max: ServerConfig::default().clients_max,
             admin_listen: None,
             state_directory: None,
             segment: None,
@@ -167,14 +181,7 @@ impl AgentConfig {
             read_clock(&clock, &mut config)?;
         }
         if let Some(server) = root.value("server") {
-            let server = server.table(&["listen", "smear"])?;
-            let listen = server.required("listen", "listen = [\"127.0.0.1:11123\"]")?;
-            for value in listen.array(LISTEN_MAX)? {
-                config.server_listen.push(read_listen(&value, 11_123)?);
-            }
-            if let Some(smear) = server.value("smear") {
-                config.server_smears = smear.boolean()?;
-            }
+            server::read(&server, &mut config)?;
         }
         if let Some(admin) = root.value("admin") {
             let admin = admin.table(&["listen"])?;

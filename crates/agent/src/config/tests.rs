@@ -33,7 +33,9 @@ fn a_file_with_everything_is_read() {
         file = "/etc/timeball/keys"
         [server]
         listen = ["127.0.0.1:11123", "[::1]:11123"]
+        allow = ["192.0.2.0/24", "::1"]
         smear = true
+        rate_limit = { interval_s = 2, burst = 5, leak = 1, kiss = 0, clients = 64 }
         [admin]
         listen = "127.0.0.1:9133"
         [state]
@@ -49,6 +51,9 @@ fn a_file_with_everything_is_read() {
     assert_eq!(config.step, StepPolicy { threshold, updates: 4, backward, panic: None });
     assert_eq!((config.leap, config.rtc), (LeapPolicy::Slew, RtcPolicy::Never));
     assert!(config.server_smears);
+    assert_eq!(config.server_allowed, ["192.0.2.0/24", "::1"].map(|text| text.parse().unwrap()));
+    let limit = RateLimit { interval: Span::from_secs(2), burst: 5, leak: 1, kiss: 0 };
+    assert_eq!((config.server_rate_limit, config.server_clients_max), (limit, 64));
     assert!(config.leap_file.unwrap().ends_with("leap-seconds.list"));
     assert_eq!(config.min_sources, 1);
     assert_eq!(config.sources[0].poll, PollRange { min: 6, max: 6 });
@@ -123,6 +128,32 @@ fn each_mistake_is_named_with_its_place_and_the_fix() {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
         assert!(error.starts_with("timeball.toml:"), "{error}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_servers_limits_are_named_too() {
+    for (text, expected) in [
+        (
+            "[server]\nlisten = []\nallow = [\"192.0.2.0/33\"]",
+            "server.allow[0]: `192.0.2.0/33`: the prefix length must be a number from 0 to 32",
+        ),
+        ("[server]\nlisten = []\nallow = []", "nobody would be answered; name one, or remove `allow`"),
+        (
+            "[server]\nlisten = []\nrate_limit = { interval_s = 0 }",
+            "server.rate_limit.interval_s: 0 is out of range; write a number from 0.000001 to 86400",
+        ),
+        (
+            "[server]\nlisten = []\nrate_limit = { leak = 0 }",
+            "server.rate_limit.leak: 0 is out of range; write a number from 1 to 65535",
+        ),
+        (
+            "[server]\nlisten = []\nrate_limit = { bursts = 4 }",
+            "unknown key `bursts`; did you mean `burst`?",
+        ),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text:?}\n  gave {error}\n  not  {expected}");
     }
 }
 
