@@ -51,9 +51,18 @@ pub(crate) struct TimeLoop {
     writer: Option<KernelClockWriter>,
     links: Vec<Link>,
     buffer: Buffer,
+    interests: Interests,
     wake_at: Option<MonoTime>,
     /// The kernel's stamps stay switched on as long as this is open.
     _stamping: Option<OwnedFd>,
+}
+
+/// What is polled, made anew for each turn in the same memory.
+#[derive(Default)]
+struct Interests {
+    fds: Vec<libc::pollfd>,
+    /// Whose the last of these descriptors are, in order.
+    sources: Vec<SourceId>,
 }
 
 /// The socket of a source and what is pending on it.
@@ -89,6 +98,7 @@ impl TimeLoop {
             writer,
             links: references.into_iter().map(link).collect(),
             buffer: Buffer::new(),
+            interests: Interests::default(),
             wake_at: None,
             _stamping: keep_stamping().ok(),
         }
@@ -111,17 +121,20 @@ impl TimeLoop {
     /// Waits once and handles what came.
     fn turn(&mut self) -> io::Result<()> {
         let now = read_clocks().raw;
-        let (mut fds, sources) = self.interests(now);
-        let uninterrupted = sys::poll(&mut fds, self.timeout_ms(now))?;
+        let mut interests = std::mem::take(&mut self.interests);
+        self.list(&mut interests, now);
+        let Interests { fds, sources } = &mut interests;
+        let uninterrupted = sys::poll(fds, self.timeout_ms(now))?;
         if uninterrupted {
             let (others, sockets) = fds.split_at(fds.len() - sources.len());
             self.handle_others(others);
             for (fd, source) in sockets.iter().zip(sources) {
                 if fd.revents != 0 {
-                    self.handle_socket(source, fd.revents);
+                    self.handle_socket(*source, fd.revents);
                 }
             }
         }
+        self.interests = interests;
         let now = read_clocks();
         if self.wake_at.is_some_and(|at| at <= now.raw) {
             self.wake_at = None;
@@ -135,12 +148,13 @@ impl TimeLoop {
         Ok(())
     }
 
-    fn interests(&self, now: MonoTime) -> (Vec<libc::pollfd>, Vec<SourceId>) {
+    fn list(&self, interests: &mut Interests, now: MonoTime) {
+        let Interests { fds, sources } = interests;
+        fds.clear();
+        sources.clear();
         let mailbox = self.surroundings.mailbox.iter().map(Mailbox::fd);
         let clock_set = self.surroundings.clock_set.iter().map(AsRawFd::as_raw_fd);
-        let mut fds: Vec<_> =
-            mailbox.chain(clock_set).map(|fd| sys::interest(fd, libc::POLLIN)).collect();
-        let mut sources = Vec::new();
+        fds.extend(mailbox.chain(clock_set).map(|fd| sys::interest(fd, libc::POLLIN)));
         for (id, link) in (0..).map(SourceId).zip(&self.links) {
             if let Some(socket) = &link.socket {
                 fds.push(socket.interest());
@@ -150,7 +164,6 @@ impl TimeLoop {
                 sources.push(id);
             }
         }
-        (fds, sources)
     }
 
     /// How long to wait from `now`: until the engine's wake-up or until there is something to tell,
