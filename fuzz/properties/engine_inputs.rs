@@ -174,7 +174,7 @@ impl Rig {
 
     fn odd(&mut self, script: &mut Script<'_>) {
         let source = SourceId(u16::from(script.octet() % 5));
-        match script.octet() % 6 {
+        match script.octet() % 7 {
             0 => self.feed(Input::Command(Command::Burst)),
             1 => self.feed(Input::Resolved { source, result: Err(ResolveError::NotFound) }),
             2 => {
@@ -185,6 +185,11 @@ impl Rig {
                 frequency: Frequency::from_ppm(i64::from(script.octet())),
                 ..self.kernel
             }))),
+            4 => {
+                let time = Timestamp::from_unix(self.now.system.as_unix_nanos() / 1_000_000_000, 0);
+                let hardware_clock = (script.octet() < 128).then(|| time + script.span());
+                self.feed(Input::HardwareClock(hardware_clock));
+            }
             _ => {
                 let Some(token) = self.tokens.pop_front() else { return };
                 let sent_at = self.now.system + script.span();

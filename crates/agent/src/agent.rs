@@ -28,6 +28,7 @@ use timeball_timebase::{Frequency, Now, Span};
 use crate::config::{AgentConfig, KeyFileError};
 use crate::constraints::{self, Asker, TrustError};
 use crate::drift::{Drift, DriftFile};
+use crate::hardware_clock::HardwareClock;
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::leap_file::{LeapFile, LeapFileError};
 use crate::metrics;
@@ -208,6 +209,7 @@ pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartEr
         mailbox: None,
         clock_set: None,
         leap_file: None,
+        hardware_clock: None,
         resolver: Resolver::Inline,
     };
     Ok(prepared.time_loop(surroundings).run()?)
@@ -318,6 +320,7 @@ impl TimeThread {
             mailbox: Some(mailbox),
             clock_set,
             leap_file: None,
+            hardware_clock: Some(HardwareClock::of_machine()),
             resolver: Resolver::Threads { post: post.clone(), waiting: BTreeSet::new() },
         };
         let time_loop = prepared.time_loop(surroundings);

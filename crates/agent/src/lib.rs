@@ -13,6 +13,7 @@ mod constraints;
 mod control;
 mod drift;
 mod errno;
+mod hardware_clock;
 mod host_sources;
 mod kernel_clock;
 mod leap_file;
@@ -33,8 +34,8 @@ mod udp;
 pub use address::{AddressError, HostPort, NTP_PORT};
 pub use agent::{Agent, AgentOptions, StartError, run_bare};
 pub use config::{
-    ALLOWED_MAX, AgentConfig, ConfigError, HTTPS_MAX, KEYS_MAX, KeyFileError, LISTEN_MAX, LineProblem, POOL_MAX,
-    Problem, SOURCES_MAX, parse_keys, read_key, source,
+    ALLOWED_MAX, AgentConfig, ConfigError, HTTPS_MAX, KEYS_MAX, KeyFileError, LISTEN_MAX,
+    LineProblem, POOL_MAX, Problem, SOURCES_MAX, parse_keys, read_key, source,
 };
 pub use constraints::{ConstraintConfig, HttpsError, HttpsServer, TrustError, ask_constraint};
 pub use host_sources::{HostSources, host_sources};

@@ -12,6 +12,7 @@ use timeball_ntp::engine::{
 use timeball_runtime::read_clocks;
 use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
 
+use crate::hardware_clock::HardwareClock;
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::leap_file::LeapFile;
 use crate::outlets::Outlets;
@@ -38,6 +39,8 @@ pub(crate) struct Surroundings {
     pub(crate) clock_set: Option<OwnedFd>,
     /// The list of leap seconds, which is looked at now and then; `None` where none is used.
     pub(crate) leap_file: Option<LeapFile>,
+    /// Tells of pauses of the machine; `None` under a simulator, whose machine it is not.
+    pub(crate) hardware_clock: Option<HardwareClock>,
     /// How names are looked up.
     pub(crate) resolver: Resolver,
 }
@@ -291,6 +294,12 @@ impl TimeLoop {
             }
             Action::Send { source, to, octets, token } => self.send(source, &to, &octets, token),
             Action::ReadReference { source } => self.read_reference(source),
+            Action::ReadHardwareClock => {
+                let time = self.surroundings.hardware_clock.as_ref().and_then(HardwareClock::read);
+                let told = time.map_or_else(|| "nothing".to_owned(), |time| time.to_string());
+                tracing::warn!("a source is suddenly later; the hardware clock tells {told}");
+                Some(Input::HardwareClock(time))
+            }
             Action::Close { source } => {
                 let link = &mut self.links[usize::from(source.0)];
                 link.resting = link.socket.take().and_then(RequestSocket::rest);

@@ -112,6 +112,11 @@ impl World {
                         self.measured(source, result);
                     }
                 }
+                Action::ReadHardwareClock => {
+                    let now = now_at(self.elapsed);
+                    let actions = self.engine.handle_input(now, Input::HardwareClock(None));
+                    self.carry_out(actions);
+                }
                 Action::Publish => {}
                 other => panic!("an engine of clocks at hand does not {other:?}"),
             }

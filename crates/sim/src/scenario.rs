@@ -1,6 +1,8 @@
 //! A scenario: everything about a world but its seed.
 
-use timeball_ntp::engine::{ClockMode, EngineConfig, PollRange, SourceConfig, SourceOptions};
+use timeball_ntp::engine::{
+    ClockMode, EngineConfig, Input, PollRange, SourceConfig, SourceOptions,
+};
 use timeball_timebase::{LeapSecond, Span, Timestamp};
 
 use crate::clock::{Oscillator, RefusedWrite};
@@ -27,6 +29,8 @@ pub struct Scenario {
     pub servers: Vec<Server>,
     /// The engine's settings; the sources are those of `servers`.
     pub config: EngineConfig,
+    /// How far the hardware clock, which no pause stops, is ahead of true time; none where `None`.
+    pub hardware_clock: Option<Span>,
     /// One write to the clock that the kernel refuses.
     pub refused_write: Option<RefusedWrite>,
     /// A leap second that really comes.
@@ -79,6 +83,7 @@ impl Scenario {
             epoch: Timestamp::from_unix(1_795_000_000, 0),
             servers: Vec::new(),
             config: EngineConfig { mode: ClockMode::Discipline, ..EngineConfig::default() },
+            hardware_clock: None,
             refused_write: None,
             leap_second: None,
             attack: None,
@@ -92,6 +97,13 @@ impl Scenario {
     #[must_use]
     pub fn with_oscillator(mut self, oscillator: Oscillator) -> Self {
         self.oscillator = oscillator;
+        self
+    }
+
+    /// A hardware clock that is this far ahead.
+    #[must_use]
+    pub fn with_hardware_clock(mut self, ahead: Span) -> Self {
+        self.hardware_clock = Some(ahead);
         self
     }
 
@@ -177,6 +189,12 @@ impl Scenario {
     }
 
     /// What is true of leap seconds when true time would be `counted` if there were none.
+    /// What the hardware clock shows: whole seconds.
+    pub(crate) fn hardware_clock(&self, truth: Timestamp) -> Input<'static> {
+        let time = self.hardware_clock.map(|ahead| truth + ahead);
+        Input::HardwareClock(time.map(|time| time - Span::from_nanos(time.subsec_nanos().into())))
+    }
+
     pub(crate) fn leap_now(&self, counted: Timestamp) -> LeapNow {
         match self.leap_second {
             None => LeapNow::default(),

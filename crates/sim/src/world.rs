@@ -284,6 +284,7 @@ impl World {
             Action::SetKernelStatus(status) => {
                 Some(Input::AdjustOutcome(self.clocks.write_status(status)))
             }
+            Action::ReadHardwareClock => Some(self.scenario.hardware_clock(self.truth())),
             Action::ReadKernel => Some(Input::AdjustOutcome(Ok(self.clocks.kernel()))),
             Action::WakeAt(at) => {
                 self.wake_at = Some(at);

@@ -273,7 +273,7 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
         };
     }
     if let Some(step) = clock.value("step") {
-        let step = step.table(&["threshold_s", "updates", "backward_s"])?;
+        let step = step.table(&["threshold_s", "updates", "backward_s", "after_pause"])?;
         if let Some(threshold) = step.value("threshold_s") {
             config.step.threshold = threshold.seconds(LIMIT_MAX)?;
         }
@@ -283,6 +283,9 @@ fn read_clock(value: &Value<'_>, config: &mut AgentConfig) -> Result<(), ConfigE
         }
         if let Some(backward) = step.value("backward_s") {
             config.step.backward = backward.seconds_or_inf(LIMIT_MAX)?;
+        }
+        if let Some(after_pause) = step.value("after_pause") {
+            config.step.after_pause = after_pause.boolean()?;
         }
     }
     if let Some(limit) = clock.value("panic_limit_s") {

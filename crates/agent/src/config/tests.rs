@@ -12,7 +12,7 @@ fn a_file_with_everything_is_read() {
         r#"
         [clock]
         mode = "discipline"
-        step = { threshold_s = 2.0, updates = 4, backward_s = 60 }
+        step = { threshold_s = 2.0, updates = 4, backward_s = 60, after_pause = false }
         panic_limit_s = inf
         leap = "slew"
         leap_file = "/usr/share/zoneinfo/leap-seconds.list"
@@ -48,7 +48,8 @@ fn a_file_with_everything_is_read() {
     assert_eq!(config.mode, ClockMode::Discipline);
     let backward = Some(Span::from_secs(60));
     let threshold = Span::from_secs(2);
-    assert_eq!(config.step, StepPolicy { threshold, updates: 4, backward, panic: None });
+    let step = StepPolicy { threshold, updates: 4, backward, panic: None, after_pause: false };
+    assert_eq!(config.step, step);
     assert_eq!((config.leap, config.rtc), (LeapPolicy::Slew, RtcPolicy::Never));
     assert!(config.server_smears);
     assert_eq!(config.server_allowed, ["192.0.2.0/24", "::1"].map(|text| text.parse().unwrap()));
@@ -138,7 +139,10 @@ fn mistakes_in_the_servers_limits_are_named_too() {
             "[server]\nlisten = []\nallow = [\"192.0.2.0/33\"]",
             "server.allow[0]: `192.0.2.0/33`: the prefix length must be a number from 0 to 32",
         ),
-        ("[server]\nlisten = []\nallow = []", "nobody would be answered; name one, or remove `allow`"),
+        (
+            "[server]\nlisten = []\nallow = []",
+            "nobody would be answered; name one, or remove `allow`",
+        ),
         (
             "[server]\nlisten = []\nrate_limit = { interval_s = 0 }",
             "server.rate_limit.interval_s: 0 is out of range; write a number from 0.000001 to 86400",

@@ -104,12 +104,17 @@ pub struct StepPolicy {
     /// Once the clock was within the threshold, an offset beyond this is not believed: the clock
     /// is left alone, and nothing is promised of it. Above zero; `None`: no limit.
     pub panic: Option<Span>,
+    /// Whether a clock that stood still, because the machine was stopped and nobody in it told, is
+    /// stepped forward by what it lost, whatever the update and however much that is. What sources
+    /// say is believed in this only if the hardware clock says it, too.
+    pub after_pause: bool,
 }
 
 impl Default for StepPolicy {
     fn default() -> Self {
         let panic = Some(Span::from_secs(1_000));
-        Self { threshold: Span::from_secs(1), updates: 3, backward: None, panic }
+        let threshold = Span::from_secs(1);
+        Self { threshold, updates: 3, backward: None, panic, after_pause: true }
     }
 }
 

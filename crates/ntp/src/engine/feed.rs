@@ -16,16 +16,18 @@ impl Engine {
     /// Takes what a source measured; `None` where it was heard and tells nothing new yet.
     pub(super) fn take_sample(&mut self, now: Now, index: usize, sample: Option<Sample>) {
         let ageing = self.rates.ageing(now.raw);
-        let source = &mut self.sources[index];
-        let interval = source.polling.interval();
+        let polling_interval = self.sources[index].polling.interval();
         if let Some(sample) = sample {
-            let new = TimedInterval { at: sample.at, interval: self.rates.interval_of(&sample) };
+            let interval = self.rates.interval_of(&sample);
+            self.suspect_pause(index, &sample, interval);
+            let source = &mut self.sources[index];
+            let new = TimedInterval { at: sample.at, interval };
             source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
             source.keep(sample);
             self.rates.note_sample(index, &sample);
         }
         self.counters.received += 1;
-        self.note_heard(now.raw, index, interval);
+        self.note_heard(now.raw, index, polling_interval);
         sample.iter().for_each(|sample| self.explain_jump(now, sample));
     }
 

@@ -75,6 +75,9 @@ pub enum Input<'a> {
     /// What is known of the time from elsewhere, or `None` where that could not be had; only where
     /// [`super::EngineConfig::constraints`] asks for it.
     Constrained(Option<Constraint>),
+    /// The hardware clock's time in whole seconds, as UTC: the answer to
+    /// [`Action::ReadHardwareClock`]; `None` where there is none that can be read.
+    HardwareClock(Option<Timestamp>),
     /// The leap seconds as they are published now: instead of
     /// [`super::EngineConfig::leap_table`].
     LeapTable(LeapTable),
@@ -119,6 +122,9 @@ pub enum Action {
         /// Which source.
         source: SourceId,
     },
+    /// Read the clock that runs on while the machine is off or stopped; answer at once with
+    /// [`Input::HardwareClock`].
+    ReadHardwareClock,
     /// Close the source's socket: no answer is awaited any more.
     Close {
         /// Whose socket.

@@ -20,6 +20,7 @@ mod jumps;
 mod kernel_truth;
 mod leap;
 mod leap_table;
+mod pause;
 mod policy;
 mod polling;
 mod publish;
@@ -53,6 +54,7 @@ use constraint::Constraints;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
 use leap::LeapWatch;
+use pause::PauseWatch;
 use rates::Rates;
 use selection::{Outcome, Verdict, Voter};
 use source::Source;
@@ -83,6 +85,7 @@ pub struct Engine {
     conflict: Conflict,
     leap: LeapWatch,
     constraints: Constraints,
+    pauses: PauseWatch,
     /// What a majority promised last.
     hull: Option<Hull>,
     verdict: Verdict,
@@ -125,6 +128,7 @@ impl Engine {
             conflict: Conflict::default(),
             leap: LeapWatch::default(),
             constraints: Constraints::new(config.constraints),
+            pauses: PauseWatch::default(),
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
             misled: false,
@@ -189,6 +193,7 @@ impl Engine {
             Input::Constrained(constraint) => {
                 self.handle_constraint(now, constraint, &mut actions);
             }
+            Input::HardwareClock(time) => self.handle_hardware_clock(now, time, &mut actions),
             Input::LeapTable(table) => self.config.leap_table = Some(table),
             Input::Resolved { source, result } => self.handle_resolved(now, source, result),
             Input::AdjustOutcome(result) => self.handle_outcome(now, result, &mut actions),
@@ -244,7 +249,7 @@ impl Engine {
                 self.forget_source(index);
             }
             actions.push(Action::Close { source: id });
-            self.decide(now, actions);
+            self.decide_or_ask(now, actions);
         }
     }
 

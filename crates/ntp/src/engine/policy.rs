@@ -2,7 +2,8 @@
 //!
 //! A step is for a clock that nobody relies on yet. Once it was set, an offset beyond the panic
 //! limit means that the sources, or this machine, are broken in a way that no servo can judge: the
-//! clock is left alone, and nothing is promised until a person has looked.
+//! clock is left alone, and nothing is promised until a person has looked. A machine that was
+//! stopped for a while is not broken, and its clock is put right as after a suspend.
 
 use timeball_timebase::Span;
 
@@ -26,19 +27,26 @@ pub(super) struct Policy {
     updates: u32,
     /// Whether the clock was right once, within the threshold.
     is_set: bool,
+    /// The clock stood still for this long at most, and has not been put right since.
+    excused: Option<Span>,
     refused: Option<Span>,
 }
 
 impl Policy {
     /// For a clock that nobody relies on yet.
     pub(super) fn new(rules: StepPolicy) -> Self {
-        Self { rules, updates: 0, is_set: false, refused: None }
+        Self { rules, updates: 0, is_set: false, excused: None, refused: None }
     }
 
     /// From now on somebody relies on the clock: it is stepped no more.
     pub(super) fn forbid_steps(&mut self) {
         self.rules.updates = 0;
         self.is_set = true;
+    }
+
+    /// The clock stood still, for this long at most: to be that far behind is no reason for doubt.
+    pub(super) fn excuse(&mut self, lost: Span) {
+        self.excused = Some(lost).filter(|_| self.rules.after_pause);
     }
 
     /// Counts a clock update.
@@ -58,7 +66,12 @@ impl Policy {
 
     /// Decides on an offset (true time less system time), and remembers a refusal.
     pub(super) fn judge(&mut self, offset: Span) -> Judgement {
-        let StepPolicy { threshold, updates, backward, panic } = self.rules;
+        let StepPolicy { threshold, updates, backward, panic, .. } = self.rules;
+        let excused = self.excused.take().is_some_and(|lost| offset <= lost + threshold);
+        if excused && offset > threshold {
+            self.refused = None;
+            return Judgement::Step;
+        }
         if self.is_set && panic.is_some_and(|limit| offset.abs() > limit) {
             self.refused = Some(offset);
             return Judgement::Refuse;
@@ -98,6 +111,29 @@ mod tests {
         for offset in [HOUR, HOUR - Span::from_secs(600)] {
             assert_eq!(policy.judge(offset), Judgement::Slew);
         }
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_is_stepped_forward_once_and_by_no_more_than_it_can_have_lost() {
+        let mut policy = Policy::new(StepPolicy::default());
+        policy.judge(Span::ZERO);
+        (0..4).for_each(|_| policy.count_update());
+        for (offset, expected) in [
+            (HOUR, Judgement::Step),
+            (HOUR + Span::from_millis(900), Judgement::Step),
+            (HOUR * 2, Judgement::Refuse),
+            (-HOUR, Judgement::Refuse),
+            (Span::from_millis(900), Judgement::Slew),
+        ] {
+            policy.excuse(HOUR);
+            assert_eq!(policy.judge(offset), expected, "{offset}");
+            assert_eq!(policy.judge(HOUR), Judgement::Refuse, "after {offset}");
+        }
+        let rules = StepPolicy { after_pause: false, ..StepPolicy::default() };
+        let mut policy = Policy::new(rules);
+        policy.judge(Span::ZERO);
+        policy.excuse(HOUR);
+        assert_eq!(policy.judge(HOUR), Judgement::Refuse);
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Engine {
                 self.counters.rejected += 1;
             }
         }
-        self.decide(now, actions);
+        self.decide_or_ask(now, actions);
     }
 
     fn measure_reading(

@@ -333,6 +333,18 @@ impl Source {
         matches!(self.selection, Selection::Chief | Selection::Combined)
     }
 
+    /// Whether a majority found it true.
+    pub(super) fn is_believed(&self) -> bool {
+        self.is_used() || self.selection == Selection::Candidate
+    }
+
+    /// The clocks stood still: nothing that it said before is true any more.
+    pub(super) fn forget_promise(&mut self) {
+        self.promise = None;
+        self.backlog.clear();
+        self.newest = None;
+    }
+
     fn poll(&mut self, now: Now, to: SocketAddr, random: &mut Random) -> Action {
         self.polling.sent(now.raw, random);
         self.sent += 1;

@@ -87,7 +87,7 @@ impl Checkers {
             blind_until_s: 0.0,
             falsetickers: Falsetickers::default(),
             kernel: Kernel::default(),
-            steps: Steps::new(scenario.config.step),
+            steps: Steps::new(scenario.config.step, scenario.hardware_clock.is_some()),
             kept: Vec::new(),
             count: 0,
         }
@@ -131,6 +131,7 @@ impl Checkers {
             Happening::Pause(length_s) => {
                 self.blind_until_s = at_s + length_s as f64 + self.blind_s;
                 self.falsetickers.clock_was_set();
+                self.steps.paused();
             }
             Happening::SetClock(_) | Happening::Sleep(_) => self.falsetickers.clock_was_set(),
             Happening::Stall(_) | Happening::RefuseWrites(_) => {}
