@@ -84,6 +84,23 @@ fn a_hundred_thousand_overdue_instants_are_a_few_records_and_as_many_fires_as_th
 }
 
 #[test]
+fn instants_that_pass_between_a_start_and_its_first_wake_up_are_told_of_in_their_order() {
+    let now = instant("2026-11-21T12:00:00Z");
+    let mut planner = Planner::new(PlannerOptions::default());
+    let spec = spec("@every 100ms", CatchUpPolicy::Latest, 1);
+    let resume = resume(now - Span::from_secs(10));
+    let mut actions = planner.handle_input(now, Input::Upsert { spec, resume });
+    // The instant that was to be caught up is the latest no more.
+    let now = now + Span::from_millis(900);
+    actions.extend(planner.handle_input(now, Input::Wake));
+    let records = records(&actions);
+    assert!(records.is_sorted_by(|a, b| a.until < b.from), "{records:?}");
+    let missed: u64 = records.iter().map(|record| record.count).sum();
+    let late = claims(&actions).iter().filter(|fire| fire.scheduled_at <= now).count() as u64;
+    assert_eq!(missed + late, 109, "{records:?}");
+}
+
+#[test]
 fn even_the_most_that_are_caught_up_are_bounded_by_the_planners_own_limit() {
     let now = instant("2026-11-21T12:00:00Z");
     let spec = spec("@every 10ms", CatchUpPolicy::All, u32::MAX);

@@ -303,7 +303,13 @@ impl Entry {
         if !self.unclaimed.is_empty() {
             return;
         }
-        actions.extend(self.held.drain(..).map(Action::Record));
+        if !self.held.is_empty() {
+            // What was dropped meanwhile stands before what waited for it: whoever joins runs that
+            // lie side by side must not join them across an instant that is yet to be told of.
+            self.held.extend(self.run.take().map(|run| run.record));
+            self.held.sort_by_key(|record| record.from);
+            actions.extend(self.held.drain(..).map(Action::Record));
+        }
         if std::mem::take(&mut self.adopting) {
             actions.push(Action::Adopt(self.spec.uid));
         }
