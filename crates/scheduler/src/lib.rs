@@ -21,6 +21,7 @@ mod lateness;
 mod metrics;
 mod router;
 mod scheduler;
+mod stamp;
 mod store;
 mod sys;
 mod targets;

@@ -163,6 +163,7 @@ impl Scheduler {
         let seen = Seen::now(&schedules_dir);
         // The first message of all, so that schedules are up before anything else happens.
         let first = LoadedSet::read(&schedules_dir);
+        let seen = seen.with_zones_of(&first);
         board.set_file_problems(first.problems.clone());
         let _ = inbox.send(Message::Files(first, None));
         let dispatcher = std::thread::Builder::new()

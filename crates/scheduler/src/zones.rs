@@ -1,5 +1,6 @@
 //! The system's zone database, read as octets for the schedule language.
 
+use crate::stamp::{Stamp, Stamped};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,17 @@ use timeball_schedule::language::{Zone, ZoneError};
 /// Where systems keep their zones, in the order of search.
 const DIRECTORIES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
 
+/// What a database of zones says of itself: a new release has others.
+const RELEASE: [&str; 2] = ["+VERSION", "tzdata.zi"];
+
 /// Zones that were read; each is read once.
 pub struct Zones {
     directories: Vec<PathBuf>,
     read: BTreeMap<String, Zone>,
     /// Names for suggestions; listed once, and only where one is asked for.
     names: Vec<String>,
+    /// Every file that was looked for, as it was then.
+    files: BTreeMap<PathBuf, Stamp>,
 }
 
 /// Why a zone cannot be had.
@@ -53,11 +59,9 @@ impl Zones {
     pub fn new() -> Self {
         let own = std::env::var_os("TZDIR").map(PathBuf::from);
         let usual = DIRECTORIES.iter().map(PathBuf::from);
-        Self {
-            directories: own.into_iter().chain(usual).collect(),
-            read: BTreeMap::new(),
-            names: Vec::new(),
-        }
+        let directories = own.into_iter().chain(usual).collect();
+        let (read, names, files) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Self { directories, read, names, files }
     }
 
     /// The zone of that IANA name. `UTC` and `Etc/UTC` are known without a database.
@@ -75,12 +79,28 @@ impl Zones {
         let sound = !name.is_empty()
             && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
             && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"/_-+".contains(&c));
-        let paths = self.directories.iter().map(|directory| directory.join(name));
-        let octets = paths.filter(|_| sound).find_map(|path| fs::read(path).ok());
+        let octets = if sound { self.find(name) } else { None };
         let Some(octets) = octets else { return Err(self.unknown(name)) };
         let zone = Zone::from_tzif(name, &octets)?;
         self.read.insert(name.to_owned(), zone.clone());
         Ok(zone)
+    }
+
+    /// The files that the zones came from, and those that were not there, as they were before they
+    /// were read.
+    pub(crate) fn files(&self) -> Stamped {
+        self.files.iter().map(|(path, stamp)| (path.clone(), *stamp)).collect()
+    }
+
+    /// What the file of that name holds, in the first directory that has one.
+    fn find(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.directories.iter().find_map(|directory| {
+            for file in RELEASE.iter().chain([&name]).map(|file| directory.join(file)) {
+                let stamp = Stamp::of(&file);
+                self.files.entry(file).or_insert(stamp);
+            }
+            fs::read(directory.join(name)).ok()
+        })
     }
 
     fn unknown(&mut self, name: &str) -> ZonesError {

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use timeball_api::schedules::Outcome;
 use timeball_runtime::{ClockCell, read_clocks};
 use timeball_scheduler::{Scheduler, SchedulerOptions};
@@ -29,6 +30,7 @@ fn scheduler_of_its_own() {
     match std::env::var(TASK).unwrap().as_str() {
         "start" => drop(start(root)),
         "lose a zone" => lose_a_zone(root),
+        "live through a new zone database" => live_through_a_new_zone_database(root),
         _ => live_through_read_only_state(root),
     }
 }
@@ -89,6 +91,39 @@ fn lose_a_zone(root: &Path) {
     assert!(told.applied && told.changes.is_empty() && told.problems.is_empty(), "{told:?}");
     let counts = find(&scheduler, "beat").unwrap().counts;
     assert_eq!((counts.missed, counts.skipped, counts.failed), (0, 0, 0), "{counts:?}");
+}
+
+/// Has the rules of a zone change, the zone vanish and come back, and asks for no reload.
+fn live_through_a_new_zone_database(root: &Path) {
+    let start = Instant::now();
+    let zone = root.join("zones/Test/Harbour");
+    let put = |rules: &str| {
+        // As packages do it: nobody reads half a file.
+        fs::copy(format!("/usr/share/zoneinfo/Etc/{rules}"), root.join("fresh")).unwrap();
+        fs::rename(root.join("fresh"), &zone).unwrap();
+    };
+    let scheduler = self::start(root).unwrap();
+    let noon = || find(&scheduler, "noon").map_or(0, |schedule| schedule.next_ns[0]);
+    let fired = || find(&scheduler, "beat").map_or(0, |schedule| schedule.counts.fired);
+    wait_for("it fires", || (fired() >= 3).then_some(()));
+    let before = noon();
+    put("GMT-3");
+    let after = wait_for("the new rules", || Some(noon()).filter(|after| *after != before));
+    let hour_ns = 3_600_000_000_000;
+    assert_eq!((before - after).rem_euclid(24 * hour_ns), 2 * hour_ns);
+    fs::remove_file(&zone).unwrap();
+    let told = wait_for("a problem", || scheduler.schedules().problems.pop());
+    println!("problem: {}", told.message);
+    let fires = fired();
+    wait_for("it goes on by its last rules", || (fired() >= fires + 30).then_some(()));
+    assert_eq!(noon(), after);
+    put("GMT-3");
+    let is_well = || scheduler.schedules().problems.is_empty().then_some(());
+    wait_for("all is well again", is_well);
+    // Once a minute everything is read anew, changed or not.
+    assert!(start.elapsed() < Duration::from_secs(55), "it was not the change that was noticed");
+    let counts = find(&scheduler, "beat").unwrap().counts;
+    assert_eq!((counts.missed, counts.failed, counts.unknown), (0, 0, 0), "{counts:?}");
 }
 
 /// What a process of its own says: ours, or one that may not write what is read-only.
@@ -176,6 +211,24 @@ fn a_zone_that_vanished_from_the_database_is_named_at_a_reload_and_the_schedules
     let said = run_child(&house, "lose a zone", false);
     let problem =
         "problem: line 6: schedule `beat`: spec.timeZone: unknown time zone `Test/Harbour`";
+    assert!(said.contains(problem), "{said}");
+}
+
+#[test]
+fn a_new_zone_database_is_taken_up_while_running_and_without_a_zone_the_last_rules_stay() {
+    let house = House::new();
+    let zones = house.root.path().join("zones/Test");
+    fs::create_dir_all(&zones).unwrap();
+    fs::copy("/usr/share/zoneinfo/Etc/GMT-1", zones.join("Harbour")).unwrap();
+    let write = |name: &str, schedule: &str| {
+        let target = "  target: { exec: { command: ['true'] } }";
+        let spec = format!("  schedule: '{schedule}'\n  timeZone: Test/Harbour\n{target}");
+        house.write(&format!("{name}.yaml"), name, &spec);
+    };
+    write("beat", "*/0.1 * * * * *");
+    write("noon", "0 12 * * *");
+    let said = run_child(&house, "live through a new zone database", false);
+    let problem = "spec.timeZone: unknown time zone `Test/Harbour`";
     assert!(said.contains(problem), "{said}");
 }
 

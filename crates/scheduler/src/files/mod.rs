@@ -18,6 +18,7 @@ pub(crate) use diff::{changes, line};
 pub(crate) use document::{Document, parse};
 pub(crate) use watch::{Seen, Watcher};
 
+use crate::stamp::Stamped;
 use crate::store::DetailLimits;
 use crate::targets::{ScheduleName, Target};
 use crate::zones::Zones;
@@ -59,6 +60,8 @@ pub(crate) struct LoadedSet {
     pub(crate) schedules: BTreeMap<ScheduleUid, LoadedSchedule>,
     /// What could not, and why; by file.
     pub(crate) problems: Vec<FileProblem>,
+    /// The files of the zone database that it rests on.
+    pub(crate) zone_files: Stamped,
 }
 
 /// Gives the text of a file.
@@ -118,6 +121,7 @@ impl LoadedSet {
             let known = Known { read, calendars: &calendars };
             self.take_file(&path, &documents, &known, zones, &mut origins);
         }
+        self.zone_files = zones.files();
     }
 
     /// Reads a file and takes all its calendars; `None` where something is wrong with one of them.

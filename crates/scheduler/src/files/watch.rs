@@ -1,19 +1,17 @@
-//! Watches the directory for changes, on a thread of its own.
+//! Watches the directory and the zone database for changes, on a thread of its own.
 
 use super::{LoadedSet, schedule_files};
-use std::fs;
+use crate::stamp::{Stamp, Stamped};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often the directory is looked at.
+/// How often both are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often everything is read anew though no file changed, for what lies outside the directory:
-/// the
-/// zone database, programs.
+/// How often everything is read anew though no file changed, for what lies outside of both:
+/// programs, certificates.
 const READ_EVERY: u32 = 60;
 
 /// A thread that reads the directory again whenever it changes; ends when dropped.
@@ -23,9 +21,6 @@ pub(crate) struct Watcher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What tells two states of a directory apart.
-type Signature = Vec<(PathBuf, u64, i64, i64, u64)>;
-
 impl Watcher {
     /// Watches `directory`, which was last read as `seen` tells; `changed` takes what it holds.
     ///
@@ -33,11 +28,10 @@ impl Watcher {
     /// Where no thread can be made.
     pub(crate) fn start(
         directory: PathBuf,
-        seen: Seen,
+        mut seen: Seen,
         mut changed: impl FnMut(LoadedSet) + Send + 'static,
     ) -> io::Result<Self> {
         let (alive, is_over) = mpsc::channel();
-        let mut seen = seen.0;
         let thread =
             std::thread::Builder::new().name("schedule-files".to_owned()).spawn(move || {
                 let mut looks = 0;
@@ -46,13 +40,12 @@ impl Watcher {
                         return;
                     }
                     looks += 1;
-                    // Taken before the files are read: what changes in between is seen the next
-                    // time.
-                    let now = signature(&directory);
-                    if now != seen || looks >= READ_EVERY {
-                        seen = now;
+                    if !seen.is_current(&directory) || looks >= READ_EVERY {
+                        let now = Seen::now(&directory);
+                        let set = LoadedSet::read(&directory);
+                        seen = now.with_zones_of(&set);
                         looks = 0;
-                        changed(LoadedSet::read(&directory));
+                        changed(set);
                     }
                 }
             })?;
@@ -71,20 +64,31 @@ impl Drop for Watcher {
     }
 }
 
-/// The state of a directory at a moment, to be taken before it is read.
-pub(crate) struct Seen(Signature);
+/// The state of everything that is watched, each file's as it was before it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    schedules: Stamped,
+    zones: Stamped,
+}
 
 impl Seen {
+    /// The state of a directory, to be taken before it is read.
     pub(crate) fn now(directory: &Path) -> Self {
-        Self(signature(directory))
+        Self { schedules: stamped(directory), zones: Stamped::new() }
+    }
+
+    /// The same with the zone files that the directory's schedules came to rest on.
+    pub(crate) fn with_zones_of(self, set: &LoadedSet) -> Self {
+        Self { zones: set.zone_files.clone(), ..self }
+    }
+
+    fn is_current(&self, directory: &Path) -> bool {
+        let is_as_it_was = |(path, stamp): &(PathBuf, Stamp)| Stamp::of(path) == *stamp;
+        self.schedules == stamped(directory) && self.zones.iter().all(is_as_it_was)
     }
 }
 
-fn signature(directory: &Path) -> Signature {
+fn stamped(directory: &Path) -> Stamped {
     let files = schedule_files(directory).unwrap_or_default();
-    let described = files.into_iter().map(|path| match fs::metadata(&path) {
-        Ok(file) => (path, file.ino(), file.mtime(), file.mtime_nsec(), file.size()),
-        Err(_) => (path, 0, 0, 0, 0),
-    });
-    described.collect()
+    files.into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect()
 }
