@@ -7,6 +7,7 @@ pub use control::ControlError;
 pub(crate) use control::{BackfillRange, Command, Wish};
 
 use crate::board::Board;
+use crate::fault::{self, Point};
 use crate::files::{LoadedSchedule, LoadedSet};
 use crate::store::{Event, HistoryEntry, Ledger};
 use crate::targets::{Ended, Targets};
@@ -206,6 +207,7 @@ impl Dispatcher {
             self.ended_early.insert(ended.fire, ended);
             return;
         }
+        fault::pass(Point::EndTaken);
         let Ended { fire, outcome, duration, message } = ended;
         if let Some(panel) = self.parts.board.panel(fire.schedule) {
             let mut progress = panel.progress();
@@ -242,7 +244,10 @@ impl Dispatcher {
         match action {
             Action::Record(record) => self.record(&record),
             Action::Account { schedule, until } => self.parts.ledger.account(schedule, until),
-            Action::Adopt(schedule) => self.parts.ledger.adopt(schedule),
+            Action::Adopt(schedule) => {
+                self.parts.ledger.adopt(schedule);
+                fault::pass(Point::ReloadAdopted);
+            }
             Action::Pause { schedule, failures } => self.paused_itself(schedule, failures, now),
             // What is armed while stopping could not be seen to its end, and what is claimed stays
             // open for the next start.
@@ -273,6 +278,7 @@ impl Dispatcher {
         let release = targets.prepare(fire.fire, due_in, &schedule.name, &schedule.target);
         if let Some(timer) = &self.parts.timer {
             timer.arm(fire, release);
+            fault::pass(Point::FireArmed);
         }
         None
     }
@@ -327,6 +333,7 @@ impl Dispatcher {
         if !self.parts.ledger.close() {
             tracing::error!("the last outcomes could not be stored");
         }
+        fault::pass(Point::Closed);
     }
 }
 

@@ -13,6 +13,7 @@
 pub mod bench_support;
 mod board;
 mod dispatcher;
+mod fault;
 mod files;
 pub mod foreign;
 #[doc(hidden)]

@@ -361,3 +361,6 @@ impl Threads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What people want of schedules: pause, resume, run now, backfill.
 
 use super::Dispatcher;
+use crate::fault::{self, Point};
 use crate::store::{Event, EventKind};
 use std::sync::mpsc::Sender;
 use thiserror::Error;
@@ -178,6 +179,7 @@ impl Dispatcher {
                 self.backfill(schedule, range, now, event(EventKind::Backfill))
             }
         };
+        fault::pass(Point::WishEntered);
         let stored = done.and_then(|accepted| {
             self.parts.ledger.commit();
             match self.parts.ledger.problem() {

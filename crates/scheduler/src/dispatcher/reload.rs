@@ -2,6 +2,7 @@
 
 use super::Dispatcher;
 use crate::board::Progress;
+use crate::fault::{self, Point};
 use crate::files::{LoadedSchedule, LoadedSet, changes, line};
 use crate::store::Enrolment;
 use timeball_api::files::{FieldChange, FileChange, FileChanges, FileProblem, Reload};
@@ -47,6 +48,7 @@ impl Dispatcher {
         for uid in gone {
             self.remove(uid);
         }
+        fault::pass(Point::ReloadRemoved);
         for (uid, schedule) in set.schedules {
             self.upsert(uid, schedule);
         }
@@ -115,6 +117,7 @@ impl Dispatcher {
         self.show_control(uid);
         self.schedules.insert(uid, schedule);
         self.input(Input::Upsert { spec, resume });
+        fault::pass(Point::ReloadUpserted);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The store on disk: one redb file, one writer.
 
 use super::{Batch, Closing, HistoryEntry, Kept, Loaded, Row, Store, StoreError};
+use crate::fault::{self, Point};
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
 };
@@ -92,11 +93,15 @@ impl DiskStore {
         });
         let compacted = match needed {
             Ok(needed) if needed >= before / COMPACT_TIMES => return,
-            Ok(_) => database.compact().map_err(redb::Error::from),
+            Ok(_) => {
+                fault::pass(Point::Compacting);
+                database.compact().map_err(redb::Error::from)
+            }
             Err(error) => Err(error),
         };
         match compacted {
             Ok(_) => {
+                fault::pass(Point::Compacted);
                 let after = octets(&self.path);
                 tracing::info!(before, after, "the store of schedules was compacted (octets)");
             }
@@ -143,6 +148,7 @@ impl DiskStore {
             DatabaseError::Storage(error) => self.storage(&error),
             error => self.unusable(&error),
         })?;
+        fault::pass(Point::StoreMade);
         self.check_format(&database, is_new)?;
         Ok(database)
     }
@@ -272,7 +278,9 @@ fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
             };
         }
     }
+    fault::pass(Point::BatchWritten);
     transaction.commit()?;
+    fault::pass(Point::BatchDurable);
     Ok(())
 }
 

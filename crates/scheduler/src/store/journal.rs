@@ -13,6 +13,7 @@
 
 use super::HistoryEntry;
 use super::slot::{Body, BootId, SLOT_OCTETS, Slot};
+use crate::fault::{self, Point};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -85,6 +86,7 @@ impl Journal {
         settled: Option<u64>,
     ) -> (Self, Option<Vec<Entry>>) {
         let Some((path, boot)) = journal else { return (Self::off(), None) };
+        fault::pass(Point::StoreOpened);
         Self::open(path, boot, settled).unwrap_or_else(|error| {
             tracing::warn!(
                 path = %path.display(),
@@ -118,6 +120,7 @@ impl Journal {
             return Ok((Self::with(State::Working(file), boot, next, settled), Some(entries)));
         }
         wipe(&file)?;
+        fault::pass(Point::JournalWiped);
         let settled = settled.unwrap_or(0);
         // The first commit needs a record of this boot to name.
         let opened = Slot { number: settled + 1, body: Body::Opened };
@@ -136,7 +139,9 @@ impl Journal {
     /// Where it could not be noted: the effect must not happen.
     pub(crate) fn begin(&self, fire: FireId) -> Result<(), JournalError> {
         let mut ring = self.lock();
+        fault::pass(Point::Beginning);
         ring.append(Body::Begun(fire))?;
+        fault::pass(Point::Begun);
         ring.begun.push(fire);
         Ok(())
     }
@@ -147,6 +152,7 @@ impl Journal {
         let body = Body::Ended(schedule, entry.clone());
         // The state says it, and the next commit contains the outcome.
         let _ = self.lock().append(body);
+        fault::pass(Point::OutcomeNoted);
     }
 
     /// Fires that began since the last call, and the number of the last record so far, `None`
@@ -164,6 +170,7 @@ impl Journal {
             Some(mark) => ring.settled = ring.settled.max(mark),
             None => ring.state = State::Off,
         }
+        fault::pass(Point::BatchSettled);
     }
 
     /// Whether a commit is wanted before the ring is full.

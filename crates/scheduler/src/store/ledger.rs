@@ -8,6 +8,7 @@ use super::slot::BootId;
 use super::{
     Batch, Closing, HistoryEntry, Journal, Kept, OpenClaims, Row, Store, StoreError, Tally,
 };
+use crate::fault::{self, Point};
 use control::is_requested;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -122,6 +123,7 @@ impl Ledger {
         if !told_by_journal && !loaded.closing.clean {
             ledger.doubt_open_claims();
         }
+        fault::pass(Point::JournalReplayed);
         // Before anything is released, the store must say that this process is at work: what was
         // certain of the process before is not, once this one has died without a trace.
         if !ledger.commit_as(false) && !told_by_journal {
@@ -249,6 +251,7 @@ impl Ledger {
     /// Makes claims durable, with everything else that waits to be.
     pub(crate) fn claim(&mut self, claims: &[Claim]) -> Vec<(FireId, ClaimResult)> {
         self.expect(claims);
+        fault::pass(Point::ClaimEntered);
         let is_open = |fire: &FireId| {
             let account = self.accounts.get(&fire.schedule);
             account.is_some_and(|account| account.open.contains_key(&fire.scheduled_at))
@@ -304,6 +307,7 @@ impl Ledger {
             self.journal.end(schedule, &entry);
         }
         self.enter(schedule, entry);
+        fault::pass(Point::OutcomeEntered);
     }
 
     /// Enters an outcome, which closes its claims.
@@ -352,6 +356,7 @@ impl Ledger {
         for fire in std::mem::take(&mut self.begun) {
             self.mark(fire, false);
         }
+        fault::pass(Point::Closing);
         self.commit_as(true)
     }
 

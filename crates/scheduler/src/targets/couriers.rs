@@ -1,6 +1,7 @@
 //! The thread that sends messages: each fire has a flight of its own, prepared ahead of T.
 
 use super::{Ended, Report, TargetLimits, shorten};
+use crate::fault::{self, Point};
 use crate::store::JournalError;
 use crate::timer::Release;
 use std::collections::HashMap;
@@ -170,6 +171,7 @@ impl Shared {
                 Err(error) => (Outcome::Failed(Reason::StoreFailed), error.to_string()),
             },
         };
+        fault::pass(Point::EffectDone);
         let fire = beginning.fire;
         self.lock().remove(&fire);
         let nanos = i64::try_from(at.elapsed().as_nanos()).unwrap_or(i64::MAX);

@@ -23,6 +23,7 @@ pub use held::GateProgram;
 
 use super::pool::Pool;
 use super::{Ended, Report, ScheduleName, TargetLimits};
+use crate::fault::{self, Point};
 use crate::sys::{Account, Poked, SpawnPlan, poll_readable};
 use crate::timer::Release;
 use loader::{Armed, Loader, Taken};
@@ -217,6 +218,7 @@ impl Shared {
     }
 
     fn end(&self, fire: FireId, released: Instant, outcome: Outcome, message: String) {
+        fault::pass(Point::EffectDone);
         let nanos = i64::try_from(released.elapsed().as_nanos()).unwrap_or(i64::MAX);
         let message = super::shorten(message);
         self.lock().remove(&fire);

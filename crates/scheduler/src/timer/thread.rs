@@ -2,6 +2,7 @@
 
 use super::lanes::{Entry, Lanes};
 use super::{Command, Release, TimerEvent, TimerOptions};
+use crate::fault::{self, Point};
 use crate::sys::{Alarm, Poked, Wake, poll_readable, set_timer_slack};
 use std::collections::BTreeMap;
 use std::io;
@@ -128,7 +129,9 @@ impl Firing {
                 self.waiting.insert(fire, entry);
             }
             _ => {
+                fault::pass(Point::ReleaseDue);
                 (entry.release)();
+                fault::pass(Point::Released);
                 let event = TimerEvent::Released { fire, lateness, clock_bound, clock_exceeded };
                 (self.options.tell)(event);
             }

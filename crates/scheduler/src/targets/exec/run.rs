@@ -4,6 +4,7 @@ use super::StopSign;
 use super::held::Held;
 use super::start::{Started, start};
 use super::tail::Tail;
+use crate::fault::{self, Point};
 use crate::sys::{Child, Exit, Poked, SpawnPlan, poll_readable};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsRawFd;
@@ -83,6 +84,7 @@ struct Run {
 
 impl Run {
     fn new(started: Started, watch: &Watch<'_>) -> Self {
+        fault::pass(Point::ProgramStarted);
         Self {
             child: started.child,
             output: Some(started.output),

@@ -1,0 +1,34 @@
+//! Schedules of short periods share their durable commits.
+
+use super::receiver::Receiver;
+use super::{fired, start_in, write};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long commits are counted.
+const COUNTED: Duration = Duration::from_secs(8);
+
+#[test]
+fn schedules_of_ten_milliseconds_cost_no_more_than_two_durable_commits_a_second() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("schedules")).unwrap();
+    let hook = Receiver::start();
+    let period = "  schedule: '@every 10ms'\n";
+    let program = "  target: { exec: { command: ['true'] } }\n";
+    write(root.path(), "exec", &format!("{period}{program}"));
+    let target = format!("  target: {{ http: {{ url: 'http://127.0.0.1:{}/all' }} }}\n", hook.port);
+    write(root.path(), "http", &format!("{period}{target}"));
+    let scheduler = start_in(root.path());
+    let all = || fired(&scheduler, "exec").min(fired(&scheduler, "http"));
+    while all() < 20 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let commits = || scheduler.board().totals(super::read_clocks().system).ledger.commits;
+    let (start, first, fired) = (Instant::now(), commits(), all());
+    std::thread::sleep(COUNTED);
+    let (made, seconds) = (commits() - first, start.elapsed().as_secs_f64());
+    let fired = all() - fired;
+    scheduler.shutdown();
+    assert!(fired > 100, "{fired} fires of each in {seconds} s");
+    assert!(made as f64 <= 2.0 * seconds + 1.0, "{made} durable commits in {seconds} s");
+}
