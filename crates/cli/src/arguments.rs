@@ -34,7 +34,7 @@ pub(crate) enum Command {
     #[cfg(feature = "agent")]
     Query(QueryArguments),
     /// Show what a running `timeball up` knows: the clock, its bound, the sources
-    Status(StatusArguments),
+    Status(AskArguments),
     /// Print the link to the page of a running `timeball up`, with the token that lets it change
     /// things; keep it to yourself
     Page(StateArguments),
@@ -134,8 +134,9 @@ fn timeout_s(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Which running `up` is asked, and the form of its answer.
 #[derive(Args, Debug)]
-pub(crate) struct StatusArguments {
+pub(crate) struct AskArguments {
     #[command(flatten)]
     pub(crate) state: StateArguments,
     /// Form of the answer
@@ -147,16 +148,16 @@ pub(crate) struct StatusArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScheduleCommand {
     /// Show the next instants of an expression
-    Next(NextArguments),
+    Next(ExpressionArguments),
     /// Say what an expression means, when it is next, and what changes of the clocks will do to it
-    Explain(ExplainArguments),
+    Explain(ExpressionArguments),
     /// Write the entries of a crontab, or Kubernetes CronJobs, as schedule files; says what is
     /// dropped or left out
     Import(ImportArguments),
     /// Write schedule files as Kubernetes CronJobs where nothing is lost; else says what would be
     Export(ExportArguments),
     /// List the schedules of a running `timeball up`
-    List(StatusArguments),
+    List(AskArguments),
     /// Let a schedule rest until it is resumed, also through restarts
     Pause(ChangeArguments),
     /// Let a paused schedule go on
@@ -166,33 +167,11 @@ pub(crate) enum ScheduleCommand {
     /// Run instants of a range that has passed, oldest first: those that were not fired
     Backfill(BackfillArguments),
     /// Show what the schedule files would change in a running `timeball up`
-    Diff(StatusArguments),
+    Diff(AskArguments),
     /// Have the schedule files read now, as SIGHUP does, and show what that changed
-    Reload(StatusArguments),
+    Reload(AskArguments),
     /// Show what became of a schedule's instants, newest first
     History(HistoryArguments),
-}
-
-#[cfg(feature = "scheduler")]
-#[derive(Args, Debug)]
-pub(crate) struct NextArguments {
-    #[command(flatten)]
-    pub(crate) expression: ExpressionArguments,
-    /// How many
-    #[arg(short = 'n', value_name = "N", default_value_t = 5,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) count: u32,
-}
-
-#[cfg(feature = "scheduler")]
-#[derive(Args, Debug)]
-pub(crate) struct ExplainArguments {
-    #[command(flatten)]
-    pub(crate) expression: ExpressionArguments,
-    /// How many instants
-    #[arg(short = 'n', value_name = "N", default_value_t = 5,
-          value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(crate) count: u32,
 }
 
 /// An expression and how it is meant.
@@ -207,6 +186,10 @@ pub(crate) struct ExpressionArguments {
     /// Show instants strictly after this one [default: now]
     #[arg(long, value_name = "RFC3339")]
     pub(crate) after: Option<String>,
+    /// How many instants
+    #[arg(short = 'n', value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: u32,
     /// The expression's dialect
     #[arg(long, value_enum, default_value_t)]
     pub(crate) dialect: DialectName,
@@ -232,10 +215,10 @@ pub(crate) struct ExpressionArguments {
 pub(crate) struct ImportArguments {
     /// The file; `-` for standard input
     pub(crate) file: PathBuf,
-    /// What it is
+    /// What it is [default: `cronjob` where it has an `apiVersion`, else `crontab`]
     #[arg(long, value_enum)]
-    pub(crate) from: ImportFormat,
-    /// A crontab whose entries name a user, as /etc/crontab
+    pub(crate) from: Option<ImportFormat>,
+    /// A crontab whose entries name a user [default for /etc/crontab and /etc/cron.d]
     #[arg(long)]
     pub(crate) system: bool,
     /// Time zone of a crontab without CRON_TZ (IANA name) [default: Etc/UTC]
@@ -273,10 +256,7 @@ pub(crate) struct HistoryArguments {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) count: u32,
     #[command(flatten)]
-    pub(crate) state: StateArguments,
-    /// Form of the answer
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Format,
+    pub(crate) ask: AskArguments,
 }
 
 #[cfg(feature = "scheduler")]
@@ -288,10 +268,7 @@ pub(crate) struct ChangeArguments {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) why: String,
     #[command(flatten)]
-    pub(crate) state: StateArguments,
-    /// Form of the answer
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Format,
+    pub(crate) ask: AskArguments,
 }
 
 #[cfg(feature = "scheduler")]

@@ -1,6 +1,6 @@
 //! `timeball schedule …`: schedules of a running `up`, and files.
 
-use crate::arguments::{HistoryArguments, ScheduleCommand, StatusArguments};
+use crate::arguments::{AskArguments, HistoryArguments, ScheduleCommand};
 use crate::command::{schedule_control, schedule_explain, schedule_files, schedule_next};
 use crate::error::CliError;
 use crate::output::{self, Format, length, span};
@@ -26,7 +26,7 @@ pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
     }
 }
 
-fn list(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
+fn list(arguments: &AskArguments) -> Result<ExitCode, CliError> {
     let state = state_client::state_directory(&arguments.state)?;
     let all: Schedules = state_client::get(&state, "/v1/schedules")?;
     if arguments.output == Format::Json {
@@ -101,11 +101,11 @@ fn lateness(nanos: Option<i64>) -> String {
 }
 
 fn history(arguments: &HistoryArguments) -> Result<ExitCode, CliError> {
-    let state = state_client::state_directory(&arguments.state)?;
+    let state = state_client::state_directory(&arguments.ask.state)?;
     let path =
         format!("{}/history?limit={}", state_client::path_of(&arguments.name)?, arguments.count);
     let history: History = state_client::get(&state, &path)?;
-    if arguments.output == Format::Json {
+    if arguments.ask.output == Format::Json {
         output::json(&history);
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,6 +1,6 @@
 //! `timeball schedule pause`, `resume`, `run`, `backfill`, `diff` and `reload`.
 
-use crate::arguments::{BackfillArguments, ChangeArguments, RunArguments, StatusArguments};
+use crate::arguments::{AskArguments, BackfillArguments, ChangeArguments, RunArguments};
 use crate::command::schedule_next::instant;
 use crate::error::CliError;
 use crate::output::{self, Format};
@@ -47,7 +47,7 @@ pub(crate) fn backfill(arguments: &BackfillArguments) -> Result<ExitCode, CliErr
         why: of.why.clone(),
     };
     let path = format!("{}/backfill", path_of(&of.name)?);
-    let state = state_client::state_directory(&of.state)?;
+    let state = state_client::state_directory(&of.ask.state)?;
     let would: Accepted = state_client::post(&state, &path, &range)?;
     if arguments.dry_run {
         return say(of, &would, &format!("would run {}", summary(&would)));
@@ -60,24 +60,24 @@ pub(crate) fn backfill(arguments: &BackfillArguments) -> Result<ExitCode, CliErr
     say(of, &accepted, &format!("running {}", summary(&accepted)))
 }
 
-pub(crate) fn diff(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
+pub(crate) fn diff(arguments: &AskArguments) -> Result<ExitCode, CliError> {
     let state = state_client::state_directory(&arguments.state)?;
     show(arguments, &state_client::get(&state, "/v1/schedules/changes")?)
 }
 
-pub(crate) fn reload(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
+pub(crate) fn reload(arguments: &AskArguments) -> Result<ExitCode, CliError> {
     let state = state_client::state_directory(&arguments.state)?;
     show(arguments, &state_client::post(&state, "/v1/schedules/reload", &())?)
 }
 
 fn change(arguments: &ChangeArguments, what: &str) -> Result<Accepted, CliError> {
-    let state = state_client::state_directory(&arguments.state)?;
+    let state = state_client::state_directory(&arguments.ask.state)?;
     let path = format!("{}/{what}", path_of(&arguments.name)?);
     state_client::post(&state, &path, &Change { why: arguments.why.clone() })
 }
 
 fn say(of: &ChangeArguments, accepted: &Accepted, text: &str) -> Result<ExitCode, CliError> {
-    match of.output {
+    match of.ask.output {
         Format::Json => output::json(accepted),
         Format::Table => output::line(text),
     };
@@ -118,7 +118,7 @@ fn confirm(question: &str) -> Result<(), CliError> {
 }
 
 /// Shows changes of files; what is wrong with them is a failure.
-fn show(arguments: &StatusArguments, told: &FileChanges) -> Result<ExitCode, CliError> {
+fn show(arguments: &AskArguments, told: &FileChanges) -> Result<ExitCode, CliError> {
     match arguments.output {
         Format::Json => drop(output::json(told)),
         Format::Table => {

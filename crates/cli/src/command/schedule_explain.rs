@@ -1,7 +1,7 @@
 //! `timeball schedule explain`: what an expression means, when it is next, and what changes of the
 //! clocks will do to it.
 
-use crate::arguments::ExplainArguments;
+use crate::arguments::ExpressionArguments;
 use crate::command::schedule_next::{self, Instant, in_zone};
 use crate::error::CliError;
 use crate::output::{self, Format};
@@ -54,10 +54,10 @@ struct Change {
     effect: &'static str,
 }
 
-pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, CliError> {
-    let (schedule, after) = schedule_next::compile(&arguments.expression)?;
+pub(crate) fn run(arguments: &ExpressionArguments) -> Result<ExitCode, CliError> {
+    let (schedule, after) = schedule_next::compile(arguments)?;
     let explanation = explain(arguments, &schedule, after);
-    if arguments.expression.output == Format::Json {
+    if arguments.output == Format::Json {
         output::json(&explanation);
         return Ok(ExitCode::SUCCESS);
     }
@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn explain(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) -> Explanation {
+fn explain(arguments: &ExpressionArguments, schedule: &Schedule, after: Timestamp) -> Explanation {
     let zone = schedule.zone();
     let change = |trap: Trap| Change {
         at: in_zone(trap.at, zone),
@@ -113,9 +113,9 @@ fn explain(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) 
     };
     let until = after + Span::from_secs(AHEAD_S);
     Explanation {
-        expression: arguments.expression.expression.clone(),
+        expression: arguments.expression.clone(),
         canonical: schedule.to_string(),
-        dialect: timeball_schedule::language::Dialect::from(arguments.expression.dialect).name(),
+        dialect: timeball_schedule::language::Dialect::from(arguments.dialect).name(),
         time_zone: zone.name().to_owned(),
         meaning: schedule.describe(),
         left_out: left_out(arguments, schedule, after),
@@ -126,7 +126,7 @@ fn explain(arguments: &ExplainArguments, schedule: &Schedule, after: Timestamp) 
 
 /// The instants that are there without calendars only.
 fn left_out(
-    arguments: &ExplainArguments,
+    arguments: &ExpressionArguments,
     schedule: &Schedule,
     after: Timestamp,
 ) -> Vec<LeftOutInstant> {
@@ -180,7 +180,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        explain: ExplainArguments,
+        explain: ExpressionArguments,
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         let file = path.to_str().unwrap();
         let line = ["explain", "0 9 * * *", "--after", "2026-12-22T12:00:00Z", "-n", "3"];
         let line = Line::parse_from(line.into_iter().chain(["--exclude", file]));
-        let (schedule, after) = schedule_next::compile(&line.explain.expression).unwrap();
+        let (schedule, after) = schedule_next::compile(&line.explain).unwrap();
         std::fs::remove_file(&path).unwrap();
         let explanation = explain(&line.explain, &schedule, after);
         assert_eq!(explanation.meaning, "at 09:00, every day, not on days of `holidays`");
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(left_out, ["24", "25", "26"]);
         assert_eq!(explanation.left_out[0].excluded_by.as_deref(), Some("holidays"));
         let wrong = Line::parse_from(["explain", "@daily", "--include", "/nonexistent"]);
-        let error = schedule_next::compile(&wrong.explain.expression).unwrap_err();
+        let error = schedule_next::compile(&wrong.explain).unwrap_err();
         let said = format!("{error:?}");
         assert!(said.contains("--include /nonexistent: cannot be read"), "{said}");
     }

@@ -21,10 +21,11 @@ const OCTETS_MAX: u64 = 1024 * 1024;
 pub(crate) fn import(arguments: &ImportArguments) -> Result<ExitCode, CliError> {
     let text = read(&arguments.file)?;
     let mut zones = Zones::new();
-    let imported = match arguments.from {
+    let format = arguments.from.unwrap_or_else(|| format_of(&text));
+    let imported = match format {
         ImportFormat::Crontab => {
             let options = CrontabOptions {
-                system: arguments.system,
+                system: arguments.system || is_of_the_system(&arguments.file),
                 zone: arguments.zone.as_deref(),
                 name: &label(&arguments.file),
             };
@@ -53,6 +54,20 @@ pub(crate) fn export(arguments: &ExportArguments) -> Result<ExitCode, CliError> 
     }
     print(&exported.documents);
     Ok(if exported.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a file is whose form nobody said.
+fn format_of(text: &str) -> ImportFormat {
+    let has_version = |line: &str| {
+        let line = line.trim_start_matches([' ', '\t', '-', '{', '"', '[']);
+        line.strip_prefix("apiVersion").is_some_and(|rest| rest.starts_with([':', '"', ' ']))
+    };
+    if text.lines().any(has_version) { ImportFormat::Cronjob } else { ImportFormat::Crontab }
+}
+
+/// Whether the entries of a crontab in that place name a user.
+fn is_of_the_system(path: &Path) -> bool {
+    path == Path::new("/etc/crontab") || path.parent() == Some(Path::new("/etc/cron.d"))
 }
 
 fn print(documents: &[Value]) {
@@ -93,4 +108,25 @@ fn label(path: &Path) -> String {
     let label: String = letters.take(40).collect();
     let label = label.trim_matches('-');
     if label.is_empty() { "crontab".to_owned() } else { label.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_taken_for_what_it_looks_like() {
+        for (text, is_cron_job) in [
+            ("*/5 * * * * echo apiVersion: 1\n", false),
+            ("# kind: CronJob\n@daily true\n", false),
+            ("---\napiVersion: batch/v1\nkind: CronJob\n", true),
+            ("- apiVersion: batch/v1\n", true),
+            ("{\"apiVersion\":\"v1\",\"kind\":\"List\"}", true),
+        ] {
+            let is = matches!(format_of(text), ImportFormat::Cronjob);
+            assert_eq!(is, is_cron_job, "{text}");
+        }
+        assert!(is_of_the_system(Path::new("/etc/cron.d/backup")));
+        assert!(!is_of_the_system(Path::new("crontab")));
+    }
 }

@@ -1,6 +1,6 @@
 //! `timeball schedule next`: the instants an expression means.
 
-use crate::arguments::{DialectName, DstName, ExpressionArguments, NextArguments};
+use crate::arguments::{DialectName, DstName, ExpressionArguments};
 use crate::error::CliError;
 use crate::output::{self, Format};
 use serde::Serialize;
@@ -25,13 +25,13 @@ impl Instant {
     }
 }
 
-pub(crate) fn run(arguments: &NextArguments) -> Result<ExitCode, CliError> {
-    let (schedule, after) = compile(&arguments.expression)?;
+pub(crate) fn run(arguments: &ExpressionArguments) -> Result<ExitCode, CliError> {
+    let (schedule, after) = compile(arguments)?;
     let instants = next(&schedule, after, arguments.count);
     if instants.is_empty() {
         output::talk("the expression is valid, but no instant follows");
     }
-    match arguments.expression.output {
+    match arguments.output {
         Format::Json => {
             output::json(&instants);
         }

@@ -1,13 +1,13 @@
 //! `timeball status`: what a running `up` knows.
 
-use crate::arguments::StatusArguments;
+use crate::arguments::AskArguments;
 use crate::error::CliError;
 use crate::output::{self, Format, Style, length, span, styled};
 use crate::state_client;
 use std::process::ExitCode;
 use timeball_api::status::{Clock, Source, Status};
 
-pub(crate) fn run(arguments: &StatusArguments) -> Result<ExitCode, CliError> {
+pub(crate) fn run(arguments: &AskArguments) -> Result<ExitCode, CliError> {
     let state = state_client::state_directory(&arguments.state)?;
     let status: Status = state_client::get(&state, "/v1/status")?;
     match arguments.output {

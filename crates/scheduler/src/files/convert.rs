@@ -100,18 +100,7 @@ fn compile(
     uid: ScheduleUid,
     (include, exclude): (&Chosen, &Chosen),
 ) -> Result<Schedule, DocumentError> {
-    let dialect = match spec.dialect {
-        cron_job::Dialect::Vixie => Dialect::Vixie,
-        cron_job::Dialect::Kubernetes => Dialect::Kubernetes,
-        cron_job::Dialect::Quartz => Dialect::Quartz,
-        cron_job::Dialect::Ocps => Dialect::Ocps,
-        cron_job::Dialect::Systemd => Dialect::Systemd,
-    };
-    let dst = spec.dst.map(|dst| match dst {
-        cron_job::DstPolicy::Vixie => DstPolicy::Vixie,
-        cron_job::DstPolicy::Kubernetes => DstPolicy::Kubernetes,
-        cron_job::DstPolicy::Ocps => DstPolicy::Ocps,
-    });
+    let (dialect, dst) = (dialect(spec), dst(spec));
     let expression = || spec.schedule.clone();
     let compiled = Schedule::parse_seeded(&spec.schedule, dialect, zone, dst, uid.seed())
         .map_err(|source| DocumentError::Expression { expression: expression(), source })?
@@ -124,6 +113,26 @@ fn compile(
         return Err(DocumentError::NeverFires { expression: expression(), on_days });
     }
     Ok(compiled)
+}
+
+/// The dialect that a schedule names.
+pub(crate) fn dialect(spec: &Spec) -> Dialect {
+    match spec.dialect {
+        cron_job::Dialect::Vixie => Dialect::Vixie,
+        cron_job::Dialect::Kubernetes => Dialect::Kubernetes,
+        cron_job::Dialect::Quartz => Dialect::Quartz,
+        cron_job::Dialect::Ocps => Dialect::Ocps,
+        cron_job::Dialect::Systemd => Dialect::Systemd,
+    }
+}
+
+/// The rule for changes of the clocks that a schedule names.
+pub(crate) fn dst(spec: &Spec) -> Option<DstPolicy> {
+    spec.dst.map(|dst| match dst {
+        cron_job::DstPolicy::Vixie => DstPolicy::Vixie,
+        cron_job::DstPolicy::Kubernetes => DstPolicy::Kubernetes,
+        cron_job::DstPolicy::Ocps => DstPolicy::Ocps,
+    })
 }
 
 fn deadline(spec: &Spec) -> Result<Option<Span>, DocumentError> {

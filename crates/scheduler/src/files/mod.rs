@@ -14,6 +14,7 @@ mod target;
 mod watch;
 
 pub use calendars::read_calendars;
+pub(crate) use convert::{dialect, dst};
 pub(crate) use diff::{changes, line};
 pub(crate) use document::{Document, parse};
 pub(crate) use watch::{Seen, Watcher};

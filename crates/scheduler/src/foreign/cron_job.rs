@@ -1,13 +1,11 @@
 //! Kubernetes' CronJob as a schedule, and back where nothing is lost.
 
 use super::Imported;
+use crate::files;
 use crate::targets::form::{RETRIES_MAX, TIMEOUT_S_MAX};
 use crate::zones::Zones;
 use serde_json::{Map, Value, json};
-use timeball_api::cron_job::{
-    CatchUpPolicy, ClockPolicy, ConcurrencyPolicy, Dialect as DialectName, DstPolicy as DstName,
-    PreciseCronJob, Spec,
-};
+use timeball_api::cron_job::{CatchUpPolicy, ClockPolicy, ConcurrencyPolicy, PreciseCronJob, Spec};
 use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 
 /// The largest catch-up window: a CronJob has none, and one run is caught up in any case.
@@ -230,19 +228,8 @@ fn lose_policies(spec: &Spec, lost: &mut Vec<String>) {
 /// The expression as a CronJob understands it, if it means the same there.
 fn expression(job: &PreciseCronJob, lost: &mut Vec<String>) -> String {
     let spec = &job.spec;
-    let dialect = match spec.dialect {
-        DialectName::Vixie => Dialect::Vixie,
-        DialectName::Kubernetes => Dialect::Kubernetes,
-        DialectName::Quartz => Dialect::Quartz,
-        DialectName::Ocps => Dialect::Ocps,
-        DialectName::Systemd => Dialect::Systemd,
-    };
+    let (dialect, dst) = (files::dialect(spec), files::dst(spec));
     let text = &spec.schedule;
-    let dst = spec.dst.map(|dst| match dst {
-        DstName::Vixie => DstPolicy::Vixie,
-        DstName::Kubernetes => DstPolicy::Kubernetes,
-        DstName::Ocps => DstPolicy::Ocps,
-    });
     // In UTC the rule for changes of the clocks has nothing to do, so the times alone are compared.
     let utc = Zone::utc();
     let ours = Schedule::parse(text, dialect, &utc, None);
