@@ -25,6 +25,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) uptime: Span,
     /// How long ago somebody else was last seen to have set the clock.
     pub(crate) since_foreign_jump: Option<Span>,
+    /// How long ago it was found last that the machine had stood still.
+    pub(crate) since_suspend: Option<Span>,
     pub(crate) reading: Reading,
     pub(crate) system: Timestamp,
     /// Why the list of leap seconds was not read anew, if so.
@@ -41,6 +43,7 @@ pub(crate) fn all(circumstances: &Circumstances<'_>, sources: &[Source]) -> Vec<
         None => notices.extend(synchronization(circumstances, sources)),
     }
     notices.extend(other_writer(circumstances));
+    notices.extend(standstill(circumstances));
     notices.extend(size_of_error(circumstances));
     notices.extend(single_sources(circumstances, sources));
     notices.extend(leap_seconds::all(circumstances));
@@ -161,6 +164,20 @@ fn other_writer(c: &Circumstances<'_>) -> Option<Notice> {
             info("ClockWasSet", format!("The system clock was set by another program ({times})."))
         }
     })
+}
+
+/// That the machine was suspended, or stopped from outside, explains a step and a gap in its time.
+fn standstill(c: &Circumstances<'_>) -> Option<Notice> {
+    c.since_suspend.filter(|ago| *ago < JUMP_SHOWN_FOR)?;
+    let count = c.report.counters.suspends;
+    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    Some(info(
+        "MachineStoodStill",
+        format!(
+            "This machine stood still ({times} since the start): it was suspended, or stopped and \
+             continued from outside. What the time is was found out anew afterwards."
+        ),
+    ))
 }
 
 /// In observe mode nobody here corrects the clock, so a person must know that it is wrong.
@@ -301,6 +318,7 @@ mod tests {
             kernel: Some(kernel),
             uptime: Span::from_minutes(1),
             since_foreign_jump: None,
+            since_suspend: None,
             reading: Reading {
                 estimate: Timestamp::UNIX_EPOCH,
                 half_width: None,
@@ -369,6 +387,10 @@ mod tests {
             ]
         );
         c.mode = ClockMode::Observe;
+        c.since_suspend = Some(Span::from_secs(5));
+        assert!(reasons(&c).contains(&"MachineStoodStill".to_owned()));
+        c.since_suspend = Some(Span::from_minutes(61));
+        assert!(!reasons(&c).contains(&"MachineStoodStill".to_owned()));
         c.since_foreign_jump = Some(Span::from_minutes(61));
         assert!(reasons(&c).contains(&"KernelUnsynchronized".to_owned()));
         assert!(!reasons(&c).contains(&"ClockWasSet".to_owned()));

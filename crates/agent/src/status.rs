@@ -29,9 +29,15 @@ pub(crate) struct StatusPublisher {
     pub(crate) names: Vec<String>,
     pub(crate) server: Option<ServerTally>,
     pub(crate) started: MonoTime,
-    /// How often the clock had been set by others, and when that was last seen to have changed.
-    pub(crate) foreign_jump: Option<(u64, MonoTime)>,
+    /// How often the clock had been set by others.
+    pub(crate) foreign_jumps: Watched,
+    /// How often the machine had stood still.
+    pub(crate) suspends: Watched,
 }
+
+/// A count, and when it was last seen to have grown; `None` while it is zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Watched(Option<(u64, MonoTime)>);
 
 /// What the time loop tells of itself.
 pub(crate) struct Telling {
@@ -59,7 +65,19 @@ impl StatusPublisher {
         let names = numbered(config.sources.iter().map(name).collect());
         let hostname = hostname();
         let (mode, policy) = (config.mode, config.step);
-        Self { cell, version, hostname, mode, policy, names, server, started, foreign_jump: None }
+        let (foreign_jumps, suspends) = (Watched::default(), Watched::default());
+        Self {
+            cell,
+            version,
+            hostname,
+            mode,
+            policy,
+            names,
+            server,
+            started,
+            foreign_jumps,
+            suspends,
+        }
     }
 
     /// Publishes what the time loop tells.
@@ -80,7 +98,8 @@ impl StatusPublisher {
             policy: self.policy,
             kernel: kernel.as_ref().ok(),
             uptime,
-            since_foreign_jump: self.since_foreign_jump(report.counters.foreign_jumps, now.raw),
+            since_foreign_jump: self.foreign_jumps.since(report.counters.foreign_jumps, now.raw),
+            since_suspend: self.suspends.since(report.counters.suspends, now.raw),
             reading: report.clock.reading(now),
             system: now.system,
             leap_file_problem: leap_file_problem.as_deref(),
@@ -99,13 +118,16 @@ impl StatusPublisher {
         };
         self.cell.publish(Arc::new(status));
     }
+}
 
-    fn since_foreign_jump(&mut self, jumps: u64, now: MonoTime) -> Option<Span> {
-        if jumps == 0 {
+impl Watched {
+    /// How long ago it grew last, now that it is `count`.
+    fn since(&mut self, count: u64, now: MonoTime) -> Option<Span> {
+        if count == 0 {
             return None;
         }
-        let seen = self.foreign_jump.filter(|(count, _)| *count == jumps);
-        let (_, at) = *self.foreign_jump.insert(seen.unwrap_or((jumps, now)));
+        let seen = self.0.filter(|(seen, _)| *seen == count);
+        let (_, at) = *self.0.insert(seen.unwrap_or((count, now)));
         Some(now - at)
     }
 }
