@@ -1,5 +1,6 @@
 //! The thread that owns the planner: it turns what happens into inputs, and carries out actions.
 
+mod clock_watch;
 mod control;
 mod reload;
 
@@ -12,6 +13,7 @@ use crate::files::{LoadedSchedule, LoadedSet};
 use crate::store::{Event, HistoryEntry, Ledger};
 use crate::targets::{Ended, Targets};
 use crate::timer::{Timer, TimerEvent};
+use clock_watch::ClockWatch;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,6 +79,7 @@ pub(crate) struct Dispatcher {
     /// Ends of fires of whose release the firing thread is yet to tell: a target may be quicker.
     ended_early: HashMap<FireId, Ended>,
     wake_at: Option<Timestamp>,
+    clock_watch: ClockWatch,
     stopping: bool,
 }
 
@@ -99,6 +102,7 @@ impl Dispatcher {
             running: HashSet::new(),
             ended_early: HashMap::new(),
             wake_at: None,
+            clock_watch: ClockWatch::new(read_clocks()),
             stopping: false,
         }
     }
@@ -129,8 +133,11 @@ impl Dispatcher {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             }
-            let now = read_clocks().system;
-            if self.wake_at.is_some_and(|at| at <= now) {
+            let now = read_clocks();
+            if self.clock_watch.was_set(now) {
+                self.input(Input::ClockStepped);
+            }
+            if self.wake_at.is_some_and(|at| at <= now.system) {
                 self.wake_at = None;
                 self.input(Input::Wake);
             }
@@ -225,7 +232,13 @@ impl Dispatcher {
     fn input(&mut self, input: Input) {
         let mut inputs = std::collections::VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = read_clocks().system;
+            let now = read_clocks();
+            if self.clock_watch.was_set(now) {
+                inputs.push_front(input);
+                inputs.push_front(Input::ClockStepped);
+                continue;
+            }
+            let now = now.system;
             let actions = self.planner.handle_input(now, input);
             for action in &actions {
                 if let Action::Claim(claims) = action {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::Scratch;
+use crate::support::peers::set_mode;
 
 /// Drivers of the network card; the shell below tries them until all that depend on another are in.
 const MODULES: [&str; 8] = [
@@ -21,8 +21,7 @@ const MODULES: [&str; 8] = [
     "drivers/net/virtio_net",
 ];
 
-/// The first process: brings up the machine, then does what each line of the second serial port
-/// says. A line `### STATUS` ends each answer, on a line of its own whatever came before.
+/// The first process: brings up the machine, and goes on as systemd where there is one.
 const INIT: &str = "#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -36,6 +35,14 @@ ip link set lo up
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
+[ -x /bin/systemd ] && exec /bin/systemd
+exec /bin/serial
+";
+
+/// Does what each line of the second serial port says. A line `### STATUS` ends each answer, on a
+/// line of its own whatever came before.
+const SERIAL: &str = "#!/bin/busybox sh
+export PATH=/bin
 stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 echo \"### ready\"
@@ -48,6 +55,26 @@ done
 poweroff -f
 ";
 
+/// What systemd starts here: the shell of the serial port, once the system is up.
+const UNITS: [(&str, &str); 2] = [
+    ("default.target", "[Unit]\nRequires=basic.target serial.service\nAfter=basic.target\n"),
+    (
+        "serial.service",
+        "[Unit]\nAfter=basic.target\n[Service]\nExecStart=/bin/serial\nKillMode=process\n",
+    ),
+];
+/// Where this machine's systemd is.
+const SYSTEMD: &str = "/usr/lib/systemd";
+
+/// What runs a guest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Init {
+    /// The shell of the serial port alone.
+    Shell,
+    /// This machine's systemd, with its targets and none of its services.
+    Systemd,
+}
+
 /// A kernel and what it starts.
 pub(crate) struct Image {
     /// The kernel's file.
@@ -57,8 +84,14 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Puts the image together from unpacked packages; `settings` become `/etc/timeball.toml`.
-    pub(crate) fn build(packages: &Path, scratch: &Scratch, settings: &str) -> Self {
+    /// Puts the image together from unpacked packages, with these files (by path, without the first
+    /// slash) in it.
+    pub(crate) fn build(
+        packages: &Path,
+        scratch: &Scratch,
+        files: &[(&str, &str)],
+        init: Init,
+    ) -> Self {
         let root = scratch.path().join("root");
         for directory in
             ["bin", "modules", "etc", "proc", "sys", "dev", "tmp", "run", "var/lib", "lib64"]
@@ -73,13 +106,59 @@ impl Image {
             let name = file.file_name().expect("a name");
             fs::copy(&file, root.join("modules").join(name)).expect("a module of this kernel");
         }
-        fs::write(root.join("init"), INIT).expect("written");
-        fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755)).expect("ours");
-        fs::write(root.join("etc/timeball.toml"), settings).expect("written");
+        for (path, text) in [("init", INIT), ("bin/serial", SERIAL)] {
+            put(&root, path, text);
+            set_mode(&root.join(path), 0o755);
+        }
+        if init == Init::Systemd {
+            add_systemd(&root);
+        }
+        for (path, text) in files {
+            put(&root, path, text);
+        }
         let initramfs = scratch.path().join("initramfs");
         pack(packages, &root, &initramfs);
         Self { kernel: only_entry(&packages.join("boot"), "vmlinuz"), initramfs }
     }
+}
+
+fn put(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().expect("it is in the root")).expect("a directory");
+    fs::write(path, text).expect("written");
+}
+
+/// Adds this machine's systemd: what it is made of, and the targets that units name.
+fn add_systemd(root: &Path) {
+    for program in ["/usr/lib/systemd/systemd", "/usr/bin/systemctl"] {
+        copy_with_libraries(Path::new(program), root);
+    }
+    // Since version 255 it starts everything through another program.
+    let executor = Path::new(SYSTEMD).join("systemd-executor");
+    if executor.exists() {
+        copy_with_libraries(&executor, root);
+        let place = root.join("usr/lib/systemd");
+        fs::create_dir_all(&place).expect("a directory");
+        fs::copy(&executor, place.join("systemd-executor")).expect("copied");
+    }
+    for manager in ["system", "user"] {
+        let place = root.join("etc/systemd").join(manager);
+        fs::create_dir_all(&place).expect("a directory");
+        let units = fs::read_dir(Path::new(SYSTEMD).join(manager)).expect("units of systemd");
+        for unit in units.flatten().map(|entry| entry.path()) {
+            if unit.extension().is_some_and(|kind| kind == "target") && unit.is_file() {
+                fs::copy(&unit, place.join(unit.file_name().expect("a name"))).expect("copied");
+            }
+        }
+    }
+    for (name, text) in UNITS {
+        // What is copied may be a link to elsewhere.
+        put(root, &format!("etc/systemd/system/{name}"), text);
+    }
+    put(root, "etc/machine-id", "00112233445566778899aabbccddeeff\n");
+    put(root, "etc/passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n");
+    put(root, "etc/group", "root:x:0:\nuser:x:1000:\n");
+    put(root, "etc/nsswitch.conf", "passwd: files\ngroup: files\n");
 }
 
 fn only_entry(directory: &Path, prefix: &str) -> PathBuf {

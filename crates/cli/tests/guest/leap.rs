@@ -12,9 +12,9 @@ const LEAP_AT_S: i64 = 1_861_920_000;
 /// TAI is 38 s ahead of UTC from there on. Times are seconds since 1900.
 const LEAP_FILE: &str = "#@\t4102444800\n3692217600\t37\n4070908800\t38\n";
 /// An agent that starts has this long until the leap second; it takes a few seconds.
-const BEFORE_S: i64 = 30;
+const BEFORE_S: i64 = 20;
 /// Whether a second is announced is looked at no later than this before it.
-const NO_LATER_S: f64 = 8.0;
+const NO_LATER_S: f64 = 6.0;
 /// What the hardware clock is off by at the start.
 const RTC_AHEAD_S: f64 = 600.0;
 
@@ -85,7 +85,7 @@ fn the_hardware_clock_follows(machine: &mut Machine, truth: &Timeline) {
 
 fn the_leap_second_comes(machine: &mut Machine, truth: &Timeline) {
     machine.run(&format!("timeball gate --at @{LEAP_AT_S} -- adjtimex >/tmp/gate 2>&1 &"));
-    while truth.since_leap_s() < -5.0 {
+    while truth.since_leap_s() < -3.0 {
         thread::sleep(Duration::from_millis(100));
     }
     // While this machine reads its clock from outside, the guest writes down what it sees itself.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -33,6 +34,7 @@ pub(crate) struct Machine {
     keyboard: ChildStdin,
     lines: Receiver<String>,
     console: PathBuf,
+    monitor: PathBuf,
     /// What its clock is compared with.
     truth: Timeline,
 }
@@ -62,6 +64,7 @@ impl Machine {
     /// Boots an image with a clock that is `ahead_s` seconds ahead of `truth`.
     pub(crate) fn boot(image: &Image, scratch: &Scratch, truth: &Timeline, ahead_s: i64) -> Self {
         let console = scratch.path().join("console");
+        let monitor = scratch.path().join("monitor");
         let mut qemu = Command::new("qemu-system-x86_64");
         // Not KVM: where there is one it may be another kernel's, under which guests die.
         qemu.args(["-accel", "tcg", "-smp", "1", "-m", "512", "-nodefaults", "-no-user-config"]);
@@ -70,13 +73,15 @@ impl Machine {
         qemu.args(["-append", "console=ttyS0 quiet panic=-1", "-rtc"]);
         qemu.arg(format!("base={}", calendar(truth.now_s() as i64 + ahead_s)));
         qemu.args(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]);
+        let socket = format!("unix:{},server=on,wait=off", monitor.display());
+        qemu.args(["-monitor", &socket]);
         qemu.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
         qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut qemu = qemu.spawn().expect("qemu-system-x86_64 starts");
         let keyboard = qemu.stdin.take().expect("piped");
         let lines = lines_of(BufReader::new(qemu.stdout.take().expect("piped")));
         let truth = truth.clone();
-        let mut machine = Self { qemu, keyboard, lines, console, truth };
+        let mut machine = Self { qemu, keyboard, lines, console, monitor, truth };
         machine.answer();
         machine
     }
@@ -92,6 +97,23 @@ impl Machine {
     pub(crate) fn try_run(&mut self, line: &str) -> (String, String) {
         writeln!(self.keyboard, "{line}").expect("qemu listens");
         self.answer()
+    }
+
+    /// Sets its clock to true time, to the second.
+    pub(crate) fn set_to_truth(&mut self) {
+        let now_s = self.truth.now_s() as i64;
+        self.run(&format!("date -s @{now_s} >/dev/null"));
+    }
+
+    /// Stops the machine for that long, as a host does that moves or saves it: none of its clocks
+    /// goes on, and nobody tells it.
+    pub(crate) fn pause(&self, length: Duration) {
+        let mut monitor = UnixStream::connect(&self.monitor).expect("qemu's monitor");
+        monitor.write_all(b"stop\n").expect("qemu listens");
+        thread::sleep(length);
+        monitor.write_all(b"cont\n").expect("qemu listens");
+        // It has to read that before the connection ends.
+        thread::sleep(Duration::from_millis(100));
     }
 
     /// Starts the agent in the background; returns its process id.

@@ -9,14 +9,16 @@
 mod image;
 mod leap;
 mod machine;
+mod set_clock;
 #[path = "../support/mod.rs"]
 mod support;
+mod systemd;
 mod timeline;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use image::Image;
+use image::{Image, Init};
 use machine::{HOST, KernelClock, Machine};
 use support::Scratch;
 use support::peers::{Chronyd, Peers};
@@ -192,7 +194,8 @@ impl World {
              [admin]\nlisten = \"127.0.0.1:9133\"\n\
              [state]\ndirectory = \"/var/lib/timeball\"\n"
         );
-        let image = Image::build(&self.packages, &self.scratch, &settings);
+        let files = [("etc/timeball.toml", settings.as_str())];
+        let image = Image::build(&self.packages, &self.scratch, &files, Init::Shell);
         Machine::boot(&image, &self.scratch, truth, ahead_s)
     }
 }
