@@ -137,6 +137,7 @@ fn read(types: &mut Types, path: &str) -> Option<Value> {
                 "200": types.answer::<History>("Newest instant first."),
                 "400": text("The limit is no whole number.", TEXT),
                 "404": types.answer::<Refused>("There is no such schedule (`NoSuchSchedule`)."),
+                "503": types.answer::<Refused>("The scheduler does not answer (`NoAnswer`)."),
             });
             ("history", "What became of each instant, and what people did", responses)
         }

@@ -51,16 +51,12 @@ async fn history(
     Path((namespace, name)): Path<(String, String)>,
     Query(HistoryQuery { limit }): Query<HistoryQuery>,
 ) -> Response {
-    let of = (namespace.clone(), name.clone());
-    let found = tokio::task::spawn_blocking(move || scheduler.history(&of.0, &of.1)).await;
-    match found {
-        Ok(Some(mut history)) => {
-            history.outcomes.truncate(limit.unwrap_or(usize::MAX));
-            Json(history).into_response()
-        }
-        Ok(None) => refuse(&ControlError::NoSuchSchedule { namespace, name }),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    answer(move || {
+        let mut history = scheduler.history(&namespace, &name)?;
+        history.outcomes.truncate(limit.unwrap_or(usize::MAX));
+        Ok(history)
+    })
+    .await
 }
 
 async fn file_changes(State(scheduler): State<Scheduler>) -> Response {

@@ -20,16 +20,14 @@ use timeball_api::control::{Accepted, Backfill, WHY_OCTETS_MAX};
 use timeball_api::files::FileChanges;
 use timeball_api::schedules::{History, Schedules};
 use timeball_runtime::{ClockCell, read_clocks};
-use timeball_schedule::FireId;
+use timeball_schedule::{FireId, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
 /// The store's file in the state directory.
 const STORE_FILE: &str = "schedules.redb";
 /// The journal beside it.
 const JOURNAL_FILE: &str = "schedules.journal";
-/// How long an answer of the dispatcher is waited for.
-const HISTORY_WAIT: Duration = Duration::from_secs(5);
-/// The same where it has to be stored first.
+/// How long an answer of the dispatcher is waited for; some have to be stored first.
 const ANSWER_WAIT: Duration = Duration::from_secs(8);
 
 /// Where a scheduler finds its schedules, keeps its state and reads the clock's error.
@@ -184,14 +182,15 @@ impl Scheduler {
         self.0.board.report(read_clocks().system)
     }
 
-    /// The outcomes of a schedule, newest first; `None` if there is no such schedule. Waits for the
-    /// dispatcher, milliseconds as a rule.
-    pub fn history(&self, namespace: &str, name: &str) -> Option<History> {
-        let uid = self.0.board.named(namespace, name)?;
+    /// The outcomes of a schedule, newest first. Waits for the dispatcher, milliseconds as a rule.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchSchedule`], or [`ControlError::NoAnswer`] in time.
+    pub fn history(&self, namespace: &str, name: &str) -> Result<History, ControlError> {
+        let uid = self.named(namespace, name)?;
         let (reply, answer) = mpsc::channel();
-        self.0.inbox.send(Message::History(uid, reply)).ok()?;
-        let (entries, events) = answer.recv_timeout(HISTORY_WAIT).unwrap_or_default();
-        Some(History {
+        let (entries, events) = self.ask(Message::History(uid, reply), &answer)?;
+        Ok(History {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             outcomes: entries.iter().map(crate::board::outcome).collect(),
@@ -276,14 +275,17 @@ impl Scheduler {
             let (octets, octets_max) = (why.len(), WHY_OCTETS_MAX);
             return Err(ControlError::WhyTooLong { octets, octets_max });
         }
-        let Named { namespace, name } = *of;
-        let schedule = self.0.board.named(namespace, name).ok_or_else(|| {
-            let (namespace, name) = (namespace.to_owned(), name.to_owned());
-            ControlError::NoSuchSchedule { namespace, name }
-        })?;
+        let schedule = self.named(of.namespace, of.name)?;
         let (reply, answer) = mpsc::channel();
         let (by, why) = (by.to_owned(), why.to_owned());
         self.ask(Message::Wish(Wish { schedule, command, by, why, reply }), &answer)?
+    }
+
+    fn named(&self, namespace: &str, name: &str) -> Result<ScheduleUid, ControlError> {
+        self.0.board.named(namespace, name).ok_or_else(|| {
+            let (namespace, name) = (namespace.to_owned(), name.to_owned());
+            ControlError::NoSuchSchedule { namespace, name }
+        })
     }
 
     fn ask<T>(&self, message: Message, answer: &Receiver<T>) -> Result<T, ControlError> {

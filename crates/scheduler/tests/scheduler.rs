@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use timeball_api::schedules::Counts;
-use timeball_scheduler::{StartError, StoreError};
+use timeball_scheduler::{ControlError, StartError, StoreError};
 
 fn all(counts: Counts) -> u64 {
     counts.fired + counts.missed + counts.skipped + counts.failed + counts.unknown
@@ -70,7 +70,8 @@ fn programs_and_requests_fire_ten_times_a_second_and_restart_where_they_were() {
     for pair in spans.windows(2) {
         assert_eq!(pair[1].0 - pair[0].1, 100_000_000, "{history:?}");
     }
-    assert!(scheduler.history("default", "nothing").is_none());
+    let none = scheduler.history("default", "nothing");
+    assert!(matches!(none, Err(ControlError::NoSuchSchedule { .. })), "{none:?}");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn add_systemd(root: &Path) {
         put(root, &format!("etc/systemd/system/{name}"), text);
     }
     put(root, "etc/machine-id", "00112233445566778899aabbccddeeff\n");
-    put(root, "etc/passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n");
+    put(root, "etc/passwd", "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/srv/user:/bin/sh\n");
     put(root, "etc/group", "root:x:0:\nuser:x:1000:\n");
     put(root, "etc/nsswitch.conf", "passwd: files\ngroup: files\n");
 }
