@@ -336,7 +336,10 @@ impl Engine {
         }
         let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
         for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
-            self.misled |= majority && source.is_used() && *selection == Selection::Falseticker;
+            if majority && *selection == Selection::Falseticker {
+                self.misled |= source.is_used();
+                source.convict();
+            }
             source.selection = *selection;
         }
         match self.verdict.outcome {

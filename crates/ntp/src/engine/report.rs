@@ -125,7 +125,7 @@ pub enum Selection {
     /// Its addresses are other sources', too: it is not asked, for two names of one server are not
     /// two witnesses.
     Duplicate,
-    /// Truechimer, not used because a better or preferred one is.
+    /// Truechimer, not used: a preferred one is, or it was found false a few answers ago.
     Candidate,
     /// Truechimer, combined into the estimate.
     Combined,

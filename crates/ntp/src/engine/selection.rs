@@ -15,8 +15,8 @@ pub(super) enum Voter {
         prefer: bool,
         /// Whether the configuration trusts it: then it is judged by the trusted ones alone.
         trust: bool,
-        /// Whether the last majority found it false: only another majority can find it true.
-        convicted: bool,
+        /// What majorities found of it.
+        record: Record,
     },
     /// Was asked and may still answer for the first time: counts against a hasty majority.
     Pending {
@@ -32,6 +32,17 @@ pub(super) enum Voter {
     },
     /// Takes no part, and why.
     Out(Selection),
+}
+
+/// What majorities found of a source so far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Record {
+    /// Nothing against it for a while.
+    Clean,
+    /// It was found false not long ago: it is used where there is no other.
+    Probation,
+    /// The last majority found it false: only another majority can find it true.
+    Convicted,
 }
 
 /// What the voters say of the truth together.
@@ -82,10 +93,17 @@ pub(super) fn vote(
     let electorate: Vec<Voter> = entitled(voters).into_iter().map(|i| voters[i]).collect();
     let (outcome, ground) = judge(&electorate, min_sources, promised);
     let acquits = matches!(outcome, Outcome::Majority(_));
-    let any_preferred =
-        voters.iter().any(|voter| voter.is_preferred() && voter.is_within(ground, acquits));
-    let selections: Vec<Selection> =
-        voters.iter().map(|voter| voter.selection(ground, acquits, any_preferred)).collect();
+    let truechimers = || voters.iter().filter(|voter| voter.is_within(ground, acquits));
+    // A slow answer's interval touches almost any ground, so that a source which is found false by
+    // its prompt answers would be used now and then, and move the estimate each time.
+    let any_clean = truechimers().any(Voter::is_clean);
+    let usable = |voter: &Voter| voter.is_clean() || !any_clean;
+    let any_preferred = truechimers().any(|voter| voter.is_preferred() && usable(voter));
+    let is_passed_over = |voter: &Voter| !usable(voter) || (any_preferred && !voter.is_preferred());
+    let selections: Vec<Selection> = voters
+        .iter()
+        .map(|voter| voter.selection(ground, acquits, is_passed_over(voter)))
+        .collect();
     let chief = chief_of(voters, &selections, former_chief);
     let mut verdict = Verdict { outcome, selections, chief };
     if let Some(chief) = chief {
@@ -177,6 +195,10 @@ impl Voter {
         }
     }
 
+    fn is_clean(&self) -> bool {
+        matches!(self, Self::Fit { record: Record::Clean, .. })
+    }
+
     fn is_preferred(&self) -> bool {
         matches!(self, Self::Fit { prefer: true, .. })
     }
@@ -184,20 +206,25 @@ impl Voter {
     /// Whether it touches the ground; `acquits`: even if it was found false before.
     fn is_within(&self, ground: Option<Interval>, acquits: bool) -> bool {
         match (self, ground) {
-            (Self::Fit { interval, convicted, .. }, Some(ground)) => {
-                interval.overlaps(&ground) && (acquits || !convicted)
+            (Self::Fit { interval, record, .. }, Some(ground)) => {
+                interval.overlaps(&ground) && (acquits || *record != Record::Convicted)
             }
             _ => false,
         }
     }
 
-    fn selection(&self, ground: Option<Interval>, acquits: bool, any_preferred: bool) -> Selection {
+    fn selection(
+        &self,
+        ground: Option<Interval>,
+        acquits: bool,
+        is_passed_over: bool,
+    ) -> Selection {
         match (self, ground) {
             (Self::Absent { reason, .. } | Self::Out(reason), _) => *reason,
             (Self::Pending { .. }, _) => Selection::Unreachable,
             (Self::Fit { .. }, None) => Selection::NoMajority,
             (Self::Fit { .. }, _) if !self.is_within(ground, acquits) => Selection::Falseticker,
-            (Self::Fit { prefer: false, .. }, _) if any_preferred => Selection::Candidate,
+            (Self::Fit { .. }, _) if is_passed_over => Selection::Candidate,
             (Self::Fit { .. }, _) => Selection::Combined,
         }
     }
@@ -225,7 +252,7 @@ mod tests {
             earliest: Span::from_millis(earliest_ms),
             latest: Span::from_millis(latest_ms),
         };
-        Voter::Fit { interval, prefer: false, trust: false, convicted: false }
+        Voter::Fit { interval, prefer: false, trust: false, record: Record::Clean }
     }
 
     fn promise(earliest_ms: i64, latest_ms: i64) -> Option<Interval> {
@@ -296,13 +323,29 @@ mod tests {
     fn only_a_majority_acquits_who_was_found_false() {
         let gone = Voter::Absent { reason: Selection::Unreachable, trust: false };
         let interval = fit(-1, 1).interval().unwrap();
-        let convict = Voter::Fit { interval, prefer: false, trust: false, convicted: true };
+        let convict =
+            Voter::Fit { interval, prefer: false, trust: false, record: Record::Convicted };
         let verdict = vote(&[gone, gone, convict], 1, promise(-5, 5), None);
         assert_eq!(verdict.outcome, Outcome::Silence);
         assert_eq!(verdict.selections[2], Selection::Falseticker);
         let verdict = vote(&[gone, fit(0, 1), convict], 1, promise(-5, 5), None);
         assert!(majority(&verdict).is_some());
-        assert_eq!(verdict.selections[2], Selection::Combined);
+        assert_eq!(verdict.selections[2], Selection::Candidate);
+    }
+
+    #[test]
+    fn who_was_found_false_is_used_again_only_after_a_while_or_for_want_of_others() {
+        use Selection::{Candidate, Chief, Combined};
+        let interval = fit(-1, 1).interval().unwrap();
+        let late =
+            |prefer| Voter::Fit { interval, prefer, trust: false, record: Record::Probation };
+        let verdict = vote(&[fit(-5, 5), late(false), fit(-4, 4)], 1, None, Some(1));
+        assert_eq!(verdict.selections, [Combined, Candidate, Chief]);
+        assert_eq!(majority(&verdict), promise(-4, 4), "it has its voice all the same");
+        let verdict = vote(&[fit(-5, 5), late(true), fit(-4, 4)], 1, None, None);
+        assert_eq!(verdict.selections, [Combined, Candidate, Chief]);
+        let verdict = vote(&[late(false), late(false)], 1, None, None);
+        assert_eq!(verdict.selections, [Chief, Combined]);
     }
 
     #[test]
@@ -341,11 +384,11 @@ mod tests {
     #[test]
     fn preferred_sources_are_used_alone_while_they_are_true() {
         let Voter::Fit { interval, .. } = fit(-50, 50) else { unreachable!() };
-        let preferred = Voter::Fit { interval, prefer: true, trust: false, convicted: false };
+        let preferred = Voter::Fit { interval, prefer: true, trust: false, record: Record::Clean };
         let verdict = vote(&[fit(-1, 1), preferred], 1, None, None);
         assert_eq!(verdict.selections, [Selection::Candidate, Selection::Chief]);
         let interval = fit(90, 91).interval().unwrap();
-        let lying = Voter::Fit { interval, prefer: true, trust: false, convicted: false };
+        let lying = Voter::Fit { interval, prefer: true, trust: false, record: Record::Clean };
         let verdict = vote(&[fit(-1, 1), fit(-2, 2), lying], 1, None, Some(1));
         use Selection::{Chief, Combined, Falseticker};
         assert_eq!(verdict.selections, [Combined, Chief, Falseticker]);
@@ -353,7 +396,7 @@ mod tests {
 
     fn trusted(earliest_ms: i64, latest_ms: i64) -> Voter {
         let interval = fit(earliest_ms, latest_ms).interval().unwrap();
-        Voter::Fit { interval, prefer: false, trust: true, convicted: false }
+        Voter::Fit { interval, prefer: false, trust: true, record: Record::Clean }
     }
 
     #[test]

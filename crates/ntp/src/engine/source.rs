@@ -34,6 +34,8 @@ const DENIED_PAUSE: Span = Span::from_minutes(60);
 const USELESS_MAX: u32 = 8;
 /// A measurement that may be this wrong is of no use (ntpd's maximum distance).
 const MARGIN_USELESS: Span = Span::from_millis(1_500);
+/// Who was found false is not used again before so many answers in a row were true.
+const PROBATION: u8 = 8;
 /// Between two attempts to find another server of the same name.
 const REPLACE_PAUSE: Span = Span::from_secs(60);
 
@@ -50,6 +52,8 @@ pub(super) struct Source {
     /// Its last sample from this address.
     pub(super) newest: Option<Sample>,
     pub(super) selection: Selection,
+    /// How many more true answers it takes until it is used, after it was found false.
+    pub(super) probation: u8,
     pub(super) told: Option<Told>,
     pub(super) last_sample: Option<SampleReport>,
     pub(super) jitter: Span,
@@ -113,6 +117,7 @@ impl Source {
             backlog: Vec::new(),
             newest: None,
             selection: Selection::Unreachable,
+            probation: 0,
             told: None,
             last_sample: None,
             jitter: Span::ZERO,
@@ -326,6 +331,12 @@ impl Source {
         }
         self.backlog.push(sample);
         self.newest = Some(sample);
+        self.probation = self.probation.saturating_sub(1);
+    }
+
+    /// Notes that a majority found it false.
+    pub(super) fn convict(&mut self) {
+        self.probation = PROBATION;
     }
 
     /// Whether its samples go into the estimate.
@@ -425,6 +436,7 @@ impl Source {
         self.useless = 0;
         self.is_interleaved = false;
         self.selection = Selection::Unreachable;
+        self.probation = 0;
     }
 
     fn become_unreachable(&mut self) {

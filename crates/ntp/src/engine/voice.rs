@@ -4,7 +4,7 @@ use timeball_timebase::{MonoTime, Span};
 
 use super::interval::Ageing;
 use super::report::Selection;
-use super::selection::Voter;
+use super::selection::{Record, Voter};
 use super::source::Source;
 
 /// A silent source still counts in the vote until others were heard for this long without it: if
@@ -35,8 +35,17 @@ impl Source {
                 interval: promise.aged(at, ageing),
                 prefer: self.config.options.prefer,
                 trust: self.config.options.trust,
-                convicted: self.selection == Selection::Falseticker,
+                record: self.record(),
             },
+        }
+    }
+
+    /// What majorities found of it.
+    fn record(&self) -> Record {
+        match self.selection {
+            Selection::Falseticker => Record::Convicted,
+            _ if self.probation > 0 => Record::Probation,
+            _ => Record::Clean,
         }
     }
 

@@ -37,6 +37,8 @@ const NEWCOMER_SURPRISE: f64 = 3.0;
 const SURPRISE_IN_A_ROW: f64 = 2.2;
 /// Samples of a source before its surprises count: until then its noise is not known.
 const SURPRISE_SAMPLES_MIN: usize = 8;
+/// Standard deviation of a phase that is learned anew, in half widths of what it is learned from.
+const RELEARN_DOUBT: f64 = 5.0;
 /// The largest change of frequency that one surprise suggests; a second in a row suggests more.
 const FREQUENCY_CHANGE: f64 = 2e-5;
 const FREQUENCY_CHANGE_MAX: f64 = 5e-4;
@@ -169,7 +171,7 @@ impl Estimator {
             reading_sd(sample),
         );
         let innovation = measured - noise.shift - expected;
-        let normalized = innovation / (variance + noise.variance).sqrt();
+        let normalized = innovation / (variance + noise.variance + noise.doubt.powi(2)).sqrt();
         let elapsed = since_own.unwrap_or(dt).max(0.1);
         self.sources[source].last = Some((sample.at, elapsed));
         let surprised = match self.account_for(source, innovation, normalized, elapsed, sample.at) {
@@ -244,7 +246,8 @@ impl Estimator {
         let half = truth.half_width().as_seconds_f64();
         let moved = (at - bank_at).as_seconds_f64() * estimate.frequency;
         let phase = (truth.centre() - anchor).as_seconds_f64() - moved;
-        self.bank.set_phase(phase, half * half / 3.0);
+        // Hardly a weight: the interval's centre is not to be found again in the biases.
+        self.bank.set_phase(phase, (RELEARN_DOUBT * half).powi(2));
         for (source, memory) in self.sources.iter().enumerate() {
             self.bank.set_bias(source, memory.bias_variance);
         }
