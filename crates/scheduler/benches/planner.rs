@@ -5,6 +5,7 @@
 //! [--seconds N] [--real-time PRIORITY]`
 #![allow(clippy::print_stdout)]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use timeball_runtime::read_clocks;
+use timeball_schedule::ScheduleUid;
 use timeball_schedule::language::{Dialect, Schedule, Zone};
 use timeball_schedule::planner::{
     CatchUp, CatchUpPolicy, ClockPolicy, Concurrency, Input, Planner, PlannerOptions, Resume,
@@ -26,6 +28,8 @@ const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Asia/Tehran", "E
 const IDLE: u64 = 90_000;
 /// Changes measured at each size, at most.
 const CHANGES_MAX: u64 = 5_000;
+/// Changes whose way through the trees stays in the processor's cache.
+const SAME: u64 = 32;
 
 fn main() {
     let count = argument("--schedules").unwrap_or(1_000_000);
@@ -89,6 +93,8 @@ fn memory_of(what: &str, zones: &[Zone], count: u64) {
         for n in 0..count {
             house.put(daily(zones, n, 1));
         }
+        // As at the first start with so many files.
+        house.commit();
     }
     let octets = resident_octets().saturating_sub(before);
     println!("| {what} | {} | {} |", octets >> 20, octets / count);
@@ -104,49 +110,94 @@ fn filled(zones: &[Zone], count: u64, now: Timestamp) -> Planner {
     planner
 }
 
-/// What one change costs among many schedules.
+/// What one change costs among many schedules: with those that changed spread over all of them, so
+/// that memory is waited for, and with the same few changed again and again, so that it is not.
+/// Beside it a bare tree of as many keys, which is known to take a logarithmic number of steps.
 fn costs(zones: &[Zone], count: u64) {
-    println!("\n| schedules | insert ns | edit ns | delete ns |\n|---|---|---|---|");
-    let now = read_clocks().system;
-    let mut rows: Vec<[f64; 3]> = Vec::new();
+    println!("\n| schedules | changes | insert ns | edit ns | delete ns | bare tree ns |");
+    println!("|---|---|---|---|---|---|");
+    let mut rows: [Vec<[f64; 4]>; 2] = Default::default();
     for size in [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|size| *size <= count) {
-        let mut planner = filled(zones, size, now);
-        // The best of some rounds, for others work on this machine, too.
-        let mut best = [f64::MAX; 3];
-        let changes = CHANGES_MAX.min(size);
-        for round in 0..5 {
-            let spread = |n: u64| n.wrapping_mul(7_919) % size;
-            let new = (0..changes).map(|n| daily(zones, count + n, 1));
-            let edited = (0..changes).map(|n| daily(zones, spread(n), round + 2));
-            let insert = timed(&mut planner, now, new.map(upsert).collect());
-            let edit = timed(&mut planner, now, edited.map(upsert).collect());
-            let gone = (0..changes).map(|n| Input::Remove(House::uid(count + n)));
-            let delete = timed(&mut planner, now, gone.collect());
-            for (best, nanos) in best.iter_mut().zip([insert, edit, delete]) {
-                *best = best.min(nanos);
+        let mut many = Many::new(zones, size);
+        let kinds = [("spread", 5, CHANGES_MAX.min(size)), ("the same", 100, SAME)];
+        for ((what, rounds, changes), rows) in kinds.into_iter().zip(&mut rows) {
+            // The best of some rounds, for others work on this machine, too.
+            let mut best = [f64::MAX; 4];
+            for _ in 0..rounds {
+                for (best, nanos) in best.iter_mut().zip(many.change(changes)) {
+                    *best = best.min(nanos);
+                }
             }
+            let [insert, edit, delete, bare] = best;
+            println!("| {size} | {what} | {insert:.0} | {edit:.0} | {delete:.0} | {bare:.0} |");
+            rows.push(best);
         }
-        println!("| {size} | {:.0} | {:.0} | {:.0} |", best[0], best[1], best[2]);
-        rows.push(best);
     }
-    if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
-        let ratio = |n: usize| last[n] / first[n];
-        println!("| last / first | {:.2} | {:.2} | {:.2} |", ratio(0), ratio(1), ratio(2));
+    for (what, rows) in ["spread", "the same"].into_iter().zip(rows) {
+        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            let [insert, edit, delete, bare] = [0, 1, 2, 3].map(|n| last[n] / first[n]);
+            println!(
+                "| last / first | {what} | {insert:.1} | {edit:.1} | {delete:.1} | {bare:.1} |"
+            );
+        }
+    }
+}
+
+/// Many schedules, some of which are changed, and a tree with nothing but their keys.
+struct Many<'z> {
+    zones: &'z [Zone],
+    size: u64,
+    now: Timestamp,
+    generation: u64,
+    planner: Planner,
+    bare: BTreeMap<ScheduleUid, u64>,
+}
+
+impl<'z> Many<'z> {
+    fn new(zones: &'z [Zone], size: u64) -> Self {
+        let now = read_clocks().system;
+        let planner = filled(zones, size, now);
+        let bare = (0..size).map(|n| (House::uid(n), n)).collect();
+        Self { zones, size, now, generation: 1, planner, bare }
+    }
+
+    /// Inserts so many schedules, edits as many others and deletes the new ones; returns the
+    /// nanoseconds of each, and of inserting and removing a key of the bare tree.
+    fn change(&mut self, changes: u64) -> [f64; 4] {
+        self.generation += 1;
+        let (zones, size, generation) = (self.zones, self.size, self.generation);
+        let spread = |n: u64| n.wrapping_mul(7_919) % size;
+        let new = (0..changes).map(|n| daily(zones, size + n, 1)).map(upsert);
+        let insert = self.timed(new.collect());
+        let edited = (0..changes).map(|n| daily(zones, spread(n), generation)).map(upsert);
+        let edit = self.timed(edited.collect());
+        let gone = (0..changes).map(|n| Input::Remove(House::uid(size + n)));
+        let delete = self.timed(gone.collect());
+        let keys: Vec<ScheduleUid> = (0..changes).map(|n| House::uid(size + n)).collect();
+        let start = Instant::now();
+        for key in &keys {
+            black_box(self.bare.insert(*key, 0));
+        }
+        for key in &keys {
+            black_box(self.bare.remove(key));
+        }
+        let bare = start.elapsed().as_nanos() as f64 / (2 * changes) as f64;
+        [insert, edit, delete, bare]
+    }
+
+    /// Nanoseconds for each of these inputs.
+    fn timed(&mut self, inputs: Vec<Input>) -> f64 {
+        let count = inputs.len() as f64;
+        let start = Instant::now();
+        for input in inputs {
+            drop(black_box(self.planner.handle_input(self.now, input)));
+        }
+        start.elapsed().as_nanos() as f64 / count
     }
 }
 
 fn upsert(spec: ScheduleSpec) -> Input {
     Input::Upsert { spec: Box::new(spec), resume: Resume::default() }
-}
-
-/// Nanoseconds for each of these inputs.
-fn timed(planner: &mut Planner, now: Timestamp, inputs: Vec<Input>) -> f64 {
-    let count = inputs.len() as f64;
-    let start = Instant::now();
-    for input in inputs {
-        drop(black_box(planner.handle_input(now, input)));
-    }
-    start.elapsed().as_nanos() as f64 / count
 }
 
 /// Fires of so many schedules at an even rate, through everything but a target.

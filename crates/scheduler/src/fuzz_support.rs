@@ -2,6 +2,7 @@
 
 use crate::files::{self, Document, LoadedSchedule, LoadedSet};
 use crate::foreign::{CrontabOptions, export_cron_jobs, import_cron_jobs, import_crontab, to_yaml};
+pub use crate::store::{rewrite_image, take_changes};
 use crate::zones::Zones;
 use serde_json::Value;
 use std::cell::RefCell;

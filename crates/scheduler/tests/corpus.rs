@@ -6,6 +6,8 @@ mod replay;
 mod schedule_file;
 #[path = "../../../fuzz/properties/schedule_import.rs"]
 mod schedule_import;
+#[path = "../../../fuzz/properties/store_row.rs"]
+mod store_row;
 
 #[test]
 fn any_text_is_refused_as_a_schedule_file_or_each_schedule_of_it_means_the_same_as_json() {
@@ -15,4 +17,9 @@ fn any_text_is_refused_as_a_schedule_file_or_each_schedule_of_it_means_the_same_
 #[test]
 fn any_text_is_refused_as_others_file_or_each_schedule_of_it_is_read_as_it_was_written() {
     replay::corpus("schedule_import", schedule_import::check);
+}
+
+#[test]
+fn any_octets_of_the_store_are_refused_or_written_as_an_image_that_reads_back_the_same() {
+    replay::corpus("store_row", store_row::check);
 }

@@ -43,7 +43,8 @@ pub(super) struct Entry {
     pub(super) settled_ahead: BTreeSet<Timestamp>,
     /// The same, as first and last instants, where a process before this one has recorded them.
     pub(super) settled_before: Vec<(Timestamp, Timestamp)>,
-    pub(super) run: Option<Run>,
+    /// Boxed, for most schedules have none.
+    pub(super) run: Option<Box<Run>>,
     /// Records that reach beyond what is yet to be claimed: before the claims are sent, the store
     /// must not take what lies between for accounted for.
     pub(super) held: Vec<OutcomeRecord>,
@@ -279,7 +280,7 @@ impl Entry {
             let detail = FireDetail::default();
             let schedule = self.spec.uid;
             let record = OutcomeRecord { schedule, from, until, count, outcome, detail };
-            self.run = Some(Run { record, close_at: context.now + RUN_OPEN });
+            self.run = Some(Box::new(Run { record, close_at: context.now + RUN_OPEN }));
         }
         // A run that will not grow soon is recorded at once.
         let grows = self.spec.schedule.next_after(until).is_some_and(|at| at - until < RUN_OPEN);
@@ -290,7 +291,8 @@ impl Entry {
 
     /// Records the open run.
     pub(super) fn close_run(&mut self, context: &mut Context<'_>) {
-        let Some(Run { record, .. }) = self.run.take() else { return };
+        let Some(run) = self.run.take() else { return };
+        let record = run.record;
         if self.unclaimed.first().is_some_and(|at| *at < record.until) {
             self.held.push(record);
         } else {

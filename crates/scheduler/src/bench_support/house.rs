@@ -64,8 +64,6 @@ impl House {
     pub fn put(&mut self, spec: ScheduleSpec) {
         let enrolment = Enrolment {
             uid: spec.uid,
-            namespace: "default".to_owned(),
-            name: spec.uid.to_string(),
             definition: format!("vixie {} {}", spec.schedule, spec.schedule.zone().name()),
             limits: DetailLimits { successful: 3, failed: 1 },
             repeatable: false,

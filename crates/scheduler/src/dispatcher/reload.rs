@@ -96,8 +96,6 @@ impl Dispatcher {
         }
         let enrolment = Enrolment {
             uid,
-            namespace: schedule.name.namespace.clone(),
-            name: schedule.name.name.clone(),
             definition: schedule.definition.clone(),
             limits: schedule.limits,
             repeatable: schedule.target.is_repeatable(),

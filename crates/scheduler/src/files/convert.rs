@@ -217,9 +217,9 @@ fn pause_on_failure(failures: i32) -> Result<Option<u32>, DocumentError> {
     Ok((failures > 0).then_some(failures))
 }
 
-fn details(field: &'static str, value: i32) -> Result<usize, DocumentError> {
+fn details(field: &'static str, value: i32) -> Result<u32, DocumentError> {
     let value = range(field, i64::from(value), 0, DETAILS_MAX)?;
-    Ok(usize::try_from(value).expect("the range was checked"))
+    Ok(u32::try_from(value).expect("the range was checked"))
 }
 
 /// The days of a schedule as a part of its definition.

@@ -1,31 +1,30 @@
 //! The store on disk: one redb file, one writer.
 
-use super::{Batch, Closing, HistoryEntry, Kept, Loaded, Row, Store, StoreError};
+use super::{Closing, Commit, Loaded, Store, StoreError};
 use crate::fault::{self, Point};
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
 };
-use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use timeball_schedule::ScheduleUid;
-use timeball_timebase::Timestamp;
 
-/// The newest format that this program reads, and the one that it writes. Format 1 knew of no
-/// journal: whoever writes it must not come after whoever writes one. Format 2 knew of no fires
-/// that were asked for, and would take them for instants of the schedule.
-pub(crate) const FORMAT: u64 = 3;
+/// The format that this program reads and writes. Formats 1 to 3 kept each claim and each outcome
+/// in a place of its own schedule.
+pub(crate) const FORMAT: u64 = 4;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Keys of the table `meta`.
 const META_FORMAT: &str = "format";
+const META_NUMBER: &str = "number";
 const META_JOURNAL: &str = "journal";
 const META_CLEAN: &str = "clean";
-const SCHEDULES: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("schedules");
-const CLAIMS: TableDefinition<([u8; 16], i64), bool> = TableDefinition::new("claims");
-const HISTORY: TableDefinition<([u8; 16], i64), &[u8]> = TableDefinition::new("history");
+/// An image of each account.
+const ACCOUNTS: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("accounts");
+/// What happened between two commits, by the number of the later one.
+const CHANGES: TableDefinition<u64, &[u8]> = TableDefinition::new("changes");
 
 /// Pages kept in memory, octets: the tables are small, and a scheduler should be, too.
 const CACHE_OCTETS: usize = 4 * 1024 * 1024;
@@ -46,15 +45,16 @@ pub(crate) struct DiskStore {
     path: PathBuf,
     /// `None` after a failure: redb wants to be opened anew after one.
     database: Option<Database>,
+    /// What was read when the store was opened, until somebody asks for it.
+    loaded: Option<Loaded>,
 }
 
 impl DiskStore {
     /// Opens the store at `path`, making it where it is missing. A file that cannot be understood
-    /// is
-    /// kept aside, and its new path returned.
+    /// is kept aside, and its new path returned.
     ///
     /// # Errors
-    /// Where it is in use, of a newer format, or cannot be read or written.
+    /// Where it is in use, of another format, or cannot be read or written.
     pub(crate) fn open(path: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
         match Self::open_sound(path) {
             Err(StoreError::Corrupt { message, .. }) => {
@@ -115,12 +115,13 @@ impl DiskStore {
 
     /// Opens the store and reads all of it once, so that damage is found now and not later.
     fn open_sound(path: &Path) -> Result<Self, StoreError> {
-        let mut store = Self { path: path.to_owned(), database: None };
+        let mut store = Self { path: path.to_owned(), database: None, loaded: None };
         // redb returns errors for most damage, but a scheduler must start whatever the file holds.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = store.open_database()?;
             store.database = Some(database);
-            store.load().map(drop)
+            store.loaded = Some(store.load()?);
+            Ok(())
         }));
         match opened {
             Ok(opened) => opened.map(|()| store),
@@ -156,11 +157,15 @@ impl DiskStore {
     fn check_format(&self, database: &Database, is_new: bool) -> Result<(), StoreError> {
         let found = self.read_format(database).map_err(|error| self.failed(error))?;
         match found {
-            Some(found) if found > FORMAT => {
-                Err(StoreError::Newer { path: self.path.clone(), found, known: FORMAT })
-            }
             Some(FORMAT) => Ok(()),
-            Some(_) => self.write_format(database).map_err(|error| self.failed(error)),
+            Some(found) => {
+                let (path, known) = (self.path.clone(), FORMAT);
+                Err(if found > known {
+                    StoreError::Newer { path, found, known }
+                } else {
+                    StoreError::Older { path, found, known }
+                })
+            }
             // A crash in the middle of the first commit leaves a file without tables.
             None if is_new || self.is_empty(database) => {
                 self.write_format(database).map_err(|error| self.failed(error))
@@ -186,9 +191,8 @@ impl DiskStore {
     fn write_format(&self, database: &Database) -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
         transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
-        transaction.open_table(SCHEDULES)?;
-        transaction.open_table(CLAIMS)?;
-        transaction.open_table(HISTORY)?;
+        transaction.open_table(ACCOUNTS)?;
+        transaction.open_table(CHANGES)?;
         transaction.commit()?;
         Ok(())
     }
@@ -219,20 +223,23 @@ impl DiskStore {
 
 impl Store for DiskStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
+        if let Some(loaded) = self.loaded.take() {
+            return Ok(loaded);
+        }
         let Some(database) = &self.database else {
             self.database = Some(self.open_database()?);
             return self.load();
         };
-        let raw = read_all(database).map_err(|error| self.failed(error))?;
-        raw.understand().ok_or_else(|| corrupt(&self.path, "a record makes no sense"))
+        let read = read_all(database).map_err(|error| self.failed(error))?;
+        read.ok_or_else(|| corrupt(&self.path, "a record makes no sense"))
     }
 
-    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
             None => self.open_database()?,
         };
-        write(&database, batch).map_err(|error| self.failed(error))?;
+        write(&database, commit).map_err(|error| self.failed(error))?;
         self.database = Some(database);
         Ok(())
     }
@@ -242,41 +249,36 @@ fn corrupt(path: &Path, message: &str) -> StoreError {
     StoreError::Corrupt { path: path.to_owned(), message: message.to_owned() }
 }
 
-fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
+fn write(database: &Database, commit: Commit<'_>) -> Result<(), redb::Error> {
+    let Commit { number, changes, images, contained, closing } = commit;
     let transaction = database.begin_write()?;
     {
         let mut meta = transaction.open_table(META)?;
-        match batch.closing.journal {
+        meta.insert(META_NUMBER, number)?;
+        match closing.journal {
             Some(number) => meta.insert(META_JOURNAL, number)?,
             None => meta.remove(META_JOURNAL)?,
         };
-        match batch.closing.clean {
+        match closing.clean {
             true => meta.insert(META_CLEAN, 1)?,
             false => meta.remove(META_CLEAN)?,
         };
-        let mut schedules = transaction.open_table(SCHEDULES)?;
-        for (uid, row) in &batch.rows {
-            match row {
-                Some(row) => schedules.insert(uid.0, encode(row).as_slice())?,
-                None => schedules.remove(uid.0)?,
+        let mut accounts = transaction.open_table(ACCOUNTS)?;
+        for (uid, image) in images {
+            match image {
+                Some(image) => accounts.insert(uid.0, image.as_slice())?,
+                None => accounts.remove(uid.0)?,
             };
         }
-        let mut claims = transaction.open_table(CLAIMS)?;
-        for ((uid, at), released) in &batch.claims {
-            let key = (uid.0, at.as_unix_nanos());
-            match released {
-                Some(released) => claims.insert(key, *released)?,
-                None => claims.remove(key)?,
-            };
+        let mut rows = transaction.open_table(CHANGES)?;
+        for number in contained {
+            rows.remove(number)?;
         }
-        let mut history = transaction.open_table(HISTORY)?;
-        for ((uid, from), entry) in &batch.history {
-            let key = (uid.0, from.as_unix_nanos());
-            match entry {
-                Some(entry) => history.insert(key, entry.encode().as_slice())?,
-                None => history.remove(key)?,
-            };
-        }
+        // A commit that failed may have been made all the same, with less in it.
+        match changes {
+            [] => rows.remove(number)?,
+            _ => rows.insert(number, changes)?,
+        };
     }
     fault::pass(Point::BatchWritten);
     transaction.commit()?;
@@ -284,60 +286,28 @@ fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn encode(row: &Row) -> Vec<u8> {
-    serde_json::to_vec(row).expect("a struct of numbers and texts is always JSON")
-}
-
-/// The tables as they are.
-#[derive(Default)]
-struct Raw {
-    closing: Closing,
-    schedules: Vec<([u8; 16], Vec<u8>)>,
-    claims: Vec<([u8; 16], i64, bool)>,
-    history: Vec<([u8; 16], i64, Vec<u8>)>,
-}
-
-fn read_all(database: &Database) -> Result<Raw, redb::Error> {
+/// Reads everything; `None` where something makes no sense.
+fn read_all(database: &Database) -> Result<Option<Loaded>, redb::Error> {
     let transaction = database.begin_read()?;
-    let mut raw = Raw::default();
     let meta = transaction.open_table(META)?;
-    raw.closing.journal = meta.get(META_JOURNAL)?.map(|number| number.value());
-    raw.closing.clean = meta.get(META_CLEAN)?.is_some();
-    for row in transaction.open_table(SCHEDULES)?.iter()? {
-        let (uid, octets) = row?;
-        raw.schedules.push((uid.value(), octets.value().to_vec()));
-    }
-    for claim in transaction.open_table(CLAIMS)?.iter()? {
-        let (key, released) = claim?;
-        let (uid, at) = key.value();
-        raw.claims.push((uid, at, released.value()));
-    }
-    for entry in transaction.open_table(HISTORY)?.iter()? {
-        let (key, octets) = entry?;
-        let (uid, from) = key.value();
-        raw.history.push((uid, from, octets.value().to_vec()));
-    }
-    Ok(raw)
-}
-
-impl Raw {
-    fn understand(self) -> Option<Loaded> {
-        let mut all: BTreeMap<[u8; 16], Kept> = BTreeMap::new();
-        for (uid, octets) in self.schedules {
-            let row: Row = serde_json::from_slice(&octets).ok()?;
-            let (claims, history) = (BTreeMap::new(), BTreeMap::new());
-            all.insert(uid, Kept { uid: ScheduleUid(uid), row, claims, history });
+    let number = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|number| number.value()));
+    let closing = Closing { journal: number(META_JOURNAL)?, clean: number(META_CLEAN)?.is_some() };
+    let rows = transaction.open_table(CHANGES)?;
+    let first_row = rows.first()?.map_or(u64::MAX, |(number, _)| number.value());
+    let mut loaded = Loaded::new(number(META_NUMBER)?.unwrap_or(0), closing, first_row);
+    for image in transaction.open_table(ACCOUNTS)?.iter()? {
+        let (uid, octets) = image?;
+        if loaded.take_image(ScheduleUid(uid.value()), octets.value()).is_none() {
+            return Ok(None);
         }
-        for (uid, at, released) in self.claims {
-            all.get_mut(&uid)?.claims.insert(Timestamp::from_unix_nanos(at), released);
-        }
-        for (uid, from, octets) in self.history {
-            let from = Timestamp::from_unix_nanos(from);
-            let entry = HistoryEntry::decode(from, &octets)?;
-            all.get_mut(&uid)?.history.insert(from, entry);
-        }
-        Some(Loaded { schedules: all.into_values().collect(), closing: self.closing })
     }
+    for row in rows.iter()? {
+        let (number, octets) = row?;
+        if loaded.take_changes(number.value(), octets.value()).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(loaded.complete()))
 }
 
 #[cfg(test)]

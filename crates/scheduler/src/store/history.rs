@@ -1,7 +1,8 @@
 //! The outcomes of one schedule: the last few runs in detail, everything before in runs of equals.
 
 use super::{HistoryEntry, OpenClaims};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+use std::mem::discriminant;
 use timeball_schedule::{FireDetail, Outcome, Reason};
 use timeball_timebase::Timestamp;
 
@@ -9,152 +10,129 @@ use timeball_timebase::Timestamp;
 pub(super) const ENTRIES_MAX: usize = 500;
 
 /// How many runs are kept in detail.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct DetailLimits {
     /// Of those that succeeded.
-    pub(crate) successful: usize,
+    pub(crate) successful: u32,
     /// Of those that failed.
-    pub(crate) failed: usize,
+    pub(crate) failed: u32,
 }
 
-/// The outcomes of one schedule, by their first instant.
-#[derive(Clone, Debug, Default)]
-pub(super) struct History {
-    entries: BTreeMap<Timestamp, HistoryEntry>,
-    /// Entries of one instant each whose details are kept.
-    successful: BTreeSet<Timestamp>,
-    failed: BTreeSet<Timestamp>,
+impl Default for DetailLimits {
+    /// As many as a CronJob keeps.
+    fn default() -> Self {
+        Self { successful: 3, failed: 1 }
+    }
+}
+
+/// The outcomes of one schedule. Few as a rule, and nearly always added at the end, so a vector in
+/// the order of their first instants is both the smallest and the quickest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct History(Vec<Kept>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Kept {
+    entry: HistoryEntry,
+    /// Whether it is one of the last few whose details are kept.
+    is_detailed: bool,
 }
 
 impl History {
-    pub(super) fn new(entries: BTreeMap<Timestamp, HistoryEntry>) -> Self {
-        let mut history = Self { entries, ..Self::default() };
-        for (from, entry) in &history.entries {
-            if entry.detail != FireDetail::default() {
-                match entry.outcome {
-                    Outcome::Fired => history.successful.insert(*from),
-                    Outcome::Failed(_) => history.failed.insert(*from),
-                    _ => false,
-                };
-            }
-        }
-        history
+    /// Takes over what was kept, in any order.
+    pub(super) fn new(entries: Vec<HistoryEntry>) -> Self {
+        let detailed = |entry: &HistoryEntry| {
+            entry.detail != FireDetail::default()
+                && matches!(entry.outcome, Outcome::Fired | Outcome::Failed(_))
+        };
+        let kept = entries.into_iter().map(|entry| Kept { is_detailed: detailed(&entry), entry });
+        let mut kept: Vec<Kept> = kept.collect();
+        kept.sort_by_key(|kept| kept.entry.from);
+        kept.dedup_by_key(|kept| kept.entry.from);
+        Self(kept)
     }
 
-    /// Adds an outcome and returns the keys of all entries that changed or are gone.
+    /// Adds an outcome.
     ///
     /// `open` are the instants that have a claim and no outcome yet: a run never spans one, since
     /// its outcome may turn out to be another.
-    pub(super) fn add(
-        &mut self,
-        entry: HistoryEntry,
-        limits: DetailLimits,
-        open: &OpenClaims,
-    ) -> BTreeSet<Timestamp> {
-        let mut changed = BTreeSet::from([entry.from]);
+    pub(super) fn add(&mut self, entry: HistoryEntry, limits: DetailLimits, open: &OpenClaims) {
         let (from, outcome) = (entry.from, entry.outcome);
-        self.entries.insert(from, entry);
-        let bare = match outcome {
-            Outcome::Fired => {
-                self.successful.insert(from);
-                excess(&mut self.successful, limits.successful)
-            }
-            Outcome::Failed(_) => {
-                self.failed.insert(from);
-                excess(&mut self.failed, limits.failed)
-            }
-            Outcome::Missed(_) | Outcome::Skipped(_) | Outcome::Unknown => vec![from],
+        let max = match outcome {
+            Outcome::Fired => limits.successful,
+            Outcome::Failed(_) => limits.failed,
+            Outcome::Missed(_) | Outcome::Skipped(_) | Outcome::Unknown => 0,
         };
-        for key in bare {
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.detail = FireDetail::default();
-                changed.insert(key);
-            }
-            self.join_neighbours(key, open, &mut changed);
+        let kept = Kept { entry, is_detailed: true };
+        match self.position(from) {
+            Ok(at) => self.0[at] = kept,
+            Err(at) => self.0.insert(at, kept),
         }
-        while self.entries.len() > ENTRIES_MAX {
-            let Some((from, _)) = self.entries.pop_first() else { break };
-            self.successful.remove(&from);
-            self.failed.remove(&from);
-            changed.insert(from);
+        while let Some(at) = self.excess(outcome, max) {
+            self.0[at].is_detailed = false;
+            self.0[at].entry.detail = FireDetail::default();
+            self.join_neighbours(at, open);
         }
-        changed
-    }
-
-    pub(super) fn entry(&self, from: Timestamp) -> Option<&HistoryEntry> {
-        self.entries.get(&from)
+        let excess = self.0.len().saturating_sub(ENTRIES_MAX);
+        self.0.drain(..excess);
     }
 
     /// How an instant ended; `None` where that is not kept.
     pub(super) fn outcome(&self, at: Timestamp) -> Option<Outcome> {
-        let (_, entry) = self.entries.range(..=at).next_back()?;
+        let after = self.0.partition_point(|kept| kept.entry.from <= at);
+        let entry = &self.0[after.checked_sub(1)?].entry;
         (entry.until >= at).then_some(entry.outcome)
     }
 
-    /// Newest first.
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = &HistoryEntry> {
-        self.entries.values().rev()
+    /// Oldest first.
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
+        self.0.iter().map(|kept| &kept.entry)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = Timestamp> {
-        self.entries.keys().copied()
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
-    /// Whether an outcome of `at` is kept.
-    pub(super) fn has_outcome(&self, at: Timestamp) -> bool {
-        self.entries.range(..=at).next_back().is_some_and(|(_, entry)| entry.until >= at)
+    fn position(&self, from: Timestamp) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&from, |kept| kept.entry.from)
     }
 
-    /// Joins the entry at `key`, which has no details, with equal ones beside it.
-    fn join_neighbours(
-        &mut self,
-        key: Timestamp,
-        open: &OpenClaims,
-        changed: &mut BTreeSet<Timestamp>,
-    ) {
-        let before = self.entries.range(..key).next_back().map(|(from, _)| *from);
-        let after = self.entries.range(key..).nth(1).map(|(from, _)| *from);
-        if let Some(after) = after {
-            self.join(key, after, open, changed);
-        }
-        if let Some(before) = before {
-            self.join(before, key, open, changed);
-        }
-    }
-
-    fn join(
-        &mut self,
-        first: Timestamp,
-        second: Timestamp,
-        open: &OpenClaims,
-        changed: &mut BTreeSet<Timestamp>,
-    ) {
-        let detailed = |key| self.successful.contains(&key) || self.failed.contains(&key);
-        let (Some(a), Some(b)) = (self.entries.get(&first), self.entries.get(&second)) else {
-            return;
+    /// A detailed entry with an outcome of this kind that is beyond the newest `max`.
+    fn excess(&self, outcome: Outcome, max: u32) -> Option<usize> {
+        let kind = discriminant(&outcome);
+        let alike = |at: &usize| {
+            let Kept { entry, is_detailed } = &self.0[*at];
+            *is_detailed && discriminant(&entry.outcome) == kind
         };
+        (0..self.0.len()).rev().filter(alike).nth(max as usize)
+    }
+
+    /// Joins the entry at `at`, which has no details, with equal ones beside it.
+    fn join_neighbours(&mut self, at: usize, open: &OpenClaims) {
+        self.join(at, open);
+        if let Some(before) = at.checked_sub(1) {
+            self.join(before, open);
+        }
+    }
+
+    /// Joins the entry at `first` with the next one, where they are alike.
+    fn join(&mut self, first: usize, open: &OpenClaims) {
+        let [one, other, ..] = &self.0[first..] else { return };
+        let (a, b) = (&one.entry, &other.entry);
         // What an edit revoked may lie beside new instants that have no claim yet.
         let revoked = a.outcome == Outcome::Skipped(Reason::Revoked);
-        let apart = revoked || open.range(a.until..=b.from).next().is_some();
-        if detailed(first) || detailed(second) || a.outcome != b.outcome || apart {
+        let overlap = b.from <= a.until;
+        let apart = revoked || overlap || open.range(a.until..=b.from).next().is_some();
+        if one.is_detailed || other.is_detailed || a.outcome != b.outcome || apart {
             return;
         }
-        let message = if a.message == b.message { a.message.clone() } else { String::new() };
-        let (until, count) = (a.until.max(b.until), a.count.saturating_add(b.count));
-        let joined = HistoryEntry { until, count, message, ..a.clone() };
-        self.entries.insert(first, joined);
-        self.entries.remove(&second);
-        changed.extend([first, second]);
+        let second = self.0.remove(first + 1).entry;
+        let joined = &mut self.0[first].entry;
+        joined.until = second.until;
+        joined.count = joined.count.saturating_add(second.count);
+        if joined.message != second.message {
+            joined.message = String::new();
+        }
     }
-}
-
-/// Takes out the oldest beyond `max`.
-fn excess(kept: &mut BTreeSet<Timestamp>, max: usize) -> Vec<Timestamp> {
-    let mut oldest = Vec::new();
-    while kept.len() > max {
-        oldest.extend(kept.pop_first());
-    }
-    oldest
 }
 
 #[cfg(test)]
@@ -181,7 +159,7 @@ mod tests {
     }
 
     fn shape(history: &History) -> Vec<(i64, i64, u64, &'static str)> {
-        let entries = history.entries.values();
+        let entries = history.entries();
         entries
             .map(|e| (e.from.unix_seconds(), e.until.unix_seconds(), e.count, e.outcome.name()))
             .collect()
@@ -200,9 +178,11 @@ mod tests {
             (100, 100, 1, "fired"),
         ];
         assert_eq!(shape(&history), expected);
-        assert_eq!(history.entry(at(98)).unwrap().detail.lateness, Some(Span::from_nanos(98)));
-        assert_eq!(history.entry(at(1)).unwrap().detail, FireDetail::default());
-        assert!(history.has_outcome(at(50)) && !history.has_outcome(at(101)));
+        let details = |n: usize| history.entries().nth(n).unwrap().detail;
+        assert_eq!(details(1).lateness, Some(Span::from_nanos(98)));
+        assert_eq!(details(0), FireDetail::default());
+        assert_eq!(history.outcome(at(50)), Some(Outcome::Fired));
+        assert_eq!((history.outcome(at(0)), history.outcome(at(101))), (None, None));
     }
 
     #[test]
@@ -214,12 +194,21 @@ mod tests {
             history.add(entry(second, outcome), LIMITS, &open);
         }
         assert_eq!(shape(&history), [(1, 2, 2, "missed"), (4, 5, 2, "missed")]);
-        let changed = history.add(entry(3, missed), LIMITS, &OpenClaims::new());
+        history.add(entry(3, missed), LIMITS, &OpenClaims::new());
         assert_eq!(shape(&history), [(1, 5, 5, "missed")]);
-        assert_eq!(changed, BTreeSet::from([at(1), at(3), at(4)]));
         history.add(entry(6, Outcome::Unknown), LIMITS, &open);
         history.add(entry(7, Outcome::Missed(Reason::ClockStepped)), LIMITS, &open);
-        assert_eq!(history.entries.len(), 3);
+        assert_eq!(history.len(), 3);
+    }
+
+    #[test]
+    fn a_record_that_lies_within_a_run_stands_for_itself() {
+        let mut history = History::default();
+        let missed = Outcome::Missed(Reason::NotRunning);
+        let run = HistoryEntry { until: at(9), count: 9, ..entry(1, missed) };
+        history.add(run, LIMITS, &OpenClaims::new());
+        history.add(entry(5, missed), LIMITS, &OpenClaims::new());
+        assert_eq!(shape(&history), [(1, 9, 9, "missed"), (5, 5, 1, "missed")]);
     }
 
     #[test]
@@ -228,10 +217,10 @@ mod tests {
         for second in 1..=10 {
             first.add(entry(second, Outcome::Fired), LIMITS, &OpenClaims::new());
         }
-        let mut loaded = History::new(first.entries.clone());
+        let mut loaded = History::new(first.entries().cloned().collect());
         loaded.add(entry(11, Outcome::Fired), LIMITS, &OpenClaims::new());
         assert_eq!(shape(&loaded)[0], (1, 8, 8, "fired"));
-        assert_eq!(loaded.entries.len(), 4);
+        assert_eq!(loaded.len(), 4);
     }
 
     #[test]
@@ -241,7 +230,7 @@ mod tests {
             let reason = if second % 2 == 0 { Reason::NotRunning } else { Reason::ClockStepped };
             history.add(entry(second, Outcome::Missed(reason)), LIMITS, &OpenClaims::new());
         }
-        assert_eq!(history.entries.len(), ENTRIES_MAX);
-        assert_eq!(history.newest_first().next().unwrap().until, at(1_999));
+        assert_eq!(history.len(), ENTRIES_MAX);
+        assert_eq!(history.entries().next_back().unwrap().until, at(1_999));
     }
 }

@@ -23,7 +23,7 @@ use thiserror::Error;
 use timeball_schedule::{FireId, ScheduleUid};
 
 /// How many records the ring holds; those that no commit contains yet are never written over.
-const SLOTS: u64 = 8_192;
+const SLOTS: u64 = 32_768;
 /// A commit is asked for when this many wait for one.
 const WAITING_MAX: u64 = SLOTS / 2;
 

@@ -1,16 +1,16 @@
 //! The books: which instants are claimed, how they ended, and what of that is durable yet.
 
 mod control;
+mod log;
 
-use super::history::{DetailLimits, History};
+use super::account::fingerprint;
+use super::history::DetailLimits;
 use super::journal::Entry;
 use super::slot::BootId;
-use super::{
-    Batch, Closing, HistoryEntry, Journal, Kept, OpenClaims, Row, Store, StoreError, Tally,
-};
+use super::{Accounts, Change, Closing, Commit, HistoryEntry, Journal, Store, StoreError, Tally};
 use crate::fault::{self, Point};
-use control::is_requested;
-use std::collections::{BTreeMap, BTreeSet};
+use log::Log;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,11 +29,11 @@ const REMEMBER_REMOVED: Span = Span::from_secs(30 * 86_400);
 pub(crate) struct Ledger {
     store: Box<dyn Store>,
     journal: Arc<Journal>,
-    accounts: BTreeMap<ScheduleUid, Account>,
+    accounts: Accounts,
     /// Fires that were noted as begun, and of whose release nobody has told yet.
     begun: BTreeSet<FireId>,
-    /// Keys whose values changed since the last commit.
-    dirty: Dirty,
+    log: Log,
+    /// When the first of the changes happened that no commit contains.
     dirty_since: Option<Instant>,
     retry_at: Option<Instant>,
     /// Why the last commit failed; `None` after one that did not.
@@ -55,37 +55,12 @@ pub(crate) struct LedgerCounters {
 /// A schedule as the ledger needs it.
 pub(crate) struct Enrolment {
     pub(crate) uid: ScheduleUid,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
     /// Expression, dialect, zone and rule: where it changes, other instants are meant.
     pub(crate) definition: String,
     pub(crate) limits: DetailLimits,
     /// Whether a fire may be repeated under its key.
     pub(crate) repeatable: bool,
 }
-
-struct Account {
-    row: Row,
-    /// The definition that is in force, where the row is yet to keep another.
-    adopting: Option<String>,
-    limits: DetailLimits,
-    open: OpenClaims,
-    history: History,
-    /// Outcomes of fires that somebody asked for, by their keys.
-    requested: BTreeMap<Timestamp, HistoryEntry>,
-    /// Whether it was loaded and no file has named it since.
-    inherited: bool,
-}
-
-#[derive(Default)]
-struct Dirty {
-    rows: BTreeSet<ScheduleUid>,
-    claims: BTreeSet<(ScheduleUid, Timestamp)>,
-    history: BTreeSet<(ScheduleUid, Timestamp)>,
-}
-
-/// Until a file says otherwise.
-const DEFAULT_LIMITS: DetailLimits = DetailLimits { successful: 3, failed: 1 };
 
 impl Ledger {
     /// Opens the books over a store, with a journal beside it that is good for this boot; without
@@ -97,22 +72,14 @@ impl Ledger {
         mut store: Box<dyn Store>,
         journal: Option<(&Path, BootId)>,
     ) -> Result<Self, StoreError> {
-        let loaded = store.load()?;
-        let accounts = loaded.schedules.into_iter().map(|kept| {
-            let Kept { uid, row, claims: open, history } = kept;
-            let (history, requested) = control::split(history);
-            let history = History::new(history);
-            let (adopting, limits) = (None, DEFAULT_LIMITS);
-            (uid, Account { row, adopting, limits, open, history, requested, inherited: true })
-        });
-        let accounts = accounts.collect();
+        let mut loaded = store.load()?;
         let (journal, entries) = Journal::open_or_off(journal, loaded.closing.journal);
         let mut ledger = Self {
-            accounts,
+            log: Log::new(&mut loaded),
+            accounts: loaded.accounts,
             store,
             journal: Arc::new(journal),
             begun: BTreeSet::new(),
-            dirty: Dirty::default(),
             dirty_since: None,
             retry_at: None,
             problem: None,
@@ -149,69 +116,75 @@ impl Ledger {
 
     /// Takes every open claim for one that may have been released.
     fn doubt_open_claims(&mut self) {
-        for (uid, account) in &mut self.accounts {
-            for (at, released) in &mut account.open {
-                if !std::mem::replace(released, true) {
-                    self.dirty.claims.insert((*uid, *at));
-                    self.dirty_since.get_or_insert_with(Instant::now);
-                }
-            }
+        let open = self.accounts.iter().flat_map(|(uid, account)| {
+            let unreleased = account.open.iter().filter(|(_, released)| !**released);
+            unreleased.map(|(at, _)| FireId { schedule: *uid, scheduled_at: *at })
+        });
+        for fire in open.collect::<Vec<_>>() {
+            self.mark(fire, true);
         }
     }
 
     /// Takes up a schedule, new or changed, and says what is known of it. The definition is kept
     /// only once the planner says so: see [`Ledger::adopt`].
     pub(crate) fn enroll(&mut self, schedule: Enrolment, now: Timestamp) -> Resume {
-        let Enrolment { uid, namespace, name, definition, limits, repeatable } = schedule;
-        let account = self.accounts.entry(uid).or_insert_with(Account::new);
-        let kept = account.row.definition.clone();
-        let returned = account.row.removed_at_ns.is_some();
-        let redefined = !kept.is_empty() && kept != definition;
+        let Enrolment { uid, definition, limits, repeatable } = schedule;
+        let definition = fingerprint(&definition);
+        let is_new = !self.accounts.contains_key(&uid);
+        let account = self.accounts.entry(uid).or_default();
+        let removed_at = account.rare().and_then(|rare| rare.removed_at_ns);
+        let redefined = account.definition.is_some_and(|kept| kept != definition);
         let inherited = std::mem::replace(&mut account.inherited, false);
-        if inherited && returned {
+        if inherited && removed_at.is_some() {
             // Its claims were for instants that nobody means any more.
             self.settle(uid, now);
         }
         let account = self.accounts.get_mut(&uid).expect("it was entered above");
+        let before = (account.accounted_until, account.limits);
         account.limits = limits;
-        let until = account.row.accounted_until_ns.filter(|_| !returned);
-        let until =
-            until.map(|until| if redefined { until.max(now.as_unix_nanos()) } else { until });
-        account.row = Row {
-            namespace,
-            name,
-            definition: kept,
-            accounted_until_ns: until,
-            removed_at_ns: None,
-            ..std::mem::take(&mut account.row)
-        };
+        if removed_at.is_some() {
+            account.accounted_until = None;
+            account.rare_mut().removed_at_ns = None;
+        } else if redefined {
+            account.accounted_until = account.accounted_until.map(|until| until.max(now));
+        }
         account.adopting = Some(definition);
-        let (paused, failures) = (account.row.paused.is_some(), account.row.failures);
         let open = account.open.iter().filter(|_| inherited);
         let open_claims = open
             .map(|(at, released)| OpenClaim { scheduled_at: *at, released: *released })
             .collect();
-        let accounted_until = until.map(Timestamp::from_unix_nanos);
-        let settled = account.history.newest_first().filter(|entry| entry.until > now);
-        let settled = settled.map(|entry| (entry.from, entry.until)).collect();
-        self.touch_row(uid);
-        Resume { accounted_until, redefined, settled, open_claims, repeatable, paused, failures }
+        let settled = account.history().rev().filter(|entry| entry.until > now);
+        let resume = Resume {
+            accounted_until: account.accounted_until,
+            redefined,
+            settled: settled.map(|entry| (entry.from, entry.until)).collect(),
+            open_claims,
+            repeatable,
+            paused: account.rare().is_some_and(|rare| rare.paused.is_some()),
+            failures: account.rare().map_or(0, |rare| rare.failures),
+        };
+        // A restart that finds everything as it was has nothing to write.
+        if is_new || removed_at.is_some() || before != (account.accounted_until, account.limits) {
+            self.image(uid);
+        }
+        resume
     }
 
     /// Keeps the definition that [`Ledger::enroll`] was told of last; durable with the next commit.
     pub(crate) fn adopt(&mut self, uid: ScheduleUid) {
         let Some(account) = self.accounts.get_mut(&uid) else { return };
-        if let Some(definition) = account.adopting.take() {
-            account.row.definition = definition;
-            self.touch_row(uid);
+        let adopted = account.adopting.take();
+        if adopted.is_some() && adopted != account.definition {
+            account.definition = adopted;
+            self.image(uid);
         }
     }
 
     /// Keeps that a schedule's file went away. What of it runs may still end.
     pub(crate) fn retire(&mut self, uid: ScheduleUid, now: Timestamp) {
         if let Some(account) = self.accounts.get_mut(&uid) {
-            account.row.removed_at_ns = Some(now.as_unix_nanos());
-            self.touch_row(uid);
+            account.rare_mut().removed_at_ns = Some(now.as_unix_nanos());
+            self.image(uid);
         }
     }
 
@@ -221,7 +194,7 @@ impl Ledger {
             .accounts
             .iter()
             .filter(|(_, account)| account.inherited)
-            .map(|(uid, account)| (*uid, account.row.removed_at_ns))
+            .map(|(uid, account)| (*uid, account.rare().and_then(|rare| rare.removed_at_ns)))
             .collect();
         for (uid, removed_at_ns) in absent {
             self.settle(uid, now);
@@ -238,12 +211,9 @@ impl Ledger {
     /// Enters claims that are about to be made, so that no run of outcomes spans one of them.
     pub(crate) fn expect(&mut self, claims: &[Claim]) {
         for Claim { fire: FireId { schedule, scheduled_at } } in claims {
-            let account = self.accounts.entry(*schedule).or_insert_with(Account::new);
-            if !account.has_outcome(*scheduled_at) {
-                account.open.entry(*scheduled_at).or_insert(false);
-                account.account_claim(*scheduled_at);
-                self.dirty.claims.insert((*schedule, *scheduled_at));
-                self.touch_row(*schedule);
+            let account = self.accounts.entry(*schedule).or_default();
+            if !account.knows(*scheduled_at) {
+                self.change(*schedule, Change::Claimed(*scheduled_at));
             }
         }
     }
@@ -279,19 +249,17 @@ impl Ledger {
 
     /// Keeps whether a fire was released, or may have been.
     fn mark(&mut self, fire: FireId, is_released: bool) {
-        let account = self.accounts.get_mut(&fire.schedule);
-        if let Some(released) = account.and_then(|a| a.open.get_mut(&fire.scheduled_at)) {
-            *released = is_released;
-            self.dirty.claims.insert((fire.schedule, fire.scheduled_at));
-            self.touch();
+        let account = self.accounts.get(&fire.schedule);
+        let known = account.and_then(|account| account.open.get(&fire.scheduled_at));
+        if known.is_some_and(|known| *known != is_released) {
+            self.change(fire.schedule, Change::Marked(fire.scheduled_at, is_released));
         }
     }
 
     /// Keeps that instants up to and including `until` are accounted for.
     pub(crate) fn account(&mut self, uid: ScheduleUid, until: Timestamp) {
-        if let Some(account) = self.accounts.get_mut(&uid) {
-            account.account(until);
-            self.touch_row(uid);
+        if self.accounts.get(&uid).is_some_and(|a| a.accounted_until < Some(until)) {
+            self.change(uid, Change::Accounted(until));
         }
     }
 
@@ -312,24 +280,27 @@ impl Ledger {
 
     /// Enters an outcome, which closes its claims.
     fn enter(&mut self, schedule: ScheduleUid, entry: HistoryEntry) {
-        let HistoryEntry { from, until, count, outcome, .. } = entry;
-        let account = self.accounts.entry(schedule).or_insert_with(Account::new);
-        let closed: Vec<Timestamp> = account.claims_within(from, until).collect();
-        for at in closed {
-            account.open.remove(&at);
-            self.begun.remove(&FireId { schedule, scheduled_at: at });
-            self.dirty.claims.insert((schedule, at));
+        if !self.begun.is_empty()
+            && let Some(account) = self.accounts.get(&schedule)
+        {
+            for scheduled_at in account.claims_within(entry.from, entry.until) {
+                self.begun.remove(&FireId { schedule, scheduled_at });
+            }
         }
-        let changed = if is_requested(from) {
-            account.enter_requested(entry)
-        } else {
-            account.account(until);
-            account.row.tally.add(outcome, count);
-            account.count_failure(outcome);
-            account.history.add(entry, account.limits, &account.open).into_iter().collect()
-        };
-        self.dirty.history.extend(changed.into_iter().map(|from| (schedule, from)));
-        self.touch_row(schedule);
+        self.change(schedule, Change::Ended(entry));
+    }
+
+    /// Carries out a change, which the next commit contains.
+    fn change(&mut self, uid: ScheduleUid, change: Change) {
+        self.log.note(uid, &change);
+        self.accounts.entry(uid).or_default().apply(change);
+        self.touch();
+    }
+
+    /// Has the next commit contain all of a schedule's account: what is no [`Change`] was changed.
+    fn image(&mut self, uid: ScheduleUid) {
+        self.log.image(uid);
+        self.touch();
     }
 
     /// Commits what has waited for long enough; returns when to ask again, if anything waits.
@@ -377,14 +348,17 @@ impl Ledger {
 
     fn commit_as(&mut self, clean: bool) -> bool {
         let journal = self.note_begun();
-        let batch = self.batch(Closing { journal, clean });
-        match self.store.commit(&batch) {
+        let closing = Closing { journal, clean };
+        self.log.prepare(&self.accounts, self.problem.is_none());
+        let store = &mut self.store;
+        let commit = |commit: Commit<'_>| store.commit(Commit { closing, ..commit });
+        match self.log.with_commit(&self.accounts, commit) {
             Ok(()) => {
+                self.log.confirm();
                 self.journal.settle(journal);
                 if self.problem.take().is_some() {
                     tracing::info!("the store can be written again");
                 }
-                self.dirty = Dirty::default();
                 (self.dirty_since, self.retry_at) = (None, None);
                 self.counters.commits += 1;
                 true
@@ -416,13 +390,14 @@ impl Ledger {
 
     /// Outcomes of a schedule's instants, and of what was asked for, counted.
     pub(crate) fn tallies(&self, uid: ScheduleUid) -> (Tally, Tally) {
-        let row = self.accounts.get(&uid).map(|account| &account.row);
-        row.map(|row| (row.tally, row.requested)).unwrap_or_default()
+        let Some(account) = self.accounts.get(&uid) else { return Default::default() };
+        let requested = account.rare().map_or_else(Tally::default, |rare| rare.requested);
+        (account.tally(), requested)
     }
 
     /// Outcomes of a schedule, newest first.
     pub(crate) fn history(&self, uid: ScheduleUid) -> impl Iterator<Item = &HistoryEntry> {
-        self.accounts.get(&uid).into_iter().flat_map(|account| account.history.newest_first())
+        self.accounts.get(&uid).into_iter().flat_map(|account| account.history().rev())
     }
 
     /// Ends inherited claims as far as that can be known.
@@ -442,58 +417,13 @@ impl Ledger {
     }
 
     fn forget(&mut self, uid: ScheduleUid) {
-        if let Some(account) = self.accounts.remove(&uid) {
-            self.dirty.claims.extend(account.open.keys().map(|at| (uid, *at)));
-            let requested = account.requested.keys().copied();
-            let keys = account.history.keys().chain(requested);
-            self.dirty.history.extend(keys.map(|from| (uid, from)));
-            self.touch_row(uid);
+        if self.accounts.remove(&uid).is_some() {
+            self.log.note(uid, &Change::Forgotten);
+            self.image(uid);
         }
-    }
-
-    fn touch_row(&mut self, uid: ScheduleUid) {
-        self.dirty.rows.insert(uid);
-        self.touch();
     }
 
     fn touch(&mut self) {
         self.dirty_since.get_or_insert_with(Instant::now);
-    }
-
-    fn batch(&self, closing: Closing) -> Batch {
-        let account = |uid: &ScheduleUid| self.accounts.get(uid);
-        let rows = self.dirty.rows.iter();
-        let claims = self.dirty.claims.iter();
-        let history = self.dirty.history.iter();
-        Batch {
-            rows: rows.map(|uid| (*uid, account(uid).map(|a| a.row.clone()))).collect(),
-            claims: claims
-                .map(|key| (*key, account(&key.0).and_then(|a| a.open.get(&key.1).copied())))
-                .collect(),
-            history: history
-                .map(|key| (*key, account(&key.0).and_then(|a| a.entry(key.1).cloned())))
-                .collect(),
-            closing,
-        }
-    }
-}
-
-impl Account {
-    fn new() -> Self {
-        Self {
-            row: Row::default(),
-            adopting: None,
-            limits: DEFAULT_LIMITS,
-            open: OpenClaims::new(),
-            history: History::default(),
-            requested: BTreeMap::new(),
-            inherited: false,
-        }
-    }
-
-    fn account(&mut self, until: Timestamp) {
-        let until = until.as_unix_nanos();
-        let known = self.row.accounted_until_ns.unwrap_or(i64::MIN);
-        self.row.accounted_until_ns = Some(known.max(until));
     }
 }

@@ -1,6 +1,6 @@
 //! One record of the journal as octets.
 
-use super::HistoryEntry;
+use super::{HistoryEntry, fnv1a};
 use timeball_schedule::{FireId, ScheduleUid};
 use timeball_timebase::Timestamp;
 
@@ -8,7 +8,7 @@ use timeball_timebase::Timestamp;
 pub(crate) type BootId = [u8; 16];
 
 /// The size of a slot; a divisor of a page, so that none straddles two.
-pub(super) const SLOT_OCTETS: usize = 512;
+pub(super) const SLOT_OCTETS: usize = 256;
 const HEADER_OCTETS: usize = 48;
 const PAYLOAD_OCTETS_MAX: usize = SLOT_OCTETS - HEADER_OCTETS;
 
@@ -94,9 +94,7 @@ fn fitting(entry: &HistoryEntry) -> Vec<u8> {
     }
 }
 
-/// FNV-1a of 64 bits: it finds torn and old octets; nobody who could forge them is kept out.
+/// It finds torn and old octets; nobody who could forge them is kept out.
 fn checksum(boot: BootId, octets: &[u8]) -> u64 {
-    boot.iter().chain(octets).fold(0xcbf2_9ce4_8422_2325, |sum, octet| {
-        (sum ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    fnv1a(boot.iter().chain(octets).copied())
 }

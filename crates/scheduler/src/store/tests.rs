@@ -19,8 +19,6 @@ fn claim(second: i64) -> Claim {
 fn enrolment(definition: &str) -> Enrolment {
     Enrolment {
         uid: UID,
-        namespace: "default".to_owned(),
-        name: "flush".to_owned(),
         definition: definition.to_owned(),
         limits: DetailLimits { successful: 3, failed: 1 },
         repeatable: false,
@@ -180,26 +178,40 @@ fn after_an_orderly_stop_it_is_certain_on_any_boot_what_was_released() {
     assert_eq!(open_on([2; 16]), [1, 2, 3].map(|second| open_claim(second, true)));
 }
 
+fn write_format(path: &Path, format: u64) {
+    let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
+    let database = redb::Database::create(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(meta).unwrap().insert("format", format).unwrap();
+    transaction.commit().unwrap();
+}
+
 #[test]
 fn a_newer_format_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
-    let database = redb::Database::create(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    transaction.open_table(meta).unwrap().insert("format", 99).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
+    write_format(&path, 99);
     let error = DiskStore::open(&path).err().unwrap();
     assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
     assert!(error.to_string().contains("use the newer version"), "{error}");
     assert!(DiskStore::open(&path).is_err(), "it is still there");
 }
 
+#[test]
+fn an_older_format_is_refused_with_what_to_do_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    write_format(&path, 3);
+    let error = DiskStore::open(&path).err().unwrap();
+    assert!(matches!(error, StoreError::Older { found: 3, known: 4, .. }), "{error}");
+    assert!(error.to_string().contains("move the file away"), "{error}");
+    assert!(DiskStore::open(&path).is_err(), "it is still there");
+}
+
 /// A store whose disk can be full.
 struct Faulty {
     full: Arc<AtomicBool>,
-    batches: Arc<Mutex<Vec<Batch>>>,
+    commits: Arc<Mutex<Vec<Vec<Change>>>>,
 }
 
 impl Store for Faulty {
@@ -207,20 +219,22 @@ impl Store for Faulty {
         Ok(Loaded::default())
     }
 
-    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), StoreError> {
         if self.full.load(Ordering::Relaxed) {
             let message = "No space left on device".to_owned();
             return Err(StoreError::Unusable { path: "store".into(), message });
         }
-        self.batches.lock().unwrap().push(batch.clone());
+        let mut left = commit.changes;
+        let changes = std::iter::from_fn(|| Change::take_from(&mut left));
+        self.commits.lock().unwrap().push(changes.map(|(_, change)| change).collect());
         Ok(())
     }
 }
 
 #[test]
 fn a_full_disk_grants_no_claim_and_what_waited_is_stored_once_there_is_room() {
-    let (full, batches) = (Arc::new(AtomicBool::new(false)), Arc::default());
-    let faulty = Faulty { full: Arc::clone(&full), batches: Arc::clone(&batches) };
+    let (full, commits) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let faulty = Faulty { full: Arc::clone(&full), commits: Arc::clone(&commits) };
     let mut ledger = Ledger::open(Box::new(faulty), None).unwrap();
     ledger.enroll(enrolment("x"), at(0));
     ledger.claim(&[claim(1)]);
@@ -231,11 +245,12 @@ fn a_full_disk_grants_no_claim_and_what_waited_is_stored_once_there_is_room() {
     full.store(false, Ordering::Relaxed);
     assert_eq!(ledger.claim(&[claim(2)])[0].1, ClaimResult::Claimed, "the same claim again");
     assert!(ledger.problem().is_none());
-    let batches = batches.lock().unwrap();
-    let last = batches.last().unwrap();
-    assert_eq!(last.claims.get(&(UID, at(1))), Some(&None), "the claim has its outcome");
-    assert_eq!(last.claims.get(&(UID, at(2))), Some(&Some(false)));
-    assert!(last.history.contains_key(&(UID, at(1))));
+    let commits = commits.lock().unwrap();
+    let last = commits.last().unwrap();
+    let [Change::Ended(ended), Change::Claimed(claimed)] = last.as_slice() else {
+        panic!("{last:?}")
+    };
+    assert_eq!((ended.from, *claimed), (at(1), at(2)));
     let counters = ledger.counters();
     assert_eq!((counters.commits, counters.commits_failed, counters.claims), (3, 1, 2));
 }

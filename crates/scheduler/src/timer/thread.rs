@@ -21,6 +21,8 @@ const REREAD_BEFORE: Span = Span::from_millis(250);
 const REVIEW_EVERY: Span = Span::from_millis(50);
 /// The longest sleep; the alarm must always be set, or a clock that is set goes unnoticed.
 const SLEEP_MAX: Span = Span::from_secs(3_600);
+/// Commands taken between two looks at what is due: a burst of them must make no fire late.
+const COMMANDS_MAX: usize = 32;
 
 /// The state of the thread.
 pub(super) struct Firing {
@@ -33,6 +35,17 @@ pub(super) struct Firing {
     waiting: BTreeMap<FireId, Entry<Release>>,
     /// How often the clock was set and nobody has said yet how to go on.
     clock_sets_open: u32,
+}
+
+/// Whether there are commands yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Commands {
+    /// All were taken.
+    Taken,
+    /// There may be more.
+    More,
+    /// The last one was taken.
+    Over,
 }
 
 impl Firing {
@@ -49,10 +62,14 @@ impl Firing {
     pub(super) fn run(mut self) {
         set_timer_slack(1);
         loop {
-            if !self.take_commands() {
+            let commands = self.take_commands();
+            if commands == Commands::Over {
                 return;
             }
             let went_on = self.release_due().and_then(|()| {
+                if commands == Commands::More {
+                    return Ok(());
+                }
                 self.review_waiting();
                 self.wait()
             });
@@ -64,9 +81,9 @@ impl Firing {
         }
     }
 
-    /// Takes all commands; `false` after the last one.
-    fn take_commands(&mut self) -> bool {
-        loop {
+    /// Takes some commands.
+    fn take_commands(&mut self) -> Commands {
+        for _ in 0..COMMANDS_MAX {
             match self.commands.try_recv() {
                 Ok(Command::Arm(fire, release)) => {
                     self.waiting.remove(&fire.fire);
@@ -81,10 +98,11 @@ impl Firing {
                 Ok(Command::Resume) => {
                     self.clock_sets_open = self.clock_sets_open.saturating_sub(1);
                 }
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) => return true,
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Commands::Over,
+                Err(TryRecvError::Empty) => return Commands::Taken,
             }
         }
+        Commands::More
     }
 
     fn release_due(&mut self) -> io::Result<()> {
@@ -209,4 +227,42 @@ fn wake_at(now: Now, due: Option<Timestamp>, spin: Span, reviewing: bool) -> Tim
         at = at.min(if soon { due - spin } else { due - REREAD_BEFORE });
     }
     if reviewing { at.min(now.system + REVIEW_EVERY) } else { at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use timeball_runtime::ClockCell;
+    use timeball_schedule::ScheduleUid;
+    use timeball_schedule::planner::ClockPolicy;
+
+    #[test]
+    fn a_burst_of_commands_is_taken_in_parts_between_which_fires_are_released() {
+        let (told, events) = mpsc::channel();
+        let (commands, received) = mpsc::channel();
+        let options = TimerOptions {
+            clock: Arc::new(ClockCell::new()),
+            spin: Span::ZERO,
+            real_time: None,
+            tell: Box::new(move |event| told.send(event).unwrap()),
+        };
+        let mut firing = Firing::new(options, received, Arc::new(Poked::new().unwrap())).unwrap();
+        let ahead = read_clocks().system + Span::from_secs(3_600);
+        for number in 0..2 * COMMANDS_MAX {
+            let scheduled_at = if number == 0 { Timestamp::MIN } else { ahead };
+            let schedule = ScheduleUid((number as u128).to_be_bytes());
+            let fire = FireId { schedule, scheduled_at };
+            let clock = ClockPolicy::default();
+            let fire = ArmedFire { fire, release_at: scheduled_at, not_after: None, clock };
+            commands.send(Command::Arm(fire, Box::new(|| {}))).unwrap();
+        }
+        assert_eq!(firing.take_commands(), Commands::More);
+        firing.release_due().unwrap();
+        assert!(matches!(events.try_recv(), Ok(TimerEvent::Released { .. })));
+        assert_eq!(firing.take_commands(), Commands::More);
+        assert_eq!(firing.take_commands(), Commands::Taken);
+        drop(commands);
+        assert_eq!(firing.take_commands(), Commands::Over);
+    }
 }

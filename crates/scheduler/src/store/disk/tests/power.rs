@@ -41,8 +41,8 @@ impl Store for Watched {
         self.store.load()
     }
 
-    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.store.commit(batch)?;
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), StoreError> {
+        self.store.commit(commit)?;
         self.look();
         Ok(())
     }
@@ -143,8 +143,6 @@ fn fire(schedule: ScheduleUid, second: u64) -> FireId {
 fn enroll(ledger: &mut Ledger, uid: ScheduleUid, definition: &str) {
     let schedule = Enrolment {
         uid,
-        namespace: "default".to_owned(),
-        name: uid.to_string(),
         definition: definition.to_owned(),
         limits: DetailLimits { successful: 3, failed: 1 },
         repeatable: false,
