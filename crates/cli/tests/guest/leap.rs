@@ -1,4 +1,5 @@
-//! A leap second of the kernel's, its hardware clock, and what it says meanwhile.
+//! A leap second of the kernel's, its hardware clock, and what it says meanwhile; and a pause, of
+//! which the hardware clock is the witness.
 
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,8 @@ const LEAP_FILE: &str = "#@\t4102444800\n3692217600\t37\n4070908800\t38\n";
 const BEFORE_S: i64 = 20;
 /// Whether a second is announced is looked at no later than this before it.
 const NO_LATER_S: f64 = 6.0;
+/// Longer than `panic_limit_s` in the settings.
+const PAUSE: Duration = Duration::from_secs(9);
 /// What the hardware clock is off by at the start.
 const RTC_AHEAD_S: f64 = 600.0;
 
@@ -23,7 +26,8 @@ fn a_leap_second_is_inserted_and_the_hardware_clock_follows_unless_it_is_not_to_
     let Some(world) = World::find("a leap second, and the hardware clock") else { return };
     let truth = Timeline::with_leap_second(LEAP_AT_S, LEAP_AT_S - 6 * 3_600);
     let server = truth.serve();
-    let settings = "leap_file = \"/tmp/leap-seconds.list\"\nrtc = \"never\"\n";
+    let settings = "leap_file = \"/tmp/leap-seconds.list\"\nrtc = \"never\"\n\
+                    panic_limit_s = 5\n";
     let mut machine = world.boot_with(&server.address(), &truth, RTC_AHEAD_S as i64, settings);
     for line in LEAP_FILE.lines() {
         machine.run(&format!("echo '{line}' >>/tmp/leap-seconds.list"));
@@ -34,6 +38,7 @@ fn a_leap_second_is_inserted_and_the_hardware_clock_follows_unless_it_is_not_to_
     the_hardware_clock_follows(&mut machine, &truth);
     assert_eq!(tai_offset_s(&mut machine), 37);
     the_leap_second_comes(&mut machine, &truth);
+    a_pause_is_stepped_away(&mut machine);
     machine.stop_agent(&pid);
 }
 
@@ -118,6 +123,20 @@ fn the_leap_second_comes(machine: &mut Machine, truth: &Timeline) {
     assert_eq!(status["counters"]["foreign_jumps"], 0, "{status}");
     assert_eq!(status["counters"]["steps"], 1, "only the one at the start: {status}");
     say(&format!("leap second:    {} readings, then {clock}", readings.len()));
+}
+
+fn a_pause_is_stepped_away(machine: &mut Machine) {
+    machine.pause(PAUSE);
+    let (_, took) = machine.wait_for("right again after a pause", PATIENCE, |machine| {
+        let (clock, status) = (machine.clock(), machine.status());
+        let is_noticed = status["counters"]["suspends"] == 1;
+        let is_right = clock.synchronized && clock.is_true() && clock.max_error_s < 1.0;
+        (is_noticed && is_right).then_some(())
+    });
+    let (clock, status) = (machine.clock(), machine.status());
+    assert_eq!(status["counters"]["steps"], 2, "the pause is no reason for doubt: {status}");
+    let (pause_s, seconds) = (PAUSE.as_secs(), took.as_secs_f64());
+    say(&format!("paused for {pause_s} s: {clock} after {seconds:.1} s"));
 }
 
 /// What the kernel's clock said while the leap second came, in order.
