@@ -1,3 +1,5 @@
+mod given;
+
 use super::*;
 use crate::store::JournalError;
 use std::sync::mpsc::{self, Receiver};
@@ -173,29 +175,6 @@ fn a_program_is_there_before_its_instant_and_has_not_begun() {
 }
 
 #[test]
-fn a_program_has_our_umask_limits_and_path_whether_it_is_held_or_not() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:\t")).unwrap();
-    let ours = std::process::Command::new("sh").args(["-c", "ulimit -n"]).output().unwrap();
-    let limit = String::from_utf8(ours.stdout).unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let expected = format!("{umask}\n{}\n{path}\nempty", limit.trim());
-    let program = shell("umask; ulimit -n; echo $PATH; read line || echo empty");
-    for is_held in [true, false] {
-        let (runner, ended) = runner(4);
-        if is_held {
-            let release = prepare(&runner, program.clone());
-            held(&program);
-            release();
-        } else {
-            release(&runner, 0, program.clone());
-        }
-        let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
-        assert_eq!((ended.outcome, ended.message), (Outcome::Fired, expected.clone()));
-    }
-}
-
-#[test]
 fn a_program_that_is_killed_while_it_is_held_fails_and_says_how() {
     let directory = tempfile::tempdir().unwrap();
     let (program, mark) = marking(&directory);
@@ -303,22 +282,6 @@ fn without_a_gate_that_works_a_program_is_started_at_its_instant() {
         let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!((ended.outcome, ended.message.as_str()), (Outcome::Fired, "begun"));
     }
-}
-
-#[test]
-fn a_held_program_of_another_user_is_that_users() {
-    if !crate::sys::effective_user_is_root() {
-        return;
-    }
-    let account = crate::sys::account("nobody").unwrap();
-    let program = Program { account, ..shell("id -un; test $(ps -o pgid= $$) -ne $$ && echo led") };
-    let (runner, ended) = runner(4);
-    let release = prepare(&runner, program.clone());
-    held(&program);
-    release();
-    let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
-    // The gate leads the process group.
-    assert_eq!((ended.outcome, ended.message.as_str()), (Outcome::Fired, "nobody\nled"));
 }
 
 /// Remembers which fires were noted; refuses if it is to.
