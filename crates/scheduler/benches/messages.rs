@@ -2,8 +2,11 @@
 //! targets beside a bare thread that sleeps to T and writes to an open connection to the same
 //! receiver.
 //!
+//! Once in the usual scheduling class and, where this process may, once with the receiver and
+//! whoever sends at T in SCHED_FIFO; other threads of the target are in the usual class then too.
 //! In each round every way has its turn, in random order. The bare thread appears twice for each
-//! receiver (A/A): what differs between its two rows is noise.
+//! receiver (A/A): what differs between its two rows is noise. Ratios are those to the bare thread
+//! in the same round; how sure their median is, and what that says of the target, stands with them.
 //! `cargo bench -p timeball-scheduler --features brokers --bench messages [-- --rounds N]`
 #![allow(clippy::print_stdout)]
 
@@ -12,16 +15,25 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 use timeball_runtime::read_clocks;
-use timeball_scheduler::bench_support::{FiringThread, Messenger, shuffled};
+use timeball_scheduler::bench_support::{FiringThread, Messenger, Rounds, percentile, shuffled};
 use timeball_timebase::{Span, Timestamp};
 
-const FIRES_PER_ROUND: usize = 40;
+const FIRES_PER_ROUND: usize = 100;
 /// Further apart than a message takes, and no multiple of a timer's period.
 const APART: Span = Span::from_micros(23_700);
+const FIRST: Span = Span::from_millis(700);
+/// Of whoever sends, and of who receives, which is to be disturbed by nobody.
+const SENDER: u8 = 50;
+const RECEIVER: u8 = 60;
+/// What is asked of the target's median, over the bare thread's.
+const RATIO_MAX: f64 = 1.3;
+const WAYS: [&str; 3] = ["bare thread (A)", "bare thread (A again)", "target"];
 
 /// Somebody who notes when a message begins to arrive.
 struct Server {
-    name: &'static str,
+    name: String,
+    /// Whether receiver and sender are in SCHED_FIFO.
+    real_time: bool,
     port: u16,
     arrivals: Receiver<Timestamp>,
     /// What a bare client says first, and what it sends at T.
@@ -30,56 +42,80 @@ struct Server {
     target: Messenger,
 }
 
+/// What was measured of one way.
+#[derive(Default)]
+struct Seen {
+    late: Rounds,
+    /// Messages that did not arrive before the next one was due.
+    lost: usize,
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let position = arguments.iter().position(|argument| argument == "--rounds");
-    let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(10);
+    let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(12);
     let servers = servers();
-    let ways = servers.len() * 3;
-    let mut late: Vec<Vec<i64>> = vec![Vec::new(); ways];
-    let mut lost = vec![0; ways];
+    let ways = servers.len() * WAYS.len();
+    let mut seen: Vec<Seen> = std::iter::repeat_with(Seen::default).take(ways).collect();
     let mut failed = Vec::new();
     let mut seed = read_clocks().system.as_unix_nanos().unsigned_abs();
     for _ in 0..rounds {
         for way in shuffled(ways, &mut seed) {
-            let server = &servers[way / 3];
-            let start = read_clocks().system + Span::from_millis(700);
+            let server = &servers[way / WAYS.len()];
+            let start = read_clocks().system + FIRST;
             let instants: Vec<Timestamp> =
                 (0..FIRES_PER_ROUND).map(|n| start + APART * n as i64).collect();
             while server.arrivals.try_recv().is_ok() {}
-            match way % 3 {
+            match way % WAYS.len() {
                 0 | 1 => bare(server, &instants),
                 _ => failed.extend(server.target.send(&instants)),
             }
             std::thread::sleep(Duration::from_millis(50));
-            let arrived: Vec<Timestamp> = server.arrivals.try_iter().collect();
-            for at in instants {
-                let within = |arrival: &&Timestamp| **arrival >= at && **arrival < at + APART;
-                match arrived.iter().find(within) {
-                    Some(arrival) => late[way].push((*arrival - at).as_nanos()),
-                    None => lost[way] += 1,
-                }
-            }
+            seen[way].note(&server.arrivals, &instants);
         }
     }
-    report(&servers, &mut late, &lost);
+    report(&servers, &seen);
     failed.dedup();
     for message in failed {
         println!("a message failed: {message}");
     }
 }
 
+impl Seen {
+    fn note(&mut self, arrivals: &Receiver<Timestamp>, instants: &[Timestamp]) {
+        let arrived: Vec<Timestamp> = arrivals.try_iter().collect();
+        let late = |at: &Timestamp| {
+            let within = |arrival: &&Timestamp| **arrival >= *at && **arrival < *at + APART;
+            arrived.iter().find(within).map(|arrival| (*arrival - *at).as_nanos())
+        };
+        let late: Vec<i64> = instants.iter().filter_map(late).collect();
+        self.lost += instants.len() - late.len();
+        self.late.push(late);
+    }
+}
+
 fn servers() -> Vec<Server> {
-    let mut servers = vec![http_server()];
+    let mut classes = vec![false];
+    // Asked of a thread that ends, so that this one stays as it is.
+    match std::thread::spawn(|| FiringThread::sleep_bare_in(Some(RECEIVER))).join() {
+        Ok(Ok(())) => classes.push(true),
+        refused => println!("rows of FIFO are left out: {refused:?}"),
+    }
+    let mut servers: Vec<Server> = classes.iter().map(|class| http_server(*class)).collect();
     if cfg!(feature = "brokers") {
-        servers.push(nats_server());
+        servers.extend(classes.iter().map(|class| nats_server(*class)));
     }
     servers
+}
+
+fn sender_class(real_time: bool) -> Option<u8> {
+    real_time.then_some(SENDER)
 }
 
 /// A thread of its own with a slack of 1 ns, as the firing thread has, that sleeps and writes.
 fn bare(server: &Server, instants: &[Timestamp]) {
     let (instants, message) = (instants.to_vec(), server.message.clone());
+    let class = sender_class(server.real_time);
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("the server listens");
     stream.set_nodelay(true).expect("a TCP socket");
     stream.write_all(server.greeting).expect("the server reads");
@@ -90,6 +126,7 @@ fn bare(server: &Server, instants: &[Timestamp]) {
     });
     let thread = std::thread::spawn(move || {
         FiringThread::sleep_bare_prepare();
+        FiringThread::sleep_bare_in(class).expect("it was allowed before");
         for at in instants {
             FiringThread::sleep_bare(at);
             stream.write_all(&message).expect("the server reads");
@@ -103,6 +140,7 @@ fn bare(server: &Server, instants: &[Timestamp]) {
 
 /// Accepts connections, each with a thread of its own.
 fn serve(
+    real_time: bool,
     serve_one: impl Fn(TcpStream, Sender<Timestamp>) + Copy + Send + 'static,
 ) -> (u16, Receiver<Timestamp>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is left");
@@ -112,14 +150,18 @@ fn serve(
         for stream in listener.incoming().flatten() {
             let arrived = arrived.clone();
             stream.set_nodelay(true).expect("a TCP socket");
-            std::thread::spawn(move || serve_one(stream, arrived));
+            std::thread::spawn(move || {
+                let class = real_time.then_some(RECEIVER);
+                FiringThread::sleep_bare_in(class).expect("it was allowed before");
+                serve_one(stream, arrived);
+            });
         }
     });
     (port, arrivals)
 }
 
-fn http_server() -> Server {
-    let (port, arrivals) = serve(|mut stream, arrived| {
+fn http_server(real_time: bool) -> Server {
+    let (port, arrivals) = serve(real_time, |mut stream, arrived| {
         let mut octets = [0; 16_384];
         // A message of ours comes in one piece.
         while matches!(stream.read(&mut octets), Ok(n) if n > 0) {
@@ -132,24 +174,30 @@ fn http_server() -> Server {
     });
     let head = format!("POST / HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-length: 200\r\n");
     let message = format!("{head}x-filling: {}\r\n\r\n{}", "x".repeat(250), "x".repeat(200));
-    let target = Messenger::http(&format!("{{ url: 'http://127.0.0.1:{port}/' }}"));
+    let form = format!("{{ url: 'http://127.0.0.1:{port}/' }}");
+    let target = Messenger::http(&form, sender_class(real_time));
     let target = target.expect("the messenger can be started");
-    Server { name: "http", port, arrivals, greeting: b"", message: message.into(), target }
+    let (name, message) = (name("http", real_time), message.into());
+    Server { name, real_time, port, arrivals, greeting: b"", message, target }
+}
+
+fn name(of: &str, real_time: bool) -> String {
+    if real_time { format!("FIFO: {of}") } else { of.to_owned() }
 }
 
 #[cfg(not(feature = "brokers"))]
-fn nats_server() -> Server {
+fn nats_server(_: bool) -> Server {
     unreachable!("only with brokers")
 }
 
 /// As much of a NATS server as a client needs that publishes to a stream.
 #[cfg(feature = "brokers")]
-fn nats_server() -> Server {
+fn nats_server(real_time: bool) -> Server {
     use std::io::{BufRead, BufReader};
     const INFO: &str = "INFO {\"server_id\":\"B\",\"version\":\"2.12.0\",\"go\":\"\",\"host\":\"127.0.0.1\",\
         \"port\":4222,\"headers\":true,\"max_payload\":1048576,\"proto\":1,\"client_id\":1,\
         \"server_name\":\"b\",\"client_ip\":\"127.0.0.1\"}\r\n";
-    let (port, arrivals) = serve(|mut stream, arrived| {
+    let (port, arrivals) = serve(real_time, |mut stream, arrived| {
         let _ = stream.write_all(INFO.as_bytes());
         let mut reader = BufReader::new(stream.try_clone().expect("a descriptor is left"));
         let mut inbox = String::new();
@@ -184,31 +232,40 @@ fn nats_server() -> Server {
     let octets = head.len() + body.len();
     let message = format!("HPUB a reply {} {octets}\r\n{head}{body}\r\n", head.len());
     let form = format!("{{ servers: ['nats://127.0.0.1:{port}'], subject: a }}");
-    let target = Messenger::nats(&form).expect("the messenger can be started");
+    let target = Messenger::nats(&form, sender_class(real_time));
+    let target = target.expect("the messenger can be started");
+    let (name, message) = (name("nats", real_time), message.into());
     let greeting = b"CONNECT {}\r\nPING\r\n";
-    Server { name: "nats", port, arrivals, greeting, message: message.into(), target }
+    Server { name, real_time, port, arrivals, greeting, message, target }
 }
 
-fn report(servers: &[Server], late: &mut [Vec<i64>], lost: &[u32]) {
+fn report(servers: &[Server], seen: &[Seen]) {
     println!("| receiver | way | messages | not seen | p50 us | p99 us | p50 ratio | p99 ratio |");
     println!("|---|---|---|---|---|---|---|---|");
-    for (server, (late, lost)) in servers.iter().zip(late.chunks_mut(3).zip(lost.chunks(3))) {
-        let mut base = (f64::NAN, f64::NAN);
-        let ways = ["bare thread (A)", "bare thread (A again)", "target"];
-        for ((way, late), lost) in ways.iter().zip(late).zip(lost) {
-            late.sort_unstable();
-            let last = late.len().saturating_sub(1) as f64;
-            let at = |share: f64| match late.get((last * share) as usize) {
-                Some(nanos) => *nanos as f64 / 1_000.0,
-                None => f64::NAN,
-            };
-            let (n, p50, p99) = (late.len(), at(0.5), at(0.99));
-            if base.0.is_nan() {
-                base = (p50, p99);
+    let mut verdicts = Vec::new();
+    for (Server { name, .. }, seen) in servers.iter().zip(seen.chunks(WAYS.len())) {
+        for (number, (way, Seen { late, lost })) in WAYS.iter().zip(seen).enumerate() {
+            let others: Vec<&Rounds> =
+                (0..2).filter(|bare| *bare != number).map(|bare| &seen[bare].late).collect();
+            let ratios = [0.5, 0.99].map(|share| late.ratio(share, &others));
+            let [p50_ratio, p99_ratio] =
+                ratios.map(|ratio| ratio.map_or("".to_owned(), |ratio| ratio.to_string()));
+            let sorted = late.sorted();
+            let [p50, p99] =
+                [0.5, 0.99].map(|share| percentile(&sorted, share).unwrap_or(f64::NAN) / 1_000.0);
+            let n = sorted.len();
+            println!(
+                "| {name} | {way} | {n} | {lost} | {p50:.1} | {p99:.1} | {p50_ratio} | {p99_ratio} |"
+            );
+            if number == 2
+                && let Some(ratio) = ratios[0]
+            {
+                let verdict = ratio.verdict(RATIO_MAX);
+                let asked = format!("at most {RATIO_MAX} is asked");
+                verdicts.push(format!("{verdict}: {name}, p50, {ratio} of bare; {asked}"));
             }
-            let (a, b) = (p50 / base.0, p99 / base.1);
-            let name = server.name;
-            println!("| {name} | {way} | {n} | {lost} | {p50:.1} | {p99:.1} | {a:.2} | {b:.2} |");
         }
     }
+    println!("\nratios: medians of the rounds', with intervals of 95 % confidence");
+    verdicts.iter().for_each(|verdict| println!("{verdict}"));
 }

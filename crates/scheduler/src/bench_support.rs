@@ -1,8 +1,10 @@
 //! What benchmarks and nobody else need of the inside.
 
 mod house;
+mod rounds;
 
 pub use house::{House, Seen};
+pub use rounds::{Ratio, Rounds, Verdict, percentile};
 
 use crate::store::{Journal, JournalError};
 use crate::targets::exec::{GateProgram, Program, Runner};
@@ -199,30 +201,34 @@ pub struct Messenger {
 }
 
 impl Messenger {
-    /// Starts one for a target `http` with this form, in YAML.
+    /// Starts one for a target `http` with this form, in YAML; the firing thread has a real-time
+    /// priority where one is given.
     ///
     /// # Errors
-    /// Where the form is wrong, or the process has no descriptor or thread left.
-    pub fn http(form: &str) -> io::Result<Self> {
+    /// Where the form is wrong, the process has no descriptor or thread left, or real time is
+    /// refused.
+    pub fn http(form: &str, real_time: Option<u8>) -> io::Result<Self> {
         let form = serde_saphyr::from_str(form).map_err(io::Error::other)?;
         let request = http::Request::parse(&form).map_err(io::Error::other)?;
-        Self::start(Target::Http(Arc::new(request)))
+        Self::start(Target::Http(Arc::new(request)), real_time)
     }
 
-    /// Starts one for a target `nats` with this form, in YAML.
+    /// Starts one for a target `nats` with this form, in YAML; the firing thread has a real-time
+    /// priority where one is given.
     ///
     /// # Errors
-    /// Where the form is wrong, or the process has no descriptor or thread left.
+    /// Where the form is wrong, the process has no descriptor or thread left, or real time is
+    /// refused.
     #[cfg(feature = "brokers")]
-    pub fn nats(form: &str) -> io::Result<Self> {
+    pub fn nats(form: &str, real_time: Option<u8>) -> io::Result<Self> {
         use crate::targets::brokers::{Errand, Nats, Order};
         let form = serde_saphyr::from_str(form).map_err(io::Error::other)?;
         let order = Order::<Nats>::parse(&form).map_err(io::Error::other)?;
-        Self::start(Target::Broker(Errand::Nats(Arc::new(order))))
+        Self::start(Target::Broker(Errand::Nats(Arc::new(order))), real_time)
     }
 
-    fn start(target: Target) -> io::Result<Self> {
-        let FiringThread { timer, events } = FiringThread::start(Span::ZERO)?;
+    fn start(target: Target, real_time: Option<u8>) -> io::Result<Self> {
+        let FiringThread { timer, events } = FiringThread::start_in(Span::ZERO, real_time)?;
         let (sender, ended) = mpsc::channel();
         let ends = Arc::new(Ends(Mutex::new(sender)));
         let targets = Targets::start(TargetLimits::default(), None, ends)?;

@@ -1,11 +1,13 @@
 //! How late the firing thread is, beside bare `clock_nanosleep` and tokio's timer, in one run.
 //!
-//! Rounds of sixty fires, spaced over a second or all at one instant, in the usual scheduling class
-//! and, where this process may, in SCHED_FIFO; in each round every way has its turn, in random
-//! order. The bare sleep appears twice (A/A): what differs between its two rows is noise. Ratios
-//! are those to the bare sleep of the same class.
-//! `cargo bench -p timeball-scheduler --bench fire [-- --json] [-- --rounds N] [-- --load]`; with
-//! `--load`, twice as many busy threads as processors.
+//! Rounds of five seconds, with sixty fires a second spaced or sixty at one instant, in the usual
+//! scheduling class and, where this process may, in SCHED_FIFO; in each round every way has its
+//! turn, in random order. The bare sleep appears twice (A/A): what differs between its two rows is
+//! noise. Ratios are those to the bare sleep of the same class in the same round; how sure their
+//! median is, and what that says of the targets, stands with them.
+//! `cargo bench -p timeball-scheduler --bench fire [-- --json] [-- --rounds N] [-- --load]`; sixty
+//! rounds are five minutes of spaced fires for each way. With `--load`, twice as many busy threads
+//! as processors.
 //!
 //! Other schedulers fire every second at the finest; where `TIMEBALL_BENCH_PEERS` names a directory
 //! of them (`cargo xtask bench fire` makes it), they do so for a minute beside the firing thread.
@@ -13,22 +15,26 @@
 
 mod peers;
 mod plot;
+mod report;
 
+use report::{Series, Target};
 use std::num::NonZero;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use timeball_runtime::read_clocks;
-use timeball_scheduler::bench_support::{FiringThread, note_in_journal, shuffled};
+use timeball_scheduler::bench_support::{FiringThread, Rounds, note_in_journal, shuffled};
+use timeball_scheduler::{Tick, Ticker};
 use timeball_timebase::{Span, Timestamp};
 
 /// Sixty a second.
 const APART: Span = Span::from_micros(16_667);
-const FIRES_PER_ROUND: usize = 60;
+const FIRES_PER_ROUND: i64 = 300;
+/// How many have the same instant where that is measured, and how far those instants are apart.
+const AT_ONCE: i64 = 60;
+const BURSTS_APART: Span = Span::from_millis(200);
 /// Until the first fire: on a loaded machine this thread is slow to arm them.
 const AHEAD: Span = Span::from_millis(250);
-/// The priority of what is real time.
 const PRIORITY: u8 = 50;
 
 /// A way to be somewhere at an instant.
@@ -45,32 +51,39 @@ struct Way {
 #[derive(Clone, Copy)]
 enum Kind {
     Bare,
+    /// Sleeps once to instants that several fires have.
+    BareOnce,
     Firing,
     Spinning,
+    Tick,
     Tokio,
 }
 
-const WAYS: [Way; 13] = {
-    use Kind::{Bare, Firing, Spinning, Tokio};
+const WAYS: [Way; 18] = {
+    use Kind::{Bare, BareOnce, Firing, Spinning, Tick, Tokio};
     const fn way(name: &'static str, kind: Kind, real_time: Option<u8>, at_once: bool) -> Way {
         Way { name, kind, real_time, at_once }
     }
     const FIFO: Option<u8> = Some(PRIORITY);
-    // The first of each class, spaced or at once, is what its others are compared with.
     [
         way("clock_nanosleep (A)", Bare, None, false),
         way("clock_nanosleep (A again)", Bare, None, false),
         way("firing thread", Firing, None, false),
         way("firing thread, spin 200 us", Spinning, None, false),
+        way("ticks of `timeball tick`", Tick, None, false),
         way("tokio sleep", Tokio, None, false),
         way("FIFO: clock_nanosleep (A)", Bare, FIFO, false),
         way("FIFO: clock_nanosleep (A again)", Bare, FIFO, false),
         way("FIFO: firing thread", Firing, FIFO, false),
         way("FIFO: firing thread, spin 200 us", Spinning, FIFO, false),
-        way("60 at once: clock_nanosleep", Bare, None, true),
+        way("60 at once: clock_nanosleep (A)", Bare, None, true),
+        way("60 at once: clock_nanosleep (A again)", Bare, None, true),
         way("60 at once: firing thread", Firing, None, true),
-        way("60 at once, FIFO: clock_nanosleep", Bare, FIFO, true),
+        way("60 at once: one clock_nanosleep for all", BareOnce, None, true),
+        way("60 at once, FIFO: clock_nanosleep (A)", Bare, FIFO, true),
+        way("60 at once, FIFO: clock_nanosleep (A again)", Bare, FIFO, true),
         way("60 at once, FIFO: firing thread", Firing, FIFO, true),
+        way("60 at once, FIFO: one clock_nanosleep for all", BareOnce, FIFO, true),
     ]
 };
 
@@ -78,29 +91,41 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let position = arguments.iter().position(|argument| argument == "--rounds");
-    let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(10);
-    let json = has("--json");
+    let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(12);
+    let (json, loaded) = (has("--json"), has("--load"));
     let bench = Bench::new();
-    let _load = has("--load").then(Load::start);
-    let mut late: [Vec<i64>; WAYS.len()] = Default::default();
+    let load = loaded.then(Load::start);
+    let mut late: [Rounds; WAYS.len()] = Default::default();
     let mut seed = read_clocks().system.as_unix_nanos().unsigned_abs();
     for _ in 0..rounds {
         for way in shuffled(WAYS.len(), &mut seed) {
-            late[way].extend(bench.round(WAYS[way]).into_iter().map(Span::as_nanos));
+            late[way].push(bench.round(WAYS[way]).into_iter().map(Span::as_nanos).collect());
         }
     }
-    let of = |(way, late): (&Way, Vec<i64>)| Series {
-        name: way.name.to_owned(),
-        class: format!("{:?} {}", way.real_time, way.at_once),
-        late,
-    };
+    let of = |(way, late): (&Way, Rounds)| way.series(late, loaded);
     let mut all: Vec<Series> = WAYS.iter().zip(late).map(of).collect();
     if let Some(peers) = std::env::var_os("TIMEBALL_BENCH_PEERS") {
         all.extend(peers::run(peers.as_ref()));
     }
-    report(all, json);
+    drop(load);
+    report::report(&all, json);
     if !json {
         report_journal();
+    }
+}
+
+impl Way {
+    fn series(&self, late: Rounds, loaded: bool) -> Series {
+        let is_bare = matches!(self.kind, Kind::Bare);
+        let class = format!("{:?} {}", self.real_time, self.at_once);
+        let targets = match self.kind {
+            // On a machine whose processors are all busy the usual class promises nothing.
+            _ if loaded && self.real_time.is_none() => &[][..],
+            Kind::Firing => &[Target::OverBare(0.5, 1.2), Target::OverBare(0.99, 1.5)],
+            Kind::Spinning => &[Target::Micros(0.5, 2.0)],
+            Kind::Bare | Kind::BareOnce | Kind::Tick | Kind::Tokio => &[],
+        };
+        Series { name: self.name.to_owned(), class, is_bare, late, targets }
     }
 }
 
@@ -131,17 +156,18 @@ impl Bench {
     /// How late each fire of a round was; nothing where the class is not to be had.
     fn round(&self, way: Way) -> Vec<Span> {
         let start = read_clocks().system + AHEAD;
-        let apart = if way.at_once { Span::ZERO } else { APART };
-        let instants: Vec<Timestamp> =
-            (0..FIRES_PER_ROUND).map(|n| start + apart * n as i64).collect();
+        let after = |n| if way.at_once { BURSTS_APART * (n / AT_ONCE) } else { APART * n };
+        let instants: Vec<Timestamp> = (0..FIRES_PER_ROUND).map(|n| start + after(n)).collect();
         let class = usize::from(way.real_time.is_some());
         let fire = |thread: &Option<FiringThread>| {
             thread.as_ref().map(|thread| thread.fire(&instants)).unwrap_or_default()
         };
         match way.kind {
-            Kind::Bare => bare(&instants, way.real_time),
+            Kind::Bare => bare(&instants, way.real_time, false),
+            Kind::BareOnce => bare(&instants, way.real_time, true),
             Kind::Firing => fire(&self.plain[class]),
             Kind::Spinning => fire(&self.spinning[class]),
+            Kind::Tick => tick(start),
             Kind::Tokio => self.tokio.block_on(sleep(&instants)),
         }
     }
@@ -187,21 +213,36 @@ fn report_journal() {
     println!("\nnoting a fire in the journal: p50 {p50:.1} us, p99 {p99:.1} us, max {max:.1} us");
 }
 
-/// A thread of its own with a slack of 1 ns, as the firing thread has, that only sleeps.
-fn bare(instants: &[Timestamp], real_time: Option<u8>) -> Vec<Span> {
+/// A thread of its own with a slack of 1 ns, as the firing thread has, that only sleeps: for each
+/// of the instants, or `once` for all that are the same.
+fn bare(instants: &[Timestamp], real_time: Option<u8>, once: bool) -> Vec<Span> {
     let instants = instants.to_vec();
     let thread = std::thread::spawn(move || {
         FiringThread::sleep_bare_prepare();
         if FiringThread::sleep_bare_in(real_time).is_err() {
             return Vec::new();
         }
+        let mut last = None;
         let late = |at: &Timestamp| {
-            FiringThread::sleep_bare(*at);
+            if !once || last.replace(*at) != Some(*at) {
+                FiringThread::sleep_bare(*at);
+            }
             read_clocks().system - *at
         };
         instants.iter().map(late).collect()
     });
     thread.join().expect("a sleeping thread does not panic")
+}
+
+/// Ticks of a thread of its own; where it stalls, those that it leaves out are missing.
+fn tick(first: Timestamp) -> Vec<Span> {
+    let thread = std::thread::spawn(move || {
+        let mut ticker = Ticker::start(first, APART, false).expect("a descriptor is left");
+        let ticks = std::iter::repeat_with(|| ticker.wait().expect("an alarm can be waited for"));
+        let of_round = |tick: &Tick| tick.sequence < FIRES_PER_ROUND.unsigned_abs();
+        ticks.take_while(of_round).map(|tick| tick.real - tick.scheduled).collect()
+    });
+    thread.join().expect("a ticking thread does not panic")
 }
 
 async fn sleep(instants: &[Timestamp]) -> Vec<Span> {
@@ -212,68 +253,4 @@ async fn sleep(instants: &[Timestamp]) -> Vec<Span> {
         late.push(read_clocks().system - *at);
     }
     late
-}
-
-/// How late the fires of one way were.
-struct Series {
-    name: String,
-    /// Ways of the same class are compared; the first of them is a bare sleep.
-    class: String,
-    /// Nanoseconds.
-    late: Vec<i64>,
-}
-
-/// What one way came to.
-struct Row {
-    name: String,
-    fires: usize,
-    /// Percentiles of lateness, microseconds.
-    p50: f64,
-    p99: f64,
-    max: f64,
-    /// Over the bare sleep of the same class.
-    p50_ratio: f64,
-    p99_ratio: f64,
-}
-
-fn rows(all: Vec<Series>) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut base: Option<(String, f64, f64)> = None;
-    for Series { name, class, mut late } in all.into_iter().filter(|all| !all.late.is_empty()) {
-        late.sort_unstable();
-        let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize] as f64 / 1_000.0;
-        let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
-        if base.as_ref().is_none_or(|(of, ..)| *of != class) {
-            base = Some((class, p50, p99));
-        }
-        let (p50_base, p99_base) = base.as_ref().map_or((p50, p99), |base| (base.1, base.2));
-        let (p50_ratio, p99_ratio) = (p50 / p50_base, p99 / p99_base);
-        rows.push(Row { name, fires: late.len(), p50, p99, max, p50_ratio, p99_ratio });
-    }
-    rows
-}
-
-fn report(all: Vec<Series>, json: bool) {
-    let rows = rows(all);
-    if json {
-        for row in rows {
-            println!(
-                "{{\"way\":\"{}\",\"fires\":{},\"p50_us\":{:.1},\"p99_us\":{:.1},\
-                 \"max_us\":{:.1},\"p50_ratio\":{:.2},\"p99_ratio\":{:.2}}}",
-                row.name, row.fires, row.p50, row.p99, row.max, row.p50_ratio, row.p99_ratio
-            );
-        }
-        return;
-    }
-    match plot::write(Path::new(env!("CARGO_TARGET_TMPDIR")), &rows) {
-        Ok(path) => println!("median to 99th percentile: {}\n", path.display()),
-        Err(error) => println!("the plot could not be written: {error}\n"),
-    }
-    println!("| way | fires | p50 us | p99 us | max us | p50 ratio | p99 ratio |");
-    println!("|---|---|---|---|---|---|---|");
-    for Row { name, fires, p50, p99, max, p50_ratio, p99_ratio } in rows {
-        println!(
-            "| {name} | {fires} | {p50:.1} | {p99:.1} | {max:.1} | {p50_ratio:.2} | {p99_ratio:.2} |"
-        );
-    }
 }

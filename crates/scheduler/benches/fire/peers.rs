@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 use timeball_runtime::read_clocks;
-use timeball_scheduler::bench_support::FiringThread;
+use timeball_scheduler::bench_support::{FiringThread, Rounds};
 use timeball_timebase::{Span, Timestamp};
 
 const FIRES: i64 = 60;
@@ -33,7 +33,7 @@ pub(super) fn run(directory: &Path) -> Vec<Series> {
         (0..FIRES).map(|second| Timestamp::from_unix(first + second, 0)).collect();
     let bare = {
         let instants = instants.clone();
-        std::thread::spawn(move || bare(&instants, None))
+        std::thread::spawn(move || bare(&instants, None, false))
     };
     let ours = FiringThread::start(Span::ZERO).expect("the thread can be started").fire(&instants);
     std::thread::sleep(Duration::from_millis(700));
@@ -56,8 +56,11 @@ pub(super) fn run(directory: &Path) -> Vec<Series> {
 }
 
 fn series(name: &str, late: Vec<i64>) -> Series {
-    let (name, class) = (format!("every second: {name}"), "every second".to_owned());
-    Series { name, class, late }
+    let (is_bare, class) = (name == "clock_nanosleep", "every second".to_owned());
+    let mut only_round = Rounds::default();
+    only_round.push(late);
+    let name = format!("every second: {name}");
+    Series { name, class, is_bare, late: only_round, targets: &[] }
 }
 
 fn start(program: &Path, number: usize, said: Sender<(usize, i64)>) -> Child {

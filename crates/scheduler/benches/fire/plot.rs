@@ -1,6 +1,6 @@
 //! The table as a picture: one line a way, from its median to its 99th percentile.
 
-use super::Row;
+use super::report::Row;
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,9 @@ use timeball_timebase::{Now, Span, Timestamp};
 const REREAD_BEFORE: Span = Span::from_millis(250);
 /// A fire that waits for a better clock is looked at this often.
 const REVIEW_EVERY: Span = Span::from_millis(50);
+/// What is told at a time of fires with the same instant: telling wakes another thread, which the
+/// fires that are still due need not wait for.
+const NEWS_MAX: usize = 64;
 /// The longest sleep; the alarm must always be set, or a clock that is set goes unnoticed.
 const SLEEP_MAX: Span = Span::from_secs(3_600);
 /// Commands taken between two looks at what is due: a burst of them must make no fire late.
@@ -35,6 +38,8 @@ pub(super) struct Firing {
     waiting: BTreeMap<FireId, Entry<Release>>,
     /// How often the clock was set and nobody has said yet how to go on.
     clock_sets_open: u32,
+    /// What became of fires and was not told yet.
+    news: Vec<TimerEvent>,
 }
 
 /// Whether there are commands yet.
@@ -56,7 +61,8 @@ impl Firing {
     ) -> io::Result<Self> {
         let alarm = Alarm::new()?;
         let (lanes, waiting) = (Lanes::new(), BTreeMap::new());
-        Ok(Self { options, commands, poked, alarm, lanes, waiting, clock_sets_open: 0 })
+        let news = Vec::with_capacity(NEWS_MAX);
+        Ok(Self { options, commands, poked, alarm, lanes, waiting, clock_sets_open: 0, news })
     }
 
     pub(super) fn run(mut self) {
@@ -71,6 +77,7 @@ impl Firing {
                     return Ok(());
                 }
                 self.review_waiting();
+                self.tell_news();
                 self.wait()
             });
             if let Err(error) = went_on {
@@ -117,6 +124,9 @@ impl Firing {
             let Some((entry, followed)) = self.lanes.pop_due(&state, now) else { return Ok(()) };
             let lateness = followed.time - entry.fire.release_at;
             self.decide(entry, lateness, followed.time, followed.bound);
+            if self.news.len() >= NEWS_MAX {
+                self.tell_news();
+            }
         }
     }
 
@@ -131,7 +141,7 @@ impl Firing {
         let ArmedFire { fire, not_after, clock, .. } = entry.fire;
         if not_after.is_some_and(|limit| time > limit) {
             let outcome = Outcome::Missed(Reason::DeadlineExceeded);
-            return (self.options.tell)(TimerEvent::Unreleased { fire, outcome });
+            return self.news.push(TimerEvent::Unreleased { fire, outcome });
         }
         let limit = clock.max_error;
         // An instant cannot be certain to have come while nothing is known of the clock.
@@ -141,7 +151,7 @@ impl Firing {
         match clock.on_exceeded {
             OnExceeded::Refuse if clock_exceeded => {
                 let outcome = Outcome::Skipped(Reason::ClockErrorExceeded);
-                (self.options.tell)(TimerEvent::Unreleased { fire, outcome });
+                self.news.push(TimerEvent::Unreleased { fire, outcome });
             }
             OnExceeded::Delay if clock_exceeded => {
                 self.waiting.insert(fire, entry);
@@ -151,9 +161,13 @@ impl Firing {
                 (entry.release)();
                 fault::pass(Point::Released);
                 let event = TimerEvent::Released { fire, lateness, clock_bound, clock_exceeded };
-                (self.options.tell)(event);
+                self.news.push(event);
             }
         }
+    }
+
+    fn tell_news(&mut self) {
+        self.news.drain(..).for_each(&mut self.options.tell);
     }
 
     fn note(&mut self, wake: Wake) {
