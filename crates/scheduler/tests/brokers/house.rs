@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use timeball_api::schedules::Schedule;
+use timeball_api::schedules::{Outcome, Schedule};
 use timeball_runtime::ClockCell;
 use timeball_scheduler::{Scheduler, SchedulerOptions};
 
@@ -56,6 +56,14 @@ impl House {
             assert!(start.elapsed() < PATIENCE, "{what}: {:?}, last {last:?}", schedule.counts);
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits for the outcome of an instant, nanoseconds since 1970.
+    pub(crate) fn outcome_of(&self, at_ns: i64) -> Outcome {
+        wait_for("the instant's outcome", || {
+            let outcomes = self.scheduler.history("default", "flush")?.outcomes;
+            outcomes.into_iter().find(|o| o.scheduled_ns <= at_ns && at_ns <= o.until_ns)
+        })
     }
 
     /// Ends it; everything that it has sent is recorded then.

@@ -1,7 +1,10 @@
 //! Kafka.
 
 use crate::house::{House, block_on};
-use crate::servers::{Server, certificate, free_port, peer, tls};
+use crate::servers::{
+    Server, certificate, count_of, free_port, lose_and_find_before_an_instant,
+    lose_before_an_instant, peer, tls,
+};
 use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use std::collections::HashSet;
@@ -129,7 +132,20 @@ fn fires_are_records_once_each_and_go_on_after_the_broker_was_gone() {
     assert_eq!(unique.len(), keys.len(), "none twice");
     let (stored, sent) = (keys.len() as u64, counts.fired + counts.failed);
     assert!((counts.fired..=sent).contains(&stored), "{stored} of {counts:?}");
+    one_that_goes_away_in_the_last_second_costs_that_fire_or_delays_it(&mut server);
     tls_and_a_password_are_taken(&server, secure);
+}
+
+fn one_that_goes_away_in_the_last_second_costs_that_fire_or_delays_it(server: &mut Server) {
+    let once = spec(server);
+    let failed = lose_before_an_instant(server, &once);
+    let again = once.replace("timeoutSeconds: 5", "timeoutSeconds: 5, retries: { limit: 10 }");
+    let at_ns = lose_and_find_before_an_instant(server, &again);
+    let keys = block_on(keys(server));
+    // It says itself where it is not known whether the broker had it.
+    let most = usize::from(failed.message.contains("not known"));
+    assert!(count_of(&keys, failed.scheduled_ns) <= most, "{failed:?}");
+    assert!(count_of(&keys, at_ns) >= 1, "what is recorded as fired is not in the topic");
 }
 
 fn tls_and_a_password_are_taken(server: &Server, secure: u16) {

@@ -161,6 +161,8 @@ fn whatever_a_server_does_wrong_has_its_reason() {
         std::thread::sleep(PATIENCE);
     });
     let (closing, _closing_heard) = server(|_, stream, _| drop(read_request(stream)));
+    // A connection that is closed with something unread in it is reset.
+    let (resetting, _resetting_heard) = server(|_, stream, _| drop(stream.peek(&mut [0])));
     let moved = "HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n";
     let (moving, _moving_heard) = server(move |_, stream, heard| answer_all(stream, heard, moved));
     let (gibbering, _) = server(|_, stream, _| {
@@ -173,6 +175,7 @@ fn whatever_a_server_does_wrong_has_its_reason() {
         (moving, Reason::Refused, "answered 302 Found: redirects are not followed"),
         (hanging, Reason::TimedOut, "no answer within 1 s; whether it arrived is not known"),
         (closing, Reason::Unreachable, "the connection broke before an answer came; "),
+        (resetting, Reason::Unreachable, "the connection broke before an answer came; "),
         (gibbering, Reason::Unreachable, "the connection broke before an answer came; "),
         (nobody, Reason::Unreachable, "127.0.0.1:"),
     ] {
