@@ -19,10 +19,19 @@ struct Bench {
 enum How {
     /// A bench target of a package.
     Cargo { package: &'static str, target: &'static str, features: &'static str },
-    /// Tests in their long forms: package, test, and the variable that makes it long.
-    Tests(&'static [(&'static str, &'static str, [&'static str; 2])]),
+    /// Tests in their long forms.
+    Tests(&'static [LongTest]),
     /// Here; programs from outside take part.
     Here(fn(&Project, &[&str]) -> Result<bool>),
+}
+
+/// A test that a variable makes long.
+struct LongTest {
+    package: &'static str,
+    target: &'static str,
+    variable: &'static str,
+    /// It is run with each of these, one after the other, so that somebody sees how far it is.
+    values: &'static [&'static str],
 }
 
 const BENCHES: &[Bench] = &[
@@ -45,8 +54,27 @@ const BENCHES: &[Bench] = &[
         name: "restart",
         what: "10,008 simulated worlds of the planner, and a real scheduler killed 200 times",
         how: How::Tests(&[
-            ("timeball-schedule", "planner_sim", ["TIMEBALL_SEEDS", "1112"]),
-            ("timeball-scheduler", "kill", ["TIMEBALL_KILLS", "200"]),
+            LongTest {
+                package: "timeball-schedule",
+                target: "planner_sim",
+                variable: "TIMEBALL_SEEDS",
+                values: &[
+                    "0..139",
+                    "139..278",
+                    "278..417",
+                    "417..556",
+                    "556..695",
+                    "695..834",
+                    "834..973",
+                    "973..1112",
+                ],
+            },
+            LongTest {
+                package: "timeball-scheduler",
+                target: "kill",
+                variable: "TIMEBALL_KILLS",
+                values: &["200"],
+            },
         ]),
     },
     Bench {
@@ -113,13 +141,16 @@ pub(crate) fn run(project: &Project, name: &str, rest: &[&str]) -> Result<bool> 
             });
         }
         How::Tests(tests) => {
-            for (package, target, [variable, value]) in tests {
-                steps.step(&format!("{title} ({target})"), |tally| {
-                    let mut cargo = project.cargo();
-                    cargo.args(["test", "--package", package, "--test", target, "--"]).args(rest);
-                    cargo.env(variable, value);
-                    steps::stream(&mut cargo, tally)
-                });
+            for test in tests {
+                let LongTest { package, target, variable, values } = test;
+                for value in *values {
+                    steps.step(&format!("{title} ({target}, {variable}={value})"), |tally| {
+                        let mut cargo = project.cargo();
+                        cargo.args(["test", "--package", package, "--test", target, "--"]);
+                        cargo.args(rest).env(variable, value);
+                        steps::stream(&mut cargo, tally)
+                    });
+                }
             }
         }
     }

@@ -2,8 +2,7 @@
 //! crashes, clocks that are set, targets that hang.
 //!
 //! `TIMEBALL_SEED=n` replays one seed; a failure prints its own. `TIMEBALL_SEEDS=n` runs that many
-//! in each test; 10,008 worlds are
-//! `TIMEBALL_SEEDS=1112 cargo test --release -p timeball-schedule --test planner_sim`
+//! in each test, or those of `from..to`; 10,008 worlds, in slices, are `cargo xtask bench restart`
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;

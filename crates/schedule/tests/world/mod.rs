@@ -38,14 +38,19 @@ impl Chaos {
     }
 }
 
-/// The seeds of a test: `count`, or as many as `TIMEBALL_SEEDS` says, or the one of `TIMEBALL_SEED`
-/// that is to be replayed.
+/// The seeds of a test: `count`, or those that `TIMEBALL_SEEDS` says (so many, or `from..to`), or
+/// the one of `TIMEBALL_SEED` that is to be replayed.
 #[allow(clippy::disallowed_methods)]
 pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    match number("TIMEBALL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIMEBALL_SEEDS").unwrap_or(count),
+    let text = |name| std::env::var(name).ok();
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    match (text("TIMEBALL_SEED"), text("TIMEBALL_SEEDS")) {
+        (Some(seed), _) => number(&seed)..number(&seed) + 1,
+        (None, Some(seeds)) => match seeds.split_once("..") {
+            Some((from, to)) => number(from)..number(to),
+            None => 0..number(&seeds),
+        },
+        (None, None) => 0..count,
     }
 }
 
