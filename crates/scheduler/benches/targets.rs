@@ -21,7 +21,7 @@ const APART: Span = Span::from_millis(80);
 const FIRST: Span = Span::from_millis(300);
 const GATE_STARTS: usize = 300;
 
-const WAYS: [&str; 9] = [
+const WAYS: [&str; 11] = [
     "clock_nanosleep (A)",
     "clock_nanosleep (A again)",
     "exec, dynamic program, held by the gate",
@@ -29,6 +29,8 @@ const WAYS: [&str; 9] = [
     "exec, program without libc, held by the gate",
     "exec, dynamic program, started at T",
     "timeball-gate --at, dynamic program",
+    "timeball-gate --at, static program (glibc)",
+    "timeball-gate --at, static program (glibc) that is held at its entry point",
     "timeball-gate --at --mode exec, dynamic program",
     "timeball-gate --at --mode exec, program without libc",
 ];
@@ -36,6 +38,11 @@ const WAYS: [&str; 9] = [
 const PROBE: &str = r#"
 #include <stdio.h>
 #include <time.h>
+#ifdef BEFORE_ALL
+/* Called before the section `.init`, behind which a static program is held. */
+static void nothing(void) {}
+__attribute__((section(".preinit_array"), used)) static void (*const first)(void) = nothing;
+#endif
 int main(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -76,6 +83,8 @@ struct Bench {
     plain: Programs,
     dynamic: String,
     without_loader: String,
+    /// The same, but held before its library instead of behind it.
+    at_entry: String,
     gate: PathBuf,
 }
 
@@ -89,6 +98,7 @@ impl Bench {
             plain: Programs::start(None).expect("threads can be started"),
             dynamic: compile(&directory, "dynamic", &[]),
             without_loader: compile(&directory, "static", &["-static"]),
+            at_entry: compile(&directory, "static-at-entry", &["-static", "-DBEFORE_ALL"]),
             gate: build_gate(&directory),
         }
     }
@@ -105,7 +115,9 @@ impl Bench {
             4 => self.held.run(gate, &["--now"], &instants),
             5 => self.plain.run(&self.dynamic, &[], &instants),
             6 => Ok(self.gates(&["--", &self.dynamic], &instants)),
-            7 => Ok(self.gates(&["--mode", "exec", "--", &self.dynamic], &instants)),
+            7 => Ok(self.gates(&["--", &self.without_loader], &instants)),
+            8 => Ok(self.gates(&["--", &self.at_entry], &instants)),
+            9 => Ok(self.gates(&["--mode", "exec", "--", &self.dynamic], &instants)),
             _ => Ok(self.gates(&["--mode", "exec", "--", gate, "--now"], &instants)),
         };
         let mut began: Vec<Timestamp> =
