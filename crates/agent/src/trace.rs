@@ -11,7 +11,7 @@ use crate::status::state_word;
 
 /// One line: when the raw monotonic clock read `mono_ns`, the system clock read `system_ns`, and
 /// true time was within `system_ns + offset_ns ± bound_ns`, the offset changing by `drift_ppb` and
-/// the bound growing from then on.
+/// the bound growing from then on; the middle of what it can be is `lean_ns` from the offset.
 #[derive(Debug, Serialize)]
 struct Line {
     /// Raw monotonic clock, ns.
@@ -24,6 +24,10 @@ struct Line {
     drift_ppb: f64,
     /// Largest error of the offset, ns; null while unknown.
     bound_ns: Option<i64>,
+    /// How far the middle of what true time can be is from the offset, ns; zero while unknown.
+    /// Where it is positive, true time is not before `offset_ns - bound_ns + 2 lean_ns`; where it
+    /// is negative, not after `offset_ns + bound_ns + 2 lean_ns`.
+    lean_ns: i64,
     /// Growth of the bound, parts per 10^9; null while unknown.
     bound_growth_ppb: Option<f64>,
     /// Rate error of the undisciplined oscillator, parts per 10^9.
@@ -50,6 +54,7 @@ impl Trace {
             offset_ns: state.offset.map(Span::as_nanos),
             drift_ppb: state.drift.as_ppb_f64(),
             bound_ns: state.bound.map(|bound| bound.half_width_at(state.as_of).as_nanos()),
+            lean_ns: state.lean.as_nanos(),
             bound_growth_ppb: state.bound.map(|bound| bound.growth.as_ppb_f64()),
             freq_ppb: state.frequency.as_ppb_f64(),
             state: state_word(state.state),
@@ -82,6 +87,7 @@ mod tests {
                 half_width: Span::from_nanos(3),
                 growth: Frequency::from_ppb(15_000),
             }),
+            lean: Span::NANOSECOND,
             frequency: Frequency::from_ppb(-250),
             ..ClockState::default()
         };
@@ -90,9 +96,11 @@ mod tests {
         assert_eq!(
             text,
             "{\"mono_ns\":0,\"system_ns\":0,\"offset_ns\":null,\"drift_ppb\":0.0,\
-             \"bound_ns\":null,\"bound_growth_ppb\":null,\"freq_ppb\":0.0,\"state\":\"unsynchronized\"}\n\
+             \"bound_ns\":null,\"lean_ns\":0,\"bound_growth_ppb\":null,\"freq_ppb\":0.0,\
+             \"state\":\"unsynchronized\"}\n\
              {\"mono_ns\":7,\"system_ns\":9,\"offset_ns\":-5,\"drift_ppb\":0.0,\
-             \"bound_ns\":3,\"bound_growth_ppb\":15000.0,\"freq_ppb\":-250.0,\"state\":\"synchronized\"}\n"
+             \"bound_ns\":3,\"lean_ns\":1,\"bound_growth_ppb\":15000.0,\"freq_ppb\":-250.0,\
+             \"state\":\"synchronized\"}\n"
         );
     }
 }

@@ -153,6 +153,12 @@ impl Compared<'_> {
         self.medians(|outcome| outcome.settled.map_or(f64::INFINITY, |second| second as f64))
     }
 
+    /// Median over the seeds of half the length of what true time can be by our word.
+    fn half_length(&self) -> f64 {
+        let promises = self.timeball.iter().filter_map(|outcome| outcome.promise.as_ref());
+        median(promises.map(|promise| promise.median_half_length).collect())
+    }
+
     fn violations(&self) -> usize {
         self.timeball.iter().filter_map(|o| o.promise.as_ref()).map(|p| p.violations).sum()
     }
@@ -236,14 +242,14 @@ fn say_outcome(name: &str, seed: u64, daemon: Daemon, outcome: &Result<Outcome>)
 fn print_table(compared: &[Compared<'_>]) {
     steps::print(
         "| scenario | RMS us | chrony | ratio | max us | chrony | settled s | chrony | s a request \
-         | chrony | bound broken | told error us | chrony |",
+         | chrony | bound broken | told error us | chrony | half the told length us |",
     );
-    steps::print("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    steps::print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for scenario in compared {
         let pair =
             |(ours, theirs): (f64, f64), digits| format!("{ours:.digits$} | {theirs:.digits$}");
         steps::print(&format!(
-            "| {} | {} | {:.3} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {:.3} | {} | {} | {} | {} | {} | {:.1} |",
             scenario.scenario.name,
             pair(scenario.medians(|o| o.rms * 1e6), 2),
             scenario.ratio(),
@@ -252,6 +258,7 @@ fn print_table(compared: &[Compared<'_>]) {
             pair(scenario.medians(|o| o.interval), 1),
             scenario.violations(),
             pair(scenario.medians(|o| o.told_error * 1e6), 1),
+            scenario.half_length() * 1e6,
         ));
     }
     let worst = compared.iter().map(Compared::ratio).fold(0.0, f64::max);

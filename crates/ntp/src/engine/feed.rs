@@ -3,7 +3,7 @@
 use timeball_timebase::{MonoTime, Now, Span};
 
 use super::Engine;
-use super::interval::TimedInterval;
+use super::interval::{Hull, TimedInterval};
 use super::report::Selection;
 use super::selection::{self, Outcome, Voter};
 use crate::estimator::{Estimate, Taken};
@@ -11,6 +11,9 @@ use crate::sample::Sample;
 
 /// Oscillators do not jump by more.
 const RATE_JUMP: f64 = 2e-5;
+/// A change of the rate is seen as if it were as old as the last measurement. Within the last
+/// quarter of that time it is not seen yet, so it is no more than this many times as large.
+const SEEN_LATE: f64 = 4.0;
 
 impl Engine {
     /// Takes what a source measured; `None` where it was heard and tells nothing new yet.
@@ -64,13 +67,15 @@ impl Engine {
         }
         samples.sort_by_key(|(_, sample)| sample.at);
         let mut surprised = false;
+        let mut rate_change: f64 = 0.0;
         for (i, sample) in &samples {
             let expected = self.estimator.estimate_at(sample.at);
             let taken = self.estimator.update(*i, sample);
             let source = &mut self.sources[*i];
-            if let Some(Taken::Used { gain, surprised: clock }) = taken {
+            if let Some(Taken::Used { gain, surprised: clock, rate_change: change }) = taken {
                 source.polling.weigh(gain);
                 surprised |= clock;
+                rate_change = rate_change.max(change);
             }
             if let Some(expected) = expected {
                 let error = (sample.offset - expected.offset).abs();
@@ -80,7 +85,26 @@ impl Engine {
         if surprised {
             self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
+        // Beyond that it is a path, or a clock that was never known.
+        if rate_change > 0.0 && rate_change <= RATE_JUMP {
+            self.doubt_the_rate(at, rate_change);
+        }
         !samples.is_empty()
+    }
+
+    /// The oscillator seems to have changed its rate by more than promises allow for. Those that
+    /// joined what was before with what was after may be wrong: each source's last word is left,
+    /// and it ages by what the rate may have become.
+    fn doubt_the_rate(&mut self, at: MonoTime, change: f64) {
+        self.rates.doubt(at, (SEEN_LATE * change).min(RATE_JUMP));
+        for source in &mut self.sources {
+            if let Some(sample) = &source.newest {
+                let interval = self.rates.interval_of(sample);
+                source.promise = Some(TimedInterval { at: sample.at, interval });
+            }
+        }
+        let ageing = self.rates.ageing(at);
+        self.hull = self.hull.map(|hull| Hull { ageing, learned_at: at, ..hull });
     }
 
     /// Learns of the oscillator's rate by what a majority promises.

@@ -79,14 +79,23 @@ pub(super) struct Hull {
 impl Hull {
     /// The interval at a later moment.
     pub(super) fn aged(&self, to: MonoTime) -> Interval {
-        self.promise.aged(to, Ageing { growth: self.growth(to), ..self.ageing })
+        self.promise.aged(to, Ageing { growth: self.mean_growth(to), ..self.ageing })
     }
 
-    /// How fast each end moves away from the middle up to `to`.
-    pub(super) fn growth(&self, to: MonoTime) -> Frequency {
-        let age_s = (to - self.learned_at).as_seconds_f64().max(0.0);
-        let walked = SIGMAS * (self.wander * age_s).sqrt();
-        let growth = self.ageing.growth.as_ratio_f64().hypot(walked);
+    /// How fast each end moves away from the middle from one later moment to another, on average.
+    pub(super) fn growth(&self, from: MonoTime, to: MonoTime) -> Frequency {
+        let wider = |at| self.mean_growth(at).over_ceil(at - self.promise.at).as_seconds_f64();
+        let growth = (wider(to) - wider(from)) / (to - from).as_seconds_f64();
+        Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED).min(GROWTH_UNMEASURED)
+    }
+
+    /// The same from when the promise held up to `to`: what the rate was known to, and the mean of
+    /// where it may have walked since.
+    fn mean_growth(&self, to: MonoTime) -> Frequency {
+        let until = (self.promise.at - self.learned_at).max(Span::ZERO);
+        let walking_s = (until + (to - self.promise.at).max(Span::ZERO) / 3).as_seconds_f64();
+        let walked = SIGMAS * (self.wander * walking_s).sqrt();
+        let growth = self.ageing.growth.as_ratio_f64() + walked;
         Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED).min(GROWTH_UNMEASURED)
     }
 }
@@ -132,12 +141,15 @@ mod tests {
         let promise = timed(0, -100, 100);
         let hull = Hull { promise, ageing: AGEING, wander: 1e-18, learned_at: promise.at };
         assert_eq!(hull.aged(timed(0, 0, 0).at), timed(0, -100, 100).interval);
-        let day = timed(86_400, 0, 0).at;
-        assert_eq!(
-            hull.growth(day),
-            Frequency::from_ratio_f64(1e-6_f64.hypot(5e-9 * 86_400_f64.sqrt())).unwrap()
-        );
+        let (hour, day) = (timed(3_600, 0, 0).at, timed(86_400, 0, 0).at);
+        let walked = 5e-9 * (86_400_f64 / 3.0).sqrt();
+        let mean = Frequency::from_ratio_f64(1e-6 + walked).unwrap();
+        assert_eq!(hull.mean_growth(day), mean);
+        // What grows evenly from one width to another is nowhere narrower than what curves.
+        let wider = hull.aged(day).half_width() - hull.aged(hour).half_width();
+        let even = hull.growth(hour, day).over(day - hour);
+        assert!((even - wider).abs() < Span::from_nanos(10), "{even} {wider}");
         let wild = Hull { wander: 1.0, ..hull };
-        assert_eq!(wild.growth(day), GROWTH_UNMEASURED);
+        assert_eq!(wild.growth(hour, day), GROWTH_UNMEASURED);
     }
 }

@@ -18,10 +18,7 @@ impl Engine {
             // measurement tells; until then the promise must cover both.
             self.constraints.allow_lost(jump);
             self.unexplained = Some(self.unexplained.map_or(jump, |earlier| earlier + jump));
-            self.sources
-                .iter_mut()
-                .filter_map(|s| s.promise.as_mut())
-                .for_each(|p| p.allow_lost(jump));
+            self.sources.iter_mut().for_each(|source| source.allow_lost(jump));
             if let Some(hull) = &mut self.hull {
                 hull.promise.allow_lost(jump);
             }

@@ -308,11 +308,11 @@ impl Engine {
         self.learn_rate(now.raw);
         self.forget_convicts(now.raw);
         if self.feed_estimator(now.raw) {
+            // More is known of the rate by which promises age, or less.
+            self.vote(now);
             if let Outcome::Majority(interval) = self.verdict.outcome {
                 self.estimator.restrain(now.raw, interval);
             }
-            // The estimate's frequency decides how promises age, so the vote is held once more.
-            self.vote(now);
             self.counters.updates += 1;
             let gap = self.updated.map_or(Span::ZERO, |(former, _)| now.raw - former);
             self.updated = Some((now.raw, gap));

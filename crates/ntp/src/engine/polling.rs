@@ -21,11 +21,16 @@ const ROW_WORTH: Span = Span::from_secs(32);
 /// A source that has been asked this often in vain is no longer waited for at the start.
 const TRIES_BEFORE_DOUBT: u32 = 3;
 /// The interval grows while measurements weigh less than this, on average, and shrinks above.
-const GAIN_LOW: f64 = 0.28;
-const GAIN_HIGH: f64 = 0.6;
-/// Where the average starts, at another interval anew.
-const GAIN_START: f64 = 0.305;
-const GAIN_MEMORY: f64 = 6.0;
+///
+/// At twice the interval they weigh about half as much again. Both limits are hardly further apart
+/// than that: else two or three intervals would hold where they are, and the first of them that is
+/// come to, the shortest, would stay for hours.
+const GAIN_LOW: f64 = 0.37;
+const GAIN_HIGH: f64 = 0.58;
+/// Where the average starts, at another interval anew: two light measurements let it grow again.
+const GAIN_START: f64 = 0.38;
+/// So many measurements are averaged; the start counts as one while there are fewer.
+const GAIN_MEMORY: u32 = 8;
 /// Measurements between two changes of the interval.
 const CHANGE_SAMPLES_MIN: u32 = 2;
 
@@ -147,9 +152,14 @@ impl Polling {
 
     /// Adapts the interval to the weight of a measurement that was used.
     pub(super) fn weigh(&mut self, gain: f64) {
-        self.gain += (gain - self.gain) / GAIN_MEMORY;
-        self.since_change += 1;
-        if self.burst_left > 0 || self.since_change < CHANGE_SAMPLES_MIN {
+        if self.burst_left > 0 {
+            // Nothing is known yet, so all weigh much; that tells nothing of the regular interval.
+            return;
+        }
+        self.since_change = self.since_change.saturating_add(1);
+        let averaged = self.since_change.saturating_add(1).min(GAIN_MEMORY);
+        self.gain += (gain - self.gain) / f64::from(averaged);
+        if self.since_change < CHANGE_SAMPLES_MIN {
             return;
         }
         let change = if self.gain < GAIN_LOW {

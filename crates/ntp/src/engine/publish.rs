@@ -109,7 +109,7 @@ impl Engine {
         let foreign = if self.discipline.is_some() { Frequency::ZERO } else { FOREIGN_RATE_ERROR };
         // The estimate moves on at its own rate, which may have become another than the promise's.
         let apart = (drift - promised.ageing.drift).abs();
-        let growth = promised.growth(now.raw + REFRESH_INTERVAL) + apart + foreign;
+        let growth = promised.growth(now.raw, now.raw + REFRESH_INTERVAL) + apart + foreign;
         let bound = Bound { as_of: now.raw, half_width, growth };
         let chief = self.verdict.chief.and_then(|chief| self.sources.get(chief));
         let told = chief.and_then(|chief| chief.told);

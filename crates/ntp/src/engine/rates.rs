@@ -3,7 +3,6 @@
 //! See `docs/decisions/0020-a-voted-interval-of-the-rate.md` for what is assumed and what follows.
 
 mod path;
-mod walk;
 
 use std::collections::VecDeque;
 
@@ -12,7 +11,6 @@ use timeball_timebase::{Frequency, Interval, MonoTime, Span, coverage_hull};
 use super::interval::{Ageing, SIGMAS, TimedInterval};
 use crate::sample::{RATE_TOLERANCE, Sample};
 use path::PathRates;
-use walk::Walk;
 
 /// Faster or slower than this is no oscillator, but a raw clock that jumped or stood still.
 const RATE_MAX: f64 = 0.01;
@@ -47,7 +45,8 @@ pub(super) struct Changes {
 #[derive(Clone, Debug)]
 pub(super) struct Rates {
     allowance: f64,
-    walk: Walk,
+    /// How fast the rate walks at random, as learned last: power spectral density, 1/s.
+    wander: f64,
     /// What majorities promised, oldest first.
     hulls: VecDeque<TimedInterval>,
     paths: Vec<PathRates>,
@@ -59,9 +58,10 @@ pub(super) struct Rates {
 
 impl Changes {
     /// How far the rate may be now from its mean over `span`, which ended `age` ago.
+    ///
+    /// What is allowed for is no noise: it may all be used up on the side that the walk goes to.
     fn since(&self, age: Span, span: Span) -> f64 {
-        let age_s = age.max(Span::ZERO).as_seconds_f64() + span.as_seconds_f64() / 3.0;
-        self.allowance.hypot(SIGMAS * (self.wander * age_s).sqrt())
+        self.allowance + self.walked(age.max(Span::ZERO) + span / 3)
     }
 
     /// How far the rate may have walked since.
@@ -116,7 +116,7 @@ impl Rates {
         });
         Self {
             allowance,
-            walk: Walk::default(),
+            wander: 0.0,
             hulls: VecDeque::new(),
             paths: vec![PathRates::default(); sources],
             kept,
@@ -126,7 +126,7 @@ impl Rates {
 
     /// How fast the rate walks at random: power spectral density, 1/s.
     pub(super) fn wander(&self) -> f64 {
-        self.walk.fastest()
+        self.wander
     }
 
     /// How promises age at `at`.
@@ -186,7 +186,17 @@ impl Rates {
     /// The raw clock stood still, or may have: offsets of before and after do not compare.
     pub(super) fn interrupt(&mut self, at: MonoTime) {
         // An oscillator that was cold or off begins with another rate.
-        self.kept = Some((self.interval(at).widened(self.allowance), at));
+        self.begin_anew(at, self.allowance);
+    }
+
+    /// The oscillator seems to have changed its rate by more than it is allowed to, and by no more
+    /// than `change`: what is measured from now on does not compare with what was before.
+    pub(super) fn doubt(&mut self, at: MonoTime, change: f64) {
+        self.begin_anew(at, change);
+    }
+
+    fn begin_anew(&mut self, at: MonoTime, change: f64) {
+        self.kept = Some((self.interval(at).widened(change), at));
         self.hulls.clear();
         self.paths.fill(PathRates::default());
         self.conclude(at, &[], 0);
@@ -204,12 +214,12 @@ impl Rates {
     ) {
         self.remember(hull);
         let at = hull.at;
-        self.walk.note(at, wander);
+        self.wander = wander;
         self.conclude(at, voters, false_max);
     }
 
     fn changes(&self) -> Changes {
-        Changes { allowance: self.allowance, wander: self.wander() }
+        Changes { allowance: self.allowance, wander: self.wander }
     }
 
     fn interval(&self, at: MonoTime) -> RateInterval {
@@ -219,20 +229,19 @@ impl Rates {
 
     fn conclude(&mut self, at: MonoTime, voters: &[usize], false_max: usize) {
         let changes = self.changes();
-        let by_hulls = self.by_hulls();
+        let by_hulls = self.by_hulls(changes);
         let by_vote = self.by_vote(at, voters, false_max);
         let kept = self.kept.filter(|(_, since)| at - *since < KEPT_FOR);
         let kept = kept.map(|(interval, since)| interval.widened(changes.walked(at - since)));
         // The surest first: what contradicts it is no longer so.
-        let others = [Some(RateInterval::UNKNOWN), kept, by_vote].into_iter().flatten();
+        let others = [kept, Some(RateInterval::UNKNOWN), by_vote].into_iter().flatten();
         let known = others.fold(by_hulls, |known, more| known.intersection(&more).unwrap_or(known));
         self.known = (known, at);
     }
 
     /// Truth in two promises puts the mean rate between them.
-    fn by_hulls(&mut self) -> RateInterval {
+    fn by_hulls(&mut self, changes: Changes) -> RateInterval {
         let Some(newest) = self.hulls.back().copied() else { return RateInterval::POSSIBLE };
-        let changes = self.changes();
         let mut known = RateInterval::POSSIBLE;
         let mut contradicted = None;
         for (i, past) in self.hulls.iter().enumerate().rev().skip(1) {

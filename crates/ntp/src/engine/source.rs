@@ -314,6 +314,15 @@ impl Source {
         self.polling.burst(now);
     }
 
+    /// Allows for the raw clock having lost `by` or nothing: which, samples of before do not tell.
+    pub(super) fn allow_lost(&mut self, by: Span) {
+        if let Some(promise) = &mut self.promise {
+            promise.allow_lost(by);
+        }
+        self.newest = None;
+        self.backlog.clear();
+    }
+
     /// True time is counted anew, this much further on: what was measured of it moves along.
     pub(super) fn shift_truth(&mut self, by: Span) {
         if let Some(promise) = &mut self.promise {

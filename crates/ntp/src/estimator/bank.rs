@@ -13,6 +13,9 @@ const WANDER_EXPONENT_MIN: f64 = -21.5;
 
 /// How much of a member's likelihood is remembered from one measurement to the next.
 const FADING: f64 = 0.98;
+/// The same for what promises rely on: some two hundred measurements. What kind of oscillator it is
+/// does not change within hours, and the fewer measurements, the wilder the guesses.
+const FADING_OF_HABIT: f64 = 0.995;
 /// An innovation's square counts at most this many variances, so that one outlier decides nothing.
 const LIKELIHOOD_CAP: f64 = 25.0;
 /// How likely it is, by the filters' weights, that the wander told is not exceeded.
@@ -61,7 +64,10 @@ struct Member {
     state: Vec<f64>,
     /// Row by row, symmetric.
     covariance: Vec<f64>,
+    /// Logarithm of its likelihood by the latest measurements.
     score: f64,
+    /// The same by those of the last hours.
+    habit: f64,
 }
 
 impl Bank {
@@ -76,7 +82,7 @@ impl Bank {
             covariance[FREQUENCY * dimension + FREQUENCY] = frequency_sd * frequency_sd;
             let wander = 10_f64.powf(WANDER_EXPONENT_MIN + 0.5 * i as f64);
             let handicap = WILDNESS * (wander / WANDER_TAME).log10().max(0.0);
-            Member { wander, handicap, state, covariance, score: 0.0 }
+            Member { wander, handicap, state, covariance, score: 0.0, habit: 0.0 }
         });
         Self { dimension, members: members.collect(), told: Cell::new(None) }
     }
@@ -186,7 +192,9 @@ impl Bank {
             let innovation = measured - member.expected(source);
             let total = member.expected_variance(n, source) + variance;
             let distance = (innovation * innovation / total).min(LIKELIHOOD_CAP);
-            member.score = member.score * FADING - 0.5 * (total.ln() + distance);
+            let likelihood = -0.5 * (total.ln() + distance);
+            member.score = member.score * FADING + likelihood;
+            member.habit = member.habit * FADING_OF_HABIT + likelihood;
             let p = &mut member.covariance;
             for (i, sum) in column.iter_mut().enumerate() {
                 *sum = p[i * n + PHASE] + p[i * n + at];
@@ -236,13 +244,14 @@ impl Bank {
             phase_variance: spread(PHASE, PHASE, centre),
             covariance: spread(PHASE, FREQUENCY, centre),
             frequency_variance: spread(FREQUENCY, FREQUENCY, centre),
-            wander: self.wander(&weights),
+            wander: self.wander(),
         }
     }
 
     /// A wander that the true one hardly exceeds. The mean would be that of the fastest filter, as
     /// members are decades apart, however unlikely it is.
-    fn wander(&self, weights: &[f64; MEMBERS]) -> f64 {
+    fn wander(&self) -> f64 {
+        let weights = self.weights_by(|member| member.habit - member.handicap);
         let mut sum = 0.0;
         let members = self.members.iter().zip(weights);
         let enough = members.map(|(member, weight)| (member.wander, weight)).find(|(_, weight)| {
@@ -259,9 +268,13 @@ impl Bank {
     }
 
     fn weights(&self) -> [f64; MEMBERS] {
-        let best = self.likeliest().belief();
+        self.weights_by(Member::belief)
+    }
+
+    fn weights_by(&self, belief: impl Fn(&Member) -> f64) -> [f64; MEMBERS] {
+        let best = self.members.iter().map(&belief).fold(f64::NEG_INFINITY, f64::max);
         let weights: [f64; MEMBERS] =
-            array::from_fn(|i| self.members.get(i).map_or(0.0, |m| (m.belief() - best).exp()));
+            array::from_fn(|i| self.members.get(i).map_or(0.0, |m| (belief(m) - best).exp()));
         let sum: f64 = weights.iter().sum();
         weights.map(|weight| weight / sum)
     }

@@ -31,6 +31,8 @@ const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
 const FREQUENCY_SD_REMEMBERED: f64 = 2e-6;
 /// Innovations beyond this many standard deviations are surprises.
 const SURPRISE: f64 = 5.0;
+/// Beyond this they are too strange for promises to rely on the clock being what it was.
+const STRANGE: f64 = 3.0;
 /// Beyond this the first measurements of a source tell of its bias.
 const NEWCOMER_SURPRISE: f64 = 3.0;
 /// Three in a row of one sign beyond this are one, too.
@@ -48,8 +50,6 @@ const ASYMMETRY_SD: f64 = 0.05;
 const DISPERSION_SD: f64 = 0.25;
 /// The time in which a bias becomes as uncertain as it was at first.
 const BIAS_MEMORY_S: f64 = 1e6;
-/// An estimate better than this, in seconds, is not worth more requests.
-const WORTH: f64 = 15e-6;
 /// Error of readings that no precision tells of, in seconds.
 const READING_SD_MIN: f64 = 1e-7;
 
@@ -73,11 +73,13 @@ pub(crate) struct Estimate {
 pub(crate) enum Taken {
     /// It moved the estimate.
     Used {
-        /// Weight of the measurement against what was known before it, 0 to 1; less where the
-        /// estimate is better than anybody needs.
+        /// Weight of the measurement against what was known before it, 0 to 1.
         gain: f64,
         /// Whether our own clock turned out to be another than it was taken for.
         surprised: bool,
+        /// By how much its rate seems to have changed since the measurement before, where chance
+        /// alone hardly explains this one; else zero.
+        rate_change: f64,
     },
     /// It contradicts what the others say and waits for one of them to confirm it.
     HeldBack,
@@ -88,6 +90,8 @@ pub(crate) enum Taken {
 enum Account {
     /// Nobody in particular.
     Noise,
+    /// Nobody else is there to be asked, and noise it hardly is.
+    Strange,
     /// The path to the source, or the source.
     Path,
     /// Our own clock.
@@ -174,15 +178,18 @@ impl Estimator {
         let normalized = innovation / (variance + noise.variance + noise.doubt.powi(2)).sqrt();
         let elapsed = since_own.unwrap_or(dt).max(0.1);
         self.sources[source].last = Some((sample.at, elapsed));
-        let surprised = match self.account_for(source, innovation, normalized, elapsed, sample.at) {
+        let account = self.account_for(source, innovation, normalized, elapsed, sample.at);
+        let (surprised, doubted) = match account {
             Account::HoldBack => return Some(Taken::HeldBack),
-            Account::Clock => true,
-            Account::Noise | Account::Path => false,
+            Account::Clock => (true, true),
+            Account::Strange => (false, true),
+            Account::Noise | Account::Path => (false, false),
         };
         let (_, variance) = self.bank.predict(source);
         self.bank.update(source, measured - noise.shift, noise.variance);
-        let gain = variance / (variance + noise.variance.max(WORTH * WORTH));
-        Some(Taken::Used { gain, surprised })
+        let gain = variance / (variance + noise.variance);
+        let rate_change = if doubted { innovation.abs() / elapsed } else { 0.0 };
+        Some(Taken::Used { gain, surprised, rate_change })
     }
 
     /// What is known, carried to `at`; `None` before the first measurement.
@@ -340,7 +347,11 @@ impl Estimator {
             return self.blame_the_clock(innovation, elapsed);
         }
         self.surprised_before = false;
-        Account::Noise
+        if settled && alone && normalized.abs() > STRANGE {
+            Account::Strange
+        } else {
+            Account::Noise
+        }
     }
 
     fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) -> Account {

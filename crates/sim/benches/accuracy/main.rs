@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let rows = beside_the_clairvoyant(seeds);
+    in_an_outage(seeds);
     beside_chrony(seeds);
     match plot::write(Path::new(env!("CARGO_TARGET_TMPDIR")), &rows) {
         Ok(path) => println!("plot: {}", path.display()),
@@ -86,6 +87,21 @@ fn beside_the_clairvoyant(seeds: u64) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// What a clock drifts in two hours without network, nobody can foresee.
+fn in_an_outage(seeds: u64) {
+    let (wander, jitter) = (WANDERS[0], JITTERS[1]);
+    let outage = fixed_poll("outage", jitter, wander).with_partition(20_000.0, 27_200.0);
+    let ratio = |seed| {
+        let [clock, _, best] = errors(&outage.run(seed));
+        clock / best
+    };
+    let ratio = median((0..seeds).map(ratio).collect());
+    println!(
+        "wander {wander:e}, jitter {:.0} us, no network for two hours: clock / best {ratio:.3}\n",
+        jitter * 1e6
+    );
 }
 
 fn errors(world: &World) -> [f64; 3] {

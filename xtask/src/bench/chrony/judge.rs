@@ -44,6 +44,9 @@ pub(super) struct Promise {
     /// Median over the judged seconds of what it says that the *system clock* may be wrong by, in
     /// seconds; this is what chrony's "Max. error" is, too. Infinite while unknown.
     pub(super) median_width: f64,
+    /// Median of half the length of what true time can be by it, which need not lie evenly about
+    /// the estimate. Infinite while unknown.
+    pub(super) median_half_length: f64,
 }
 
 /// One published clock state of the trace. In seconds and ratios.
@@ -58,12 +61,14 @@ struct State {
     promise: Option<Promised>,
 }
 
+/// True time less system time, with both ends of what that can be.
 #[derive(Clone, Copy)]
 struct Promised {
     offset: f64,
     drift: f64,
     half_width: f64,
     growth: f64,
+    lean: f64,
 }
 
 /// Judges the trace of `timeball agent --bare` at every second. `start` is when the simulation
@@ -79,15 +84,15 @@ pub(super) fn judge_trace(
     let mut next = states.iter().peekable();
     let mut current = None;
     let mut promise = Promise::default();
-    let mut widths = Vec::new();
+    let (mut widths, mut half_lengths) = (Vec::new(), Vec::new());
     for (second, error) in errors.0.iter().enumerate() {
         let system = second as f64 + error;
         while let Some(state) = next.next_if(|state| state.is_before(second, system)) {
             current = Some(state);
         }
         let told = current.and_then(|state| state.told_at(system));
-        if let Some((offset, half_width)) = told {
-            let beyond = (error + offset).abs() - half_width;
+        if let Some(told) = &told {
+            let beyond = told.is_missed_by(-error);
             // The logs tell nanoseconds.
             if beyond > 5e-9 {
                 promise.violations += 1;
@@ -95,11 +100,14 @@ pub(super) fn judge_trace(
             }
         }
         if second >= judged_from {
-            let width = told.map(|(offset, half_width)| half_width + offset.abs());
+            let width = told.as_ref().map(|told| told.half_width + told.offset.abs());
             widths.push(width.unwrap_or(f64::INFINITY));
+            let half_length = told.as_ref().map(|told| told.half_width - told.lean.abs());
+            half_lengths.push(half_length.unwrap_or(f64::INFINITY));
         }
     }
     promise.median_width = median(widths);
+    promise.median_half_length = median(half_lengths);
     Some(promise)
 }
 
@@ -112,15 +120,24 @@ impl State {
         self.system <= system || self.raw < surely_past
     }
 
-    /// True time less system time, and how far that may be off, when the system clock reads
-    /// `system`.
-    fn told_at(&self, system: f64) -> Option<(f64, f64)> {
+    /// What is promised when the system clock reads `system`.
+    fn told_at(&self, system: f64) -> Option<Promised> {
         let promised = self.promise?;
         // From one state to the next the system clock runs evenly beside the raw one.
         let system_rate = -self.rate - promised.drift;
         let age = ((system - self.system) / (1.0 + system_rate)).max(0.0);
         let offset = promised.offset + promised.drift * age;
-        Some((offset, promised.half_width + promised.growth * age))
+        let half_width = promised.half_width + promised.growth * age;
+        Some(Promised { offset, half_width, ..promised })
+    }
+}
+
+impl Promised {
+    /// How far true time less system time is beyond the nearer end; negative within both.
+    fn is_missed_by(&self, offset: f64) -> f64 {
+        let latest = self.offset + self.half_width + 2.0 * self.lean.min(0.0);
+        let earliest = self.offset - self.half_width + 2.0 * self.lean.max(0.0);
+        (offset - latest).max(earliest - offset)
     }
 }
 
@@ -132,6 +149,7 @@ fn read_state(line: &str, start: i64) -> Option<State> {
         (Some(offset), Some(half_width)) => Some(Promised {
             offset,
             half_width,
+            lean: seconds("lean_ns")?,
             drift: seconds("drift_ppb")?,
             growth: seconds("bound_growth_ppb")?,
         }),
@@ -211,26 +229,32 @@ mod tests {
 
     #[test]
     fn a_promise_is_judged_at_every_second_with_its_drift_and_growth() {
-        let state = |mono: f64, system: f64, offset: f64, bound: f64| {
+        let state = |mono: f64, system: f64, offset: f64, bound: f64, lean: f64| {
             format!(
                 "{{\"mono_ns\":{:.0},\"system_ns\":{:.0},\"offset_ns\":{:.0},\"drift_ppb\":0.0,\
-                 \"bound_ns\":{:.0},\"bound_growth_ppb\":1000000.0,\"freq_ppb\":0.0}}\n",
+                 \"bound_ns\":{:.0},\"lean_ns\":{:.0},\"bound_growth_ppb\":1000000.0,\
+                 \"freq_ppb\":0.0}}\n",
                 mono * 1e9,
                 (100.0 + system) * 1e9,
                 offset * 1e9,
-                bound * 1e9
+                bound * 1e9,
+                lean * 1e9
             )
         };
         // The bound has grown for 1.375 s by the system clock when the log ends.
-        let held = state(2.5, 2.75, -0.125, 0.01);
+        let held = state(2.5, 2.75, -0.125, 0.01, 0.004);
         let judged = judge_trace(&held, &errors(), 100, 3).unwrap();
         assert_eq!((judged.violations, judged.first), (0, None));
         assert!((judged.median_width - 0.136_375).abs() < 1e-6, "{judged:?}");
-        let failed = state(1.5, 2.0, -0.3, 0.01);
+        assert!((judged.median_half_length - 0.007_375).abs() < 1e-6, "{judged:?}");
+        // By the end that is farther away the truth would be within.
+        let leaning = state(2.5, 2.75, -0.13, 0.01, -0.004);
+        assert_eq!(judge_trace(&leaning, &errors(), 100, 3).unwrap().violations, 2);
+        let failed = state(1.5, 2.0, -0.3, 0.01, 0.0);
         let judged = judge_trace(&failed, &errors(), 100, 0).unwrap();
         assert_eq!((judged.violations, judged.first.unwrap().0), (3, 2));
         let unknown = "{\"mono_ns\":0,\"system_ns\":100000000000,\"offset_ns\":null,\
-                       \"bound_ns\":null,\"freq_ppb\":0.0}";
+                       \"bound_ns\":null,\"lean_ns\":0,\"freq_ppb\":0.0}";
         let judged = judge_trace(unknown, &errors(), 100, 0).unwrap();
         assert_eq!((judged.violations, judged.median_width), (0, f64::INFINITY));
     }
