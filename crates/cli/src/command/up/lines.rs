@@ -261,8 +261,51 @@ fn next(schedules: &[Schedule], now: Timestamp) -> String {
     };
     match schedules.iter().filter_map(upcoming).min() {
         Some((at, name)) => {
-            styled(&format!("{name} in {} s", (at - now).as_millis() / 1_000), Style::Dim)
+            styled(&format!("{name} in {}", ahead((at - now).as_millis() / 1_000)), Style::Dim)
         }
         None => String::new(),
+    }
+}
+
+/// A time ahead in its largest unit of which there are two or more.
+fn ahead(seconds: i64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= 2 * length);
+    let (length, name) = unit.unwrap_or((1, "s"));
+    format!("{} {name}", seconds / length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_ahead_is_short_to_read() {
+        let shown = [1, 119, 120, 7_199, 7_200, 122_836, 200_000].map(ahead);
+        assert_eq!(shown, ["1 s", "119 s", "2 min", "119 min", "2 h", "34 h", "2 d"]);
+    }
+
+    #[test]
+    fn a_change_of_a_schedule_is_one_line() {
+        let field = |field: &str, before: &str, after: &str| timeball_api::files::FieldChange {
+            field: field.to_owned(),
+            before: before.to_owned(),
+            after: after.to_owned(),
+        };
+        let change = FileChange {
+            kind: "changed".to_owned(),
+            namespace: "default".to_owned(),
+            name: "flush".to_owned(),
+            fields: vec![
+                field("spec.schedule", "\"@hourly\"", "\"@daily\""),
+                field("spec.target.exec.env", "", ""),
+                field("spec.dst", "\"ocps\"", ""),
+            ],
+        };
+        assert_eq!(
+            change_line(&change),
+            "changed default/flush: spec.schedule \"@hourly\" -> \"@daily\", \
+             spec.target.exec.env, spec.dst \"ocps\" -> (none)"
+        );
     }
 }
