@@ -5,7 +5,9 @@
 //! The first octet chooses dialect, zone, rule, days and the moment; the rest is the expression.
 
 use std::sync::LazyLock;
-use timeball_schedule::language::{DayCalendar, DayEntry, Dialect, DstPolicy, Schedule, Zone};
+use timeball_schedule::language::{
+    DayCalendar, DayEntry, Dialect, DstPolicy, LeftOut, Schedule, Zone,
+};
 use timeball_timebase::{Span, Timestamp};
 
 /// Moments (UTC, seconds) before a jump forward, before one back, before a leap day, and at the
@@ -57,7 +59,20 @@ pub(crate) fn check(octets: &[u8]) {
     let (year_before, year_after) =
         (moment - Span::from_secs(31_536_000), moment + Span::from_secs(31_536_000));
     assert_eq!(again.traps(year_before, year_after), schedule.traps(year_before, year_after));
+    check_left_out(&schedule, moment, year_after);
     check_instants(&schedule, &again, moment);
+}
+
+/// What its days leave out is an instant on all days, and the first such one.
+fn check_left_out(schedule: &Schedule, from: Timestamp, until: Timestamp) {
+    let Some(LeftOut { at, excluded_by }) = schedule.next_left_out(from, until) else { return };
+    let all = schedule.clone().on_all_days();
+    assert!(from < at && at <= until && excluded_by == Some("left out"), "{at}");
+    assert!(all.contains(at) && !schedule.contains(at), "{at} is not left out");
+    let before = at - Span::from_nanos(1_000);
+    let count =
+        |schedule: &Schedule| schedule.count_between(from + Span::from_nanos(1), before, u64::MAX);
+    assert_eq!(count(&all), count(schedule), "between {from} and {at} more is left out");
 }
 
 fn check_instants(schedule: &Schedule, again: &Schedule, moment: Timestamp) {
