@@ -119,15 +119,17 @@ impl Firing {
         loop {
             let (state, now) = (self.options.clock.read(), read_clocks());
             if self.clock_sets_open > 0 {
-                return Ok(());
+                break;
             }
-            let Some((entry, followed)) = self.lanes.pop_due(&state, now) else { return Ok(()) };
+            let Some((entry, followed)) = self.lanes.pop_due(&state, now) else { break };
             let lateness = followed.time - entry.fire.release_at;
             self.decide(entry, lateness, followed.time, followed.bound);
             if self.news.len() >= NEWS_MAX {
                 self.tell_news();
             }
         }
+        self.tell_news();
+        Ok(())
     }
 
     /// Releases a fire that is due, or tells why not.
