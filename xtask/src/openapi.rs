@@ -173,7 +173,11 @@ fn read(types: &mut Types, path: &str) -> Option<Value> {
     };
     add_failures(&mut responses, &["421", "504"]);
     let parameters = if parameters.is_empty() { Value::Null } else { json!(parameters) };
-    Some(operation(id, summary, &parameters, responses))
+    let mut operation = operation(id, summary, &parameters, responses);
+    if routes::is_guarded("get", path) {
+        guard(&mut operation);
+    }
+    Some(operation)
 }
 
 /// What changes something.
@@ -220,14 +224,20 @@ fn change(types: &mut Types, path: &str) -> Option<Value> {
             responses[status] = types.answer::<Refused>(why);
         }
     }
-    add_failures(&mut responses, &["401", "403", "421", "504"]);
+    add_failures(&mut responses, &["421", "504"]);
     let parameters = if body.is_null() { Value::Null } else { json!(whose()) };
     let mut operation = operation(id, summary, &parameters, responses);
     if !body.is_null() {
         operation["requestBody"] = body;
     }
-    operation["security"] = json!([{ "token": [] }]);
+    guard(&mut operation);
     Some(operation)
+}
+
+/// Asks for the token.
+fn guard(operation: &mut Value) {
+    add_failures(&mut operation["responses"], &["401", "403"]);
+    operation["security"] = json!([{ "token": [] }]);
 }
 
 const TEXT: &str = "text/plain";
@@ -334,11 +344,15 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_asks_for_the_token_and_nothing_else_does() {
+    fn what_is_guarded_asks_for_the_token_and_nothing_else_does() {
         let document = document().unwrap();
         for (method, path) in routes::ALL {
             let operation = &document["paths"][path][method];
-            assert_eq!(operation["security"].is_array(), method == "post", "{path}");
+            assert_eq!(
+                operation["security"].is_array(),
+                routes::is_guarded(method, path),
+                "{path}"
+            );
         }
     }
 }

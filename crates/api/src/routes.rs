@@ -5,7 +5,7 @@
 pub const STATUS: &str = "/v1/status";
 /// [`crate::schedules::Schedules`].
 pub const SCHEDULES: &str = "/v1/schedules";
-/// [`crate::control::FileChanges`] that are not in force.
+/// [`crate::files::FileChanges`] that are not in force.
 pub const FILE_CHANGES: &str = "/v1/schedules/changes";
 /// Takes the files up now.
 pub const RELOAD: &str = "/v1/schedules/reload";
@@ -29,6 +29,12 @@ pub const HEALTHZ: &str = "/healthz";
 pub const READYZ: &str = "/readyz";
 /// The OpenAPI document itself.
 pub const OPENAPI: &str = "/openapi.json";
+
+/// Whether a route asks for the token, or the UNIX socket: whatever changes something, and the
+/// changes of files, whose values may be secret.
+pub fn is_guarded(method: &str, path: &str) -> bool {
+    method == "post" || path == FILE_CHANGES
+}
 
 /// All of them, each with its one method in lower case; HEAD goes with `get`.
 pub const ALL: [(&str, &str); 14] = [

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
@@ -117,19 +117,16 @@ impl std::fmt::Debug for Token {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Caller(pub String);
 
-/// Lets requests that only read pass, and others only if they came over the UNIX socket or show the
-/// token: for `axum::middleware::from_fn_with_state(token, token::require)`.
+/// Lets requests pass only if they came over the UNIX socket or show the token: for
+/// `axum::middleware::from_fn_with_state(token, token::require)`.
 pub async fn require(State(token): State<Token>, mut request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return next.run(request).await;
-    }
     if let Some(user) = request.extensions().get::<LocalUser>() {
         let caller = Caller(user.to_string());
         request.extensions_mut().insert(caller);
         return next.run(request).await;
     }
     if !is_same_origin(request.headers()) {
-        let hint = "a change may be asked for by our own page only, not by another site\n";
+        let hint = "this may be asked for by our own page only, not by another site\n";
         return (StatusCode::FORBIDDEN, hint).into_response();
     }
     let shown = request
@@ -148,8 +145,7 @@ pub async fn require(State(token): State<Token>, mut request: Request, next: Nex
             (StatusCode::FORBIDDEN, "the token is not that of this server\n").into_response()
         }
         None => {
-            let hint =
-                "a change needs `Authorization: Bearer` and the token of the state directory\n";
+            let hint = "this needs `Authorization: Bearer` and the token of the state directory\n";
             (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], hint).into_response()
         }
     }

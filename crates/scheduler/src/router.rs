@@ -14,10 +14,11 @@ use timeball_runtime::token::{self, Caller, Token};
 
 impl Scheduler {
     /// `/v1/schedules…`: bodies and answers are those of [`timeball_api::schedules`] and
-    /// [`timeball_api::control`]. Whoever changes something has to come over the UNIX socket or to
-    /// show the token.
+    /// [`timeball_api::control`]. Whoever changes something, or asks what the files would change,
+    /// has to come over the UNIX socket or to show the token.
     pub fn router(&self, token: Token) -> Router {
-        let changes = Router::new()
+        let guarded = Router::new()
+            .route(routes::FILE_CHANGES, get(file_changes))
             .route(routes::RELOAD, post(reload))
             .route(routes::PAUSE, post(pause))
             .route(routes::RESUME, post(resume))
@@ -26,9 +27,8 @@ impl Scheduler {
             .layer(middleware::from_fn_with_state(token, token::require));
         Router::new()
             .route(routes::SCHEDULES, get(schedules))
-            .route(routes::FILE_CHANGES, get(file_changes))
             .route(routes::HISTORY, get(history))
-            .merge(changes)
+            .merge(guarded)
             .with_state(self.clone())
     }
 }
