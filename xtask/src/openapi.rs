@@ -40,9 +40,14 @@ pub(crate) fn document() -> Result<Value> {
     };
     let mut paths = Map::new();
     for (method, path) in routes::ALL {
-        let Some(operation) = read(&mut types, path).or_else(|| change(&mut types, path)) else {
+        let operation = read(&mut types, path).or_else(|| change(&mut types, path));
+        let Some(mut operation) = operation else {
             anyhow::bail!("{path} is not described in xtask/src/openapi.rs");
         };
+        if routes::is_guarded(method, path) {
+            add_failures(&mut operation["responses"], &["401", "403"]);
+            operation["security"] = json!([{ "token": [] }]);
+        }
         ensure!(operation["requestBody"].is_null() || method == "post", "{path}: {method}");
         paths.insert(path.to_owned(), json!({ method: operation }));
     }
@@ -173,11 +178,7 @@ fn read(types: &mut Types, path: &str) -> Option<Value> {
     };
     add_failures(&mut responses, &["421", "504"]);
     let parameters = if parameters.is_empty() { Value::Null } else { json!(parameters) };
-    let mut operation = operation(id, summary, &parameters, responses);
-    if routes::is_guarded("get", path) {
-        guard(&mut operation);
-    }
-    Some(operation)
+    Some(operation(id, summary, &parameters, responses))
 }
 
 /// What changes something.
@@ -230,14 +231,7 @@ fn change(types: &mut Types, path: &str) -> Option<Value> {
     if !body.is_null() {
         operation["requestBody"] = body;
     }
-    guard(&mut operation);
     Some(operation)
-}
-
-/// Asks for the token.
-fn guard(operation: &mut Value) {
-    add_failures(&mut operation["responses"], &["401", "403"]);
-    operation["security"] = json!([{ "token": [] }]);
 }
 
 const TEXT: &str = "text/plain";
