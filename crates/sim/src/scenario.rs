@@ -188,13 +188,13 @@ impl Scenario {
         self
     }
 
-    /// What is true of leap seconds when true time would be `counted` if there were none.
     /// What the hardware clock shows: whole seconds.
     pub(crate) fn hardware_clock(&self, truth: Timestamp) -> Input<'static> {
         let time = self.hardware_clock.map(|ahead| truth + ahead);
         Input::HardwareClock(time.map(|time| time - Span::from_nanos(time.subsec_nanos().into())))
     }
 
+    /// What is true of leap seconds when true time would be `counted` if there were none.
     pub(crate) fn leap_now(&self, counted: Timestamp) -> LeapNow {
         match self.leap_second {
             None => LeapNow::default(),

@@ -106,7 +106,7 @@ pub struct StepPolicy {
     pub panic: Option<Span>,
     /// Whether a clock that stood still, because the machine was stopped and nobody in it told, is
     /// stepped forward by what it lost, whatever the update and however much that is. What sources
-    /// say is believed in this only if the hardware clock says it, too.
+    /// say is believed in this only if the hardware clock says it, too. Not where `updates` is 0.
     pub after_pause: bool,
 }
 

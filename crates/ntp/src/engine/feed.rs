@@ -75,7 +75,10 @@ impl Engine {
             if let Some(Taken::Used { gain, surprised: clock, rate_change: change }) = taken {
                 source.polling.weigh(gain);
                 surprised |= clock;
-                rate_change = rate_change.max(change);
+                // Beyond that it is a path, or a clock that was never known.
+                if change <= RATE_JUMP {
+                    rate_change = rate_change.max(change);
+                }
             }
             if let Some(expected) = expected {
                 let error = (sample.offset - expected.offset).abs();
@@ -85,8 +88,7 @@ impl Engine {
         if surprised {
             self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
-        // Beyond that it is a path, or a clock that was never known.
-        if rate_change > 0.0 && rate_change <= RATE_JUMP {
+        if rate_change > 0.0 {
             self.doubt_the_rate(at, rate_change);
         }
         !samples.is_empty()

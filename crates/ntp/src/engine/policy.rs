@@ -46,7 +46,8 @@ impl Policy {
 
     /// The clock stood still, for this long at most: to be that far behind is no reason for doubt.
     pub(super) fn excuse(&mut self, lost: Span) {
-        self.excused = Some(lost).filter(|_| self.rules.after_pause);
+        let may_step = self.rules.after_pause && self.rules.updates > 0;
+        self.excused = Some(lost).filter(|_| may_step);
     }
 
     /// Counts a clock update.
@@ -129,11 +130,14 @@ mod tests {
             assert_eq!(policy.judge(offset), expected, "{offset}");
             assert_eq!(policy.judge(HOUR), Judgement::Refuse, "after {offset}");
         }
-        let rules = StepPolicy { after_pause: false, ..StepPolicy::default() };
-        let mut policy = Policy::new(rules);
-        policy.judge(Span::ZERO);
-        policy.excuse(HOUR);
-        assert_eq!(policy.judge(HOUR), Judgement::Refuse);
+        let never = |rules: StepPolicy| {
+            let mut policy = Policy::new(rules);
+            policy.judge(Span::ZERO);
+            policy.excuse(HOUR);
+            assert_eq!(policy.judge(HOUR), Judgement::Refuse);
+        };
+        never(StepPolicy { after_pause: false, ..StepPolicy::default() });
+        never(StepPolicy { updates: 0, ..StepPolicy::default() });
     }
 
     #[test]

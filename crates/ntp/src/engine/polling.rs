@@ -219,8 +219,7 @@ impl Polling {
     }
 
     /// Whether the source may still give its first answer and is worth waiting for; `findable`: it
-    /// has
-    /// an address or may get one.
+    /// has an address or may get one.
     pub(super) fn is_untried(&self, findable: bool) -> bool {
         findable && self.reach == 0 && self.tries <= TRIES_BEFORE_DOUBT
     }

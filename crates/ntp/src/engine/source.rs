@@ -340,7 +340,9 @@ impl Source {
         }
         self.backlog.push(sample);
         self.newest = Some(sample);
-        self.probation = self.probation.saturating_sub(1);
+        if self.is_believed() {
+            self.probation = self.probation.saturating_sub(1);
+        }
     }
 
     /// Notes that a majority found it false.
