@@ -25,10 +25,10 @@ const TRIES_BEFORE_DOUBT: u32 = 3;
 /// At twice the interval they weigh about half as much again. Both limits are hardly further apart
 /// than that: else two or three intervals would hold where they are, and the first of them that is
 /// come to, the shortest, would stay for hours.
-const GAIN_LOW: f64 = 0.37;
-const GAIN_HIGH: f64 = 0.58;
+const GAIN_LOW: f64 = 0.34;
+const GAIN_HIGH: f64 = 0.55;
 /// Where the average starts, at another interval anew: two light measurements let it grow again.
-const GAIN_START: f64 = 0.38;
+const GAIN_START: f64 = 0.35;
 /// So many measurements are averaged; the start counts as one while there are fewer.
 const GAIN_MEMORY: u32 = 8;
 /// Measurements between two changes of the interval.
