@@ -40,8 +40,8 @@ impl Dispatcher {
             return told;
         }
         for change in &told.changes {
-            let name = format!("{}/{}", change.namespace, change.name);
-            tracing::info!(schedule = %name, fields = %line(change), "schedule {}", change.kind);
+            let (name, fields) = (format!("{}/{}", change.namespace, change.name), logged(change));
+            tracing::info!(schedule = %name, %fields, "schedule {}", change.kind);
         }
         let gone: Vec<ScheduleUid> =
             self.schedules.keys().filter(|uid| !set.schedules.contains_key(uid)).copied().collect();
@@ -133,6 +133,11 @@ fn summary(changes: &[FileChange], applied: bool) -> Reload {
     }
 }
 
+/// A change as it is logged: who reads the log may not be who may read the files.
+fn logged(change: &FileChange) -> String {
+    line(&FileChange { fields: change.fields.iter().map(shown).collect(), ..change.clone() })
+}
+
 /// A changed field, without what may be secret and without the end of what is long.
 fn shown(FieldChange { field, before, after }: &FieldChange) -> FieldChange {
     let value = |value: &str| match value.char_indices().nth(VALUE_MAX) {
@@ -141,4 +146,34 @@ fn shown(FieldChange { field, before, after }: &FieldChange) -> FieldChange {
         None => value.to_owned(),
     };
     FieldChange { field: field.clone(), before: value(before), after: value(after) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_and_logged_of_a_change_has_no_value_of_a_target() {
+        let field = |field: &str, before: &str, after: &str| {
+            let text = str::to_owned;
+            FieldChange { field: text(field), before: text(before), after: text(after) }
+        };
+        let change = FileChange {
+            kind: "changed".to_owned(),
+            namespace: "default".to_owned(),
+            name: "yearly".to_owned(),
+            fields: vec![
+                field("spec.schedule", "\"@yearly\"", ""),
+                field("spec.target.exec.env", "[\"hush\"]", "[\"hushed\"]"),
+                field("spec.target.http.headers.Authorization", "", "\"hush\""),
+            ],
+        };
+        assert_eq!(
+            logged(&change),
+            "spec.schedule: \"@yearly\" -> (none), spec.target.exec.env, \
+             spec.target.http.headers.Authorization"
+        );
+        let told = summary(&[change], true);
+        assert!(!format!("{told:?}").contains("hush"), "{told:?}");
+    }
 }

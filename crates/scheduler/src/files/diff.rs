@@ -27,11 +27,14 @@ pub(crate) fn changes(
     changes
 }
 
-/// A change in one line, for a log.
+/// A change in one line, for a log; of a field without values its name alone.
 pub(crate) fn line(change: &FileChange) -> String {
     let fields = change.fields.iter().map(|FieldChange { field, before, after }| {
         let shown =
             |value: &str| if value.is_empty() { "(none)".to_owned() } else { value.to_owned() };
+        if before.is_empty() && after.is_empty() {
+            return field.clone();
+        }
         format!("{field}: {} -> {}", shown(before), shown(after))
     });
     fields.collect::<Vec<_>>().join(", ")
