@@ -72,6 +72,8 @@ pub(crate) struct Dispatcher {
     refused: Option<FileChanges>,
     /// Whether schedules that no file names were settled.
     absent_settled: bool,
+    /// When schedules that went away long ago were last forgotten.
+    forgot_at: Instant,
     /// What targets said, until the outcome is recorded.
     messages: HashMap<FireId, String>,
     /// Released fires that have not ended.
@@ -85,6 +87,8 @@ pub(crate) struct Dispatcher {
 
 /// The longest wait: the system clock may be set while the planner waits for an instant of it.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often the books are looked through for schedules that went away long ago.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// Messages taken between two looks at the time.
 const MESSAGES_MAX: usize = 1_000;
 
@@ -98,6 +102,7 @@ impl Dispatcher {
             files_read: false,
             refused: None,
             absent_settled: false,
+            forgot_at: Instant::now(),
             messages: HashMap::new(),
             running: HashSet::new(),
             ended_early: HashMap::new(),
@@ -110,6 +115,10 @@ impl Dispatcher {
     /// Runs until told to stop, then ends everything in order.
     pub(crate) fn run(mut self) {
         loop {
+            if self.forgot_at.elapsed() >= FORGET_EVERY {
+                self.parts.ledger.forget_removed(read_clocks().system);
+                self.forgot_at = Instant::now();
+            }
             let flush_at = self.parts.ledger.flush_due();
             self.show_store();
             match self.parts.inbox.recv_timeout(self.wait(flush_at)) {

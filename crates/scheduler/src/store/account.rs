@@ -201,6 +201,11 @@ impl Account {
         self.open.contains_key(&at) || self.has_outcome(at)
     }
 
+    /// When its file went away.
+    pub(super) fn removed_at(&self) -> Option<Timestamp> {
+        self.rare.as_ref()?.removed_at_ns.map(Timestamp::from_unix_nanos)
+    }
+
     pub(super) fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
     }

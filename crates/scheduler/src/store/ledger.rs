@@ -3,7 +3,7 @@
 mod control;
 mod log;
 
-use super::account::fingerprint;
+use super::account::{Account, fingerprint};
 use super::history::DetailLimits;
 use super::journal::Entry;
 use super::slot::BootId;
@@ -22,7 +22,7 @@ use timeball_timebase::{Span, Timestamp};
 const OUTCOMES_WAIT_MAX: Duration = Duration::from_millis(1_500);
 /// How long after a failed commit outcomes are tried again. Claims are tried whenever they come.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// What is known of a schedule whose file went away is forgotten after this.
+/// What is known of a schedule whose file went away is kept for this long.
 const REMEMBER_REMOVED: Span = Span::from_secs(30 * 86_400);
 
 /// The books of all schedules, over a store.
@@ -132,17 +132,17 @@ impl Ledger {
         let definition = fingerprint(&definition);
         let is_new = !self.accounts.contains_key(&uid);
         let account = self.accounts.entry(uid).or_default();
-        let removed_at = account.rare().and_then(|rare| rare.removed_at_ns);
+        let was_removed = account.removed_at().is_some();
         let redefined = account.definition.is_some_and(|kept| kept != definition);
         let inherited = std::mem::replace(&mut account.inherited, false);
-        if inherited && removed_at.is_some() {
+        if inherited && was_removed {
             // Its claims were for instants that nobody means any more.
             self.settle(uid, now);
         }
         let account = self.accounts.get_mut(&uid).expect("it was entered above");
         let before = (account.accounted_until, account.limits);
         account.limits = limits;
-        if removed_at.is_some() {
+        if was_removed {
             account.accounted_until = None;
             account.rare_mut().removed_at_ns = None;
         } else if redefined {
@@ -164,7 +164,7 @@ impl Ledger {
             failures: account.rare().map_or(0, |rare| rare.failures),
         };
         // A restart that finds everything as it was has nothing to write.
-        if is_new || removed_at.is_some() || before != (account.accounted_until, account.limits) {
+        if is_new || was_removed || before != (account.accounted_until, account.limits) {
             self.image(uid);
         }
         resume
@@ -190,21 +190,31 @@ impl Ledger {
 
     /// Settles what was loaded and no file names: the files went away while nobody was there.
     pub(crate) fn retire_absent(&mut self, now: Timestamp) {
-        let absent: Vec<(ScheduleUid, Option<i64>)> = self
+        let absent: Vec<(ScheduleUid, bool)> = self
             .accounts
             .iter()
             .filter(|(_, account)| account.inherited)
-            .map(|(uid, account)| (*uid, account.rare().and_then(|rare| rare.removed_at_ns)))
+            .map(|(uid, account)| (*uid, account.removed_at().is_some()))
             .collect();
-        for (uid, removed_at_ns) in absent {
+        for (uid, is_retired) in absent {
             self.settle(uid, now);
-            match removed_at_ns {
-                None => self.retire(uid, now),
-                Some(at) if now - Timestamp::from_unix_nanos(at) > REMEMBER_REMOVED => {
-                    self.forget(uid);
-                }
-                Some(_) => {}
+            if !is_retired {
+                self.retire(uid, now);
             }
+        }
+        self.forget_removed(now);
+    }
+
+    /// Forgets schedules whose files went away long ago and of which nothing runs any more.
+    pub(crate) fn forget_removed(&mut self, now: Timestamp) {
+        let is_over = |account: &Account| {
+            let is_old = |removed_at| now - removed_at > REMEMBER_REMOVED;
+            // An outcome that came later would bring back an account that is never removed.
+            account.open.is_empty() && account.removed_at().is_some_and(is_old)
+        };
+        let over = self.accounts.iter().filter(|(_, account)| is_over(account));
+        for uid in over.map(|(uid, _)| *uid).collect::<Vec<_>>() {
+            self.forget(uid);
         }
     }
 

@@ -208,6 +208,33 @@ fn an_older_format_is_refused_with_what_to_do_and_left_as_it_is() {
     assert!(DiskStore::open(&path).is_err(), "it is still there");
 }
 
+#[test]
+fn a_schedule_that_went_away_is_forgotten_a_month_later_once_nothing_of_it_runs() {
+    const DAY_S: i64 = 86_400;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    let stays = Enrolment { uid: ScheduleUid([8; 16]), ..enrolment("y") };
+    ledger.enroll(stays, at(0));
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.claim(&[claim(1), claim(2)]);
+    record(&mut ledger, 1, Outcome::Fired);
+    ledger.retire(UID, at(3));
+    ledger.forget_removed(at(3 + 31 * DAY_S));
+    assert_eq!(ledger.history(UID).count(), 1, "a claim is open");
+    record(&mut ledger, 2, Outcome::Fired);
+    ledger.forget_removed(at(3 + 30 * DAY_S));
+    assert_eq!(ledger.history(UID).count(), 2, "not longer than a month");
+    assert!(ledger.commit());
+    ledger.forget_removed(at(4 + 30 * DAY_S));
+    assert!(ledger.commit());
+    assert_eq!(ledger.history(UID).count(), 0);
+    drop(ledger);
+
+    let loaded = DiskStore::open(&path).unwrap().0.load().unwrap();
+    assert_eq!(loaded.accounts.into_keys().collect::<Vec<_>>(), [ScheduleUid([8; 16])]);
+}
+
 /// A store whose disk can be full.
 struct Faulty {
     full: Arc<AtomicBool>,
