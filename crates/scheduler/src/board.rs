@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timeball_api::files::{FileProblem, Reload};
 use timeball_api::schedules as api;
-use timeball_schedule::language::{LeftOut, Schedule};
+use timeball_schedule::language::LeftOut;
 use timeball_schedule::{FireId, Reason, ScheduleUid, Trigger};
 use timeball_timebase::{Span, Timestamp};
 
@@ -15,6 +15,8 @@ use timeball_timebase::{Span, Timestamp};
 const NEXT_MAX: usize = 10;
 /// How far ahead an instant is looked for that calendars leave out.
 const LEFT_OUT_AHEAD: Span = Span::from_secs(2 * 366 * 86_400);
+/// How long it is taken for granted that there is none.
+const NONE_LEFT_OUT_FOR: Span = Span::from_secs(86_400);
 
 /// Outcomes counted by what made the fire happen, their word and their reason.
 pub(crate) type Outcomes = BTreeMap<(&'static str, &'static str, &'static str), u64>;
@@ -42,6 +44,18 @@ struct Content {
 pub(crate) struct Panel {
     pub(crate) schedule: LoadedSchedule,
     progress: Mutex<Progress>,
+    /// What calendars leave out next: found with a search through years of days, and asked for
+    /// each second.
+    left_out: Mutex<Option<Box<LeftOutNext>>>,
+}
+
+/// An answer to what calendars leave out next.
+struct LeftOutNext {
+    /// It holds from when it was found,
+    found_at: Timestamp,
+    /// and ends before then.
+    until: Timestamp,
+    answer: Option<api::LeftOut>,
 }
 
 /// How one schedule fares.
@@ -74,7 +88,7 @@ impl Board {
     /// Puts up a schedule, with what is known of it so far.
     pub(crate) fn put(&self, schedule: LoadedSchedule, progress: Progress) {
         let uid = schedule.spec.uid;
-        let panel = Arc::new(Panel { schedule, progress: Mutex::new(progress) });
+        let panel = Arc::new(Panel::new(schedule, progress));
         self.lock().panels.insert(uid, panel);
     }
 
@@ -174,6 +188,10 @@ impl Board {
 }
 
 impl Panel {
+    fn new(schedule: LoadedSchedule, progress: Progress) -> Self {
+        Self { schedule, progress: Mutex::new(progress), left_out: Mutex::default() }
+    }
+
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -187,9 +205,29 @@ impl Panel {
         std::iter::successors(next(&now), next).take(n).collect()
     }
 
+    fn left_out(&self, now: Timestamp) -> Option<api::LeftOut> {
+        let mut kept = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = kept.as_ref().filter(|next| (next.found_at..next.until).contains(&now))
+        {
+            return next.answer.clone();
+        }
+        let schedule = &self.schedule.spec.schedule;
+        let found = schedule.next_left_out(now, now + LEFT_OUT_AHEAD);
+        let until = found.map_or(now + NONE_LEFT_OUT_FOR, |found| found.at);
+        let answer = found.map(|LeftOut { at, excluded_by }| api::LeftOut {
+            at_ns: at.as_unix_nanos(),
+            excluded_by: excluded_by.map(str::to_owned),
+        });
+        *kept = Some(Box::new(LeftOutNext { found_at: now, until, answer: answer.clone() }));
+        answer
+    }
+
     fn report(&self, now: Timestamp) -> api::Schedule {
         let LoadedSchedule { spec, target, name, expression, .. } = &self.schedule;
         let progress = self.progress().clone();
+        let (include, exclude) = (spec.schedule.included(), spec.schedule.excluded());
+        let is_every_day = include.is_empty() && exclude.is_empty();
+        let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         api::Schedule {
             namespace: name.namespace.clone(),
             name: name.name.clone(),
@@ -199,9 +237,9 @@ impl Panel {
             target: target.to_string(),
             suspended: spec.suspended,
             next_ns: self.next(now, NEXT_MAX).into_iter().map(Timestamp::as_unix_nanos).collect(),
-            include: spec.schedule.included().into_iter().map(str::to_owned).collect(),
-            exclude: spec.schedule.excluded().into_iter().map(str::to_owned).collect(),
-            left_out: left_out(&spec.schedule, now),
+            include: names(include),
+            exclude: names(exclude),
+            left_out: if is_every_day { None } else { self.left_out(now) },
             last: progress.last.as_ref().map(outcome),
             paused: progress.paused.as_ref().map(|pause| api::Pause {
                 at_ns: pause.at_ns,
@@ -216,12 +254,6 @@ impl Panel {
             running: progress.running,
         }
     }
-}
-
-fn left_out(schedule: &Schedule, now: Timestamp) -> Option<api::LeftOut> {
-    let LeftOut { at, excluded_by } = schedule.next_left_out(now, now + LEFT_OUT_AHEAD)?;
-    let excluded_by = excluded_by.map(str::to_owned);
-    Some(api::LeftOut { at_ns: at.as_unix_nanos(), excluded_by })
 }
 
 fn counts(tally: Tally) -> api::Counts {
@@ -257,4 +289,46 @@ pub(crate) fn outcome(entry: &HistoryEntry) -> api::Outcome {
 /// The instant that a fire stands for, whatever made it happen.
 fn nominal(scheduled_at: Timestamp) -> i64 {
     FireId { schedule: ScheduleUid([0; 16]), scheduled_at }.nominal().as_unix_nanos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::LoadedSet;
+    use crate::zones::Zones;
+
+    #[test]
+    fn what_calendars_leave_out_next_is_searched_for_anew_only_where_the_answer_may_be_another() {
+        let eve = Timestamp::from_unix(1_924_300_800, 0); // 2030-12-24T00:00:00Z
+        let at = |day: i64, hour: i64| eve + Span::from_secs(day * 86_400 + hour * 3_600);
+        let text = "\
+apiVersion: timeball.dev/v1alpha1
+kind: Calendar
+metadata: { name: holidays }
+spec: { days: [{ date: 2030-12-25 }] }
+---
+apiVersion: timeball.dev/v1alpha1
+kind: PreciseCronJob
+metadata: { name: daily }
+spec:
+  schedule: '0 9 * * *'
+  exclude: [{ calendar: holidays }]
+  target: { exec: { command: ['true'] } }
+";
+        let set = LoadedSet::of_text(text, &mut Zones::new());
+        assert_eq!(set.problems, []);
+        let schedule = set.schedules.into_values().next().unwrap();
+        let panel = Panel::new(schedule, Progress::default());
+        let left_out = |now| {
+            let next = panel.report(now).left_out.map(|next| next.at_ns);
+            (next, panel.left_out.lock().unwrap().as_ref().unwrap().found_at)
+        };
+        let christmas = Some(at(1, 9).as_unix_nanos());
+        assert_eq!(left_out(at(0, 0)), (christmas, at(0, 0)));
+        assert_eq!(left_out(at(1, 8)), (christmas, at(0, 0)), "the same answer");
+        assert_eq!(left_out(at(1, 9)), (None, at(1, 9)), "it is over");
+        assert_eq!(left_out(at(2, 8)), (None, at(1, 9)), "none for a day");
+        assert_eq!(left_out(at(2, 9)), (None, at(2, 9)));
+        assert_eq!(left_out(at(1, 0)), (christmas, at(1, 0)), "the clock was set back");
+    }
 }
