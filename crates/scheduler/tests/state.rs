@@ -95,35 +95,42 @@ fn lose_a_zone(root: &Path) {
 
 /// Has the rules of a zone change, the zone vanish and come back, and asks for no reload.
 fn live_through_a_new_zone_database(root: &Path) {
-    let start = Instant::now();
     let zone = root.join("zones/Test/Harbour");
     let put = |rules: &str| {
         // As packages do it: nobody reads half a file.
         fs::copy(format!("/usr/share/zoneinfo/Etc/{rules}"), root.join("fresh")).unwrap();
         fs::rename(root.join("fresh"), &zone).unwrap();
     };
-    let scheduler = self::start(root).unwrap();
+    let scheduler = start(root).unwrap();
     let noon = || find(&scheduler, "noon").map_or(0, |schedule| schedule.next_ns[0]);
     let fired = || find(&scheduler, "beat").map_or(0, |schedule| schedule.counts.fired);
     wait_for("it fires", || (fired() >= 3).then_some(()));
     let before = noon();
     put("GMT-3");
-    let after = wait_for("the new rules", || Some(noon()).filter(|after| *after != before));
+    let after = notice("the new rules", || Some(noon()).filter(|after| *after != before));
     let hour_ns = 3_600_000_000_000;
     assert_eq!((before - after).rem_euclid(24 * hour_ns), 2 * hour_ns);
     fs::remove_file(&zone).unwrap();
-    let told = wait_for("a problem", || scheduler.schedules().problems.pop());
+    let told = notice("a problem", || scheduler.schedules().problems.pop());
     println!("problem: {}", told.message);
     let fires = fired();
     wait_for("it goes on by its last rules", || (fired() >= fires + 30).then_some(()));
     assert_eq!(noon(), after);
     put("GMT-3");
     let is_well = || scheduler.schedules().problems.is_empty().then_some(());
-    wait_for("all is well again", is_well);
-    // Once a minute everything is read anew, changed or not.
-    assert!(start.elapsed() < Duration::from_secs(55), "it was not the change that was noticed");
+    notice("all is well again", is_well);
     let counts = find(&scheduler, "beat").unwrap().counts;
     assert_eq!((counts.missed, counts.failed, counts.unknown), (0, 0, 0), "{counts:?}");
+}
+
+/// Waits for the effect of a change that was just made, soon after the files were last read.
+fn notice<T>(effect: &str, found: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    let found = wait_for(effect, found);
+    // Once a minute everything is read anew, changed or not.
+    let is_soon = start.elapsed() < Duration::from_secs(55);
+    assert!(is_soon, "{effect}: it was not the change that was noticed");
+    found
 }
 
 /// What a process of its own says: ours, or one that may not write what is read-only.
