@@ -11,7 +11,7 @@ use thiserror::Error;
 pub(crate) enum FormError {
     #[error("{field} is {value}; it must be {least} to {most}")]
     Range { field: &'static str, value: i64, least: i64, most: i64 },
-    #[error("http.url `{url}` {problem}")]
+    #[error("http.url `{}` {problem}", without_user(url))]
     Url { url: String, problem: &'static str },
     #[error("http.method `{method}` is no HTTP method")]
     Method { method: String },
@@ -37,7 +37,7 @@ pub(crate) enum FormError {
     #[error("nats.auth needs either `tokenFile`, or `username` and `passwordFile`")]
     NatsAuth,
     #[cfg(feature = "brokers")]
-    #[error("{field} `{value}` {problem}")]
+    #[error("{field} `{}` {problem}", without_user(value))]
     Value { field: &'static str, value: String, problem: &'static str },
     #[cfg(feature = "brokers")]
     #[error("{field} has {count} entries; it must have 1 to {count_max}")]
@@ -76,4 +76,29 @@ pub(super) fn range(
 ) -> Result<i64, FormError> {
     let within = (least..=most).contains(&value);
     if within { Ok(value) } else { Err(FormError::Range { field, value, least, most }) }
+}
+
+/// An address as it may be told: anybody may read problems of files, and before an `@` may be a
+/// password.
+fn without_user(address: &str) -> String {
+    let Some((user, server)) = address.rsplit_once('@') else { return address.to_owned() };
+    let scheme = user.find("://").map_or("", |end| &user[..end + 3]);
+    format!("{scheme}…@{server}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_that_is_wrong_no_password_is_told() {
+        for (url, told) in [
+            ("http://ada:hush@host/x", "http.url `http://…@host/x` is no address"),
+            ("ada:hu@sh@host", "http.url `…@host` is no address"),
+            ("http://host/x", "http.url `http://host/x` is no address"),
+        ] {
+            let error = FormError::Url { url: url.to_owned(), problem: "is no address" };
+            assert_eq!(error.to_string(), told);
+        }
+    }
 }
