@@ -321,18 +321,18 @@ impl<'a> Held<'a> {
             return Err(Ended::Untraceable(Untraceable::Privileged));
         }
         let entry = entry_point(self.child).map_err(untraceable)?;
-        let mut held_at = entry;
-        if tracee.program_counter().map_err(untraceable)? == entry {
-            // A static program has no loader. Where it cannot be led any further, it is held here.
-            match init_of(program, entry) {
-                Some(init) => held_at = init,
-                None => {
-                    self.stage = Stage::Loaded;
-                    return Ok(Some(Event::Loaded));
-                }
-            }
-        }
-        let breakpoint = tracee.set_breakpoint(held_at).map_err(untraceable)?;
+        let breakpoint = if tracee.program_counter().map_err(untraceable)? == entry {
+            let init = init_of(program, entry);
+            // A static program has no loader. Where it cannot be led any further (its file may name
+            // a place that is not in its memory), it is held here.
+            let Some(breakpoint) = init.and_then(|init| tracee.set_breakpoint(init).ok()) else {
+                self.stage = Stage::Loaded;
+                return Ok(Some(Event::Loaded));
+            };
+            breakpoint
+        } else {
+            tracee.set_breakpoint(entry).map_err(untraceable)?
+        };
         self.stage = Stage::Loading(breakpoint);
         // A trap that is blocked would be unblocked by force and the command's mask be changed;
         // so it is not blocked on the way, and the mask is set again at the entry point.

@@ -13,7 +13,8 @@ const SECTION_OCTETS: usize = 64;
 const SECTIONS_MAX: u16 = 256;
 const SHT_PROGBITS: u32 = 1;
 const SHT_PREINIT_ARRAY: u32 = 16;
-const SHF_EXECINSTR: u64 = 4;
+/// SHF_ALLOC and SHF_EXECINSTR: code that is in memory while the program runs.
+const SHF_CODE: u64 = 2 | 4;
 
 /// Two places in a program, as its file numbers addresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,7 +47,7 @@ pub fn places(mut read: impl FnMut(u64, &mut [u8]) -> bool) -> Option<Places> {
         if kind == SHT_PREINIT_ARRAY && octets > 0 {
             return None;
         }
-        if kind == SHT_PROGBITS && flags & SHF_EXECINSTR != 0 {
+        if kind == SHT_PROGBITS && flags & SHF_CODE == SHF_CODE {
             let mut text = [0; NAME.len()];
             if read(names.checked_add(name.into())?, &mut text) && text == NAME {
                 init = Some(address);
@@ -136,6 +137,8 @@ mod tests {
             &[(".text", 1, 6, 0x1500)][..],
             // No code.
             &[(".init", 1, 3, 0x1000)],
+            // Not in memory.
+            &[(".init", 1, 4, 0x1000)],
             &[(".initial", 1, 6, 0x1000)],
             // Called before `.init`.
             &[(".init", 1, 6, 0x1000), (".preinit_array", SHT_PREINIT_ARRAY, 3, 0x2000)],

@@ -5,9 +5,14 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use support::sys::kill;
 use support::{
-    both, child_of, eventually, freestanding, gate, in_millis, parse_seconds, start, status_field,
+    both, child_of, eventually, freestanding, gate, in_millis, install_copy, parse_seconds, run,
+    start, status_field,
 };
+use timeball_gate::places;
+
+const HOUR_MS: i128 = 3_600_000;
 
 /// Says when the first of it that is its own was called: a constructor, or what comes before those.
 const PROGRAM: &str = r#"
@@ -50,37 +55,65 @@ fn held_behind_its_library(gate: u32, program: &str) {
     });
 }
 
+/// The gate has nothing to say of it, and the program's own code does not run before.
+fn begins_at_the_instant(gate_program: &Path, program: &str) {
+    let instant = in_millis(300);
+    let output = run(gate(gate_program, instant, &["--", program]));
+    assert!(output.status.success() && output.stderr.is_empty(), "{program}: {output:?}");
+    let began = parse_seconds(&output.stdout);
+    assert!(began >= instant, "{program}: began {} ns early", instant - began);
+}
+
+/// Makes a copy of a program whose file says that its section `.init` is where it has no memory.
+fn install_with_init_out_of_memory(path: &Path, program: &str) {
+    let mut octets = std::fs::read(program).expect("the compiler wrote it");
+    let read = |at: u64, buffer: &mut [u8]| {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let part = octets.get(at..).and_then(|rest| rest.get(..buffer.len()));
+        part.map(|part| buffer.copy_from_slice(part)).is_some()
+    };
+    let init = places(read).expect("the C library has the section").init;
+    let word = |at: usize| u64::from_le_bytes(octets[at..at + 8].try_into().expect("8 octets"));
+    let table = usize::try_from(word(40)).expect("it is in the file");
+    // Every 64 octets one section, with its address behind the first 16.
+    let of_init = (table..octets.len() - 63).step_by(64).find(|at| word(at + 16) == init);
+    let address = of_init.expect("the table of sections names it") + 16;
+    octets[address..address + 8].copy_from_slice(&16_u64.to_le_bytes());
+    let edited = path.with_extension("edited");
+    std::fs::write(&edited, octets).expect("the directory can be written");
+    install_copy(path, "755", &edited);
+}
+
 #[test]
 fn the_library_of_a_static_program_starts_before_the_instant_and_its_own_code_after() {
-    let linked = [&["-static"][..], &["-static-pie"], &["-static", "-s"]].map(|flags| {
+    for flags in [&["-static"][..], &["-static-pie"], &["-static", "-s"]] {
         let directory = tempfile::tempdir().unwrap();
-        compile(directory.path(), flags).map(|program| (program, directory))
-    });
-    let instant = in_millis(2_500);
-    let mut waiting = Vec::new();
-    for (program, _directory) in linked.iter().flatten() {
+        let Some(program) = compile(directory.path(), flags) else { continue };
         for gate_program in both() {
-            waiting.push((start(gate(gate_program, instant, &["--", program])), program));
+            // An instant that does not come while somebody looks.
+            let waiting = start(gate(gate_program, in_millis(HOUR_MS), &["--", &program]));
+            held_behind_its_library(waiting.id(), &program);
+            kill(waiting.id(), libc::SIGTERM);
+            let output = waiting.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(122), "{flags:?}: {output:?}");
+            assert!(output.stdout.is_empty(), "{flags:?}: {output:?}");
+            begins_at_the_instant(gate_program, &program);
         }
     }
-    for (gate, program) in &waiting {
-        held_behind_its_library(gate.id(), program);
-    }
-    for (gate, program) in waiting {
-        let output = gate.wait_with_output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{program}: {output:?}");
-        let began = parse_seconds(&output.stdout);
-        assert!(began >= instant, "{program}: began {} ns early", instant - began);
-    }
+}
+
+#[test]
+fn a_static_program_whose_file_names_a_place_out_of_memory_is_held_at_its_entry_point() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(program) = compile(directory.path(), &["-static"]) else { return };
+    let moved = directory.path().join("moved");
+    install_with_init_out_of_memory(&moved, &program);
+    begins_at_the_instant(freestanding(), moved.to_str().unwrap());
 }
 
 #[test]
 fn a_static_program_that_comes_before_its_library_is_held_at_its_entry_point() {
     let directory = tempfile::tempdir().unwrap();
     let Some(program) = compile(directory.path(), &["-static", "-DBEFORE_ALL"]) else { return };
-    let instant = in_millis(300);
-    let waiting = start(gate(freestanding(), instant, &["--", &program]));
-    let output = waiting.wait_with_output().unwrap();
-    let began = parse_seconds(&output.stdout);
-    assert!(began >= instant, "began {} ns early", instant - began);
+    begins_at_the_instant(freestanding(), &program);
 }
