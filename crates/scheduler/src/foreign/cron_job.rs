@@ -62,22 +62,7 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
         return Err("has no command: its image's own entry point is not known here".to_owned());
     }
     let exec = exec(name, command, container, job_spec, remarks);
-    drop_others(
-        name,
-        "containers[0]",
-        container,
-        &["name", "command", "args", "workingDir", "env"],
-        remarks,
-    );
-    drop_others(name, "pod", pod, &["containers", "restartPolicy"], remarks);
-    drop_others(
-        name,
-        "job",
-        job_spec,
-        &["template", "activeDeadlineSeconds", "backoffLimit"],
-        remarks,
-    );
-    drop_others(name, "metadata", &job["metadata"], &["name", "namespace"], remarks);
+    drop_others(name, job, container, remarks);
     if spec["timeZone"].is_null() {
         remarks.push(format!(
             "{name}: has no timeZone; it is taken to be Etc/UTC, as most controllers run in"
@@ -133,12 +118,32 @@ fn exec(
     exec
 }
 
-/// Names the fields that the schedule cannot carry.
-fn drop_others(name: &str, place: &str, value: &Value, kept: &[&str], remarks: &mut Vec<String>) {
-    let fields = value.as_object().into_iter().flatten().map(|(field, _)| field.as_str());
-    let dropped: Vec<&str> = fields.filter(|field| !kept.contains(field)).collect();
-    if !dropped.is_empty() {
-        remarks.push(format!("{name}: dropped from the {place}: {}", dropped.join(", ")));
+/// Names the fields that the schedule cannot carry, wherever they stand.
+fn drop_others(name: &str, job: &Value, container: &Value, remarks: &mut Vec<String>) {
+    let spec = &job["spec"];
+    let template = &spec["jobTemplate"];
+    let pod = &template["spec"]["template"];
+    let of_spec = [&["schedule", "jobTemplate"], &KEPT[..]].concat();
+    // Names that templates give mean nothing to Kubernetes either.
+    let names = ["name", "namespace"];
+    for (place, value, kept) in [
+        ("containers[0]", container, &["name", "command", "args", "workingDir", "env"][..]),
+        ("pod", &pod["spec"], &["containers", "restartPolicy"]),
+        ("pod's metadata", &pod["metadata"], &names),
+        ("pod template", pod, &["metadata", "spec"]),
+        ("job", &template["spec"], &["template", "activeDeadlineSeconds", "backoffLimit"]),
+        ("job's metadata", &template["metadata"], &names),
+        ("job template", template, &["metadata", "spec"]),
+        ("spec", spec, &of_spec),
+        ("metadata", &job["metadata"], &names),
+    ] {
+        let fields = value.as_object().into_iter().flatten();
+        // Tools write `creationTimestamp: null`.
+        let given = fields.filter(|(_, value)| !value.is_null()).map(|(field, _)| field.as_str());
+        let dropped: Vec<&str> = given.filter(|field| !kept.contains(field)).collect();
+        if !dropped.is_empty() {
+            remarks.push(format!("{name}: dropped from the {place}: {}", dropped.join(", ")));
+        }
     }
 }
 
@@ -290,6 +295,31 @@ mod tests {
         assert_eq!((&job["backoffLimit"], &job["activeDeadlineSeconds"]), (&json!(2), &json!(10)));
         let container = &job["template"]["spec"]["containers"][0];
         assert_eq!(container["command"], json!(["date", "-u"]));
+    }
+
+    #[test]
+    fn all_that_a_schedule_cannot_carry_is_named_with_its_place() {
+        let mut job = cron_job();
+        job["metadata"] = json!({ "name": "hello", "creationTimestamp": null, "uid": "1" });
+        job["spec"]["surprise"] = json!(1);
+        let template = &mut job["spec"]["jobTemplate"];
+        template["metadata"] = json!({ "name": "hello", "labels": {}, "annotations": {} });
+        template["spec"]["ttlSecondsAfterFinished"] = json!(5);
+        template["spec"]["template"]["metadata"] = json!({ "labels": { "a": "b" } });
+        template["spec"]["template"]["spec"]["volumes"] = json!([]);
+        let mut imported = Imported::default();
+        import(&job, &mut imported, &mut Zones::new());
+        let expected = [
+            "containers[0]: image",
+            "pod: volumes",
+            "pod's metadata: labels",
+            "job: ttlSecondsAfterFinished",
+            "job's metadata: annotations, labels",
+            "spec: surprise",
+            "metadata: uid",
+        ];
+        let expected = expected.map(|what| format!("hello: dropped from the {what}"));
+        assert_eq!(imported.remarks, expected);
     }
 
     #[test]
