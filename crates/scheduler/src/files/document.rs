@@ -3,10 +3,14 @@
 use super::error::SyntaxError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_saphyr::{Error, from_multiple_with_options};
+use serde_json::Value;
+use serde_saphyr::{Error, Options, from_multiple_with_options};
 use timeball_api::calendar::{self, Calendar};
 use timeball_api::cron_job::PreciseCronJob;
 use timeball_runtime::nearest;
+
+/// Most values, and starts and ends of lists and mappings, that aliases of a text may stand for.
+const ALIASED_MAX: usize = 10_000;
 
 /// A document of a schedules directory.
 pub(crate) enum Document {
@@ -39,13 +43,26 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
 }
 
 fn parse_as<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, Error> {
-    // A file is at most 1 MiB, so the default budget of nodes and depth suffices; snippets of the
-    // source would make an answer of several lines.
-    let options = serde_saphyr::options! {
-        with_snippet: false,
-        strict_booleans: true,
-    };
+    let mut options = yaml();
+    options.strict_booleans = true;
     from_multiple_with_options(text, options)
+}
+
+/// How any text is read as YAML that others wrote.
+///
+/// A file is at most 1 MiB, so the default budget of nodes and depth suffices. Aliases stand for
+/// more than the file has: without a limit to that of our own, 200 octets cost a quarter of a
+/// second. Snippets of the source would make an answer of several lines.
+pub(super) fn yaml() -> Options {
+    serde_saphyr::options! {
+        with_snippet: false,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_MAX },
+    }
+}
+
+/// Parses the documents of a file of others, in which more is allowed than in ours.
+pub(crate) fn parse_foreign(text: &str) -> Result<Vec<Value>, SyntaxError> {
+    from_multiple_with_options(text, yaml()).map_err(|error| explain(&error))
 }
 
 /// The documents of a text, each with the number of lines before it. A line that begins with `---`
@@ -76,6 +93,9 @@ fn explain(error: &Error) -> SyntaxError {
         Error::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected),
         Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
         Error::SerdeMissingField { field, .. } => format!("`{field}` is missing here"),
+        Error::AliasReplayLimitExceeded { .. } => format!(
+            "aliases stand for more than {ALIASED_MAX} values here; write out what is meant"
+        ),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("`{key}` is given twice; keep one")
         }

@@ -1,5 +1,6 @@
 //! Where in a file a field stands: asked only once something is wrong with it.
 
+use super::document::yaml;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Spanned, from_multiple_with_options};
 use std::fmt;
@@ -7,8 +8,7 @@ use std::fmt;
 /// The line (1+) of the field at `path` (such as `spec.timeZone`) in the document of that number in
 /// the file, or of the nearest field around it; `None` where the text cannot be understood.
 pub(super) fn line(text: &str, document: usize, path: &str) -> Option<u64> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let documents: Vec<Spanned<Node>> = from_multiple_with_options(text, options).ok()?;
+    let documents: Vec<Spanned<Node>> = from_multiple_with_options(text, yaml()).ok()?;
     let mut found = documents.get(document)?;
     for name in path.split('.') {
         match found.value.0.iter().find(|(key, _)| key == name) {

@@ -16,7 +16,7 @@ mod watch;
 pub use calendars::read_calendars;
 pub(crate) use convert::{dialect, dst};
 pub(crate) use diff::{changes, line};
-pub(crate) use document::{Document, parse};
+pub(crate) use document::{Document, parse, parse_foreign};
 pub(crate) use watch::{Seen, Watcher};
 
 use crate::stamp::Stamped;

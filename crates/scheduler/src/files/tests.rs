@@ -96,6 +96,16 @@ fn every_mistake_is_named_with_its_place_and_its_fix() {
 }
 
 #[test]
+fn aliases_may_stand_for_ten_thousand_values_and_no_more() {
+    // A list of a thousand: its start, its end and what is between them.
+    let list = "x, ".repeat(998);
+    let with_copies = |copies: usize| format!("- &a [{list}]\n{}", "- *a\n".repeat(copies));
+    assert!(parse_foreign(&with_copies(10)).is_ok());
+    let refused = parse_foreign(&with_copies(11)).unwrap_err().to_string();
+    assert!(refused.contains("aliases stand for more than 10000 values"), "{refused}");
+}
+
+#[test]
 fn every_mistake_in_a_request_is_named_with_its_fix() {
     let http =
         |inner: &str| format!("  schedule: '@hourly'\n  target: {{ http: {{ {inner} }} }}\n");

@@ -62,8 +62,10 @@ pub fn import_crontab(text: &str, options: &CrontabOptions<'_>, zones: &mut Zone
 /// # Errors
 /// Where the text is no YAML, or holds no CronJob.
 pub fn import_cron_jobs(text: &str, zones: &mut Zones) -> Result<Imported, ForeignError> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| ForeignError::Syntax(format!("this is no YAML: {error}")))?;
+    let documents = files::parse_foreign(text).map_err(|error| {
+        let why = files::escape_control(&error.to_string());
+        ForeignError::Syntax(format!("this cannot be read as YAML: {why}"))
+    })?;
     let mut imported = Imported::default();
     for document in &documents {
         let items = match document["kind"].as_str() {
