@@ -32,6 +32,23 @@ pub fn read_clocks() -> Now {
     best.expect("at least one attempt is made").1
 }
 
+/// How long the machine was suspended since it was started; zero or more, and right to microseconds
+/// (`CLOCK_BOOTTIME` less `CLOCK_MONOTONIC`). A virtual machine that is paused from outside knows
+/// nothing of that.
+pub fn time_asleep() -> Span {
+    let mut best: Option<(Span, Span)> = None;
+    for _ in 0..ATTEMPTS {
+        let before = monotonic_clock(libc::CLOCK_MONOTONIC);
+        let asleep = monotonic_clock(libc::CLOCK_BOOTTIME) - before;
+        let took = monotonic_clock(libc::CLOCK_MONOTONIC) - before;
+        best = Some(best.map_or((took, asleep), |shortest| shortest.min((took, asleep))));
+        if took <= UNDISTURBED {
+            break;
+        }
+    }
+    best.expect("at least one attempt is made").1
+}
+
 /// The machine's host name; `localhost` where the kernel does not tell.
 pub fn hostname() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
@@ -42,13 +59,16 @@ pub fn hostname() -> String {
 }
 
 pub(crate) fn raw_clock() -> MonoTime {
-    let (seconds, nanos) = sys::clock_gettime(libc::CLOCK_MONOTONIC_RAW);
-    MonoTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    monotonic_clock(libc::CLOCK_MONOTONIC_RAW)
 }
 
 /// `CLOCK_MONOTONIC_COARSE`: slewed with the system clock, never set, and as of the last tick.
 pub(crate) fn coarse_clock() -> MonoTime {
-    let (seconds, nanos) = sys::clock_gettime(libc::CLOCK_MONOTONIC_COARSE);
+    monotonic_clock(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+fn monotonic_clock(clock: libc::clockid_t) -> MonoTime {
+    let (seconds, nanos) = sys::clock_gettime(clock);
     MonoTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
@@ -69,6 +89,6 @@ mod tests {
         let second = read_clocks();
         assert!(first.system.as_unix_nanos() <= system && system <= second.system.as_unix_nanos());
         assert!(first.raw < second.raw);
-        assert!(!hostname().is_empty());
+        assert!(!hostname().is_empty() && !time_asleep().is_negative());
     }
 }

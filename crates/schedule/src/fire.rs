@@ -91,7 +91,7 @@ pub enum Reason {
     DeadlineExceeded,
     /// More instants were missed than the catch-up policy fires late.
     CatchUpLimit,
-    /// The system clock was set forward over it.
+    /// The clock was set forward over it.
     ClockStepped,
     /// The schedule is suspended.
     Suspended,
@@ -213,7 +213,7 @@ impl Reason {
             Self::NotRunning => "The scheduler was not running, or the machine was asleep.",
             Self::DeadlineExceeded => "The starting deadline passed before it could be released.",
             Self::CatchUpLimit => "More was missed than `catchUp.limit` lets run late.",
-            Self::ClockStepped => "The system clock was set forward over it.",
+            Self::ClockStepped => "The clock was set forward over it.",
             Self::Suspended => "The schedule's file says `suspend: true`.",
             Self::Paused => "The schedule was paused.",
             Self::AlreadyActive => {

@@ -9,14 +9,13 @@ pub use rounds::{Ratio, Rounds, Verdict, percentile};
 use crate::store::{Journal, JournalError};
 use crate::targets::exec::{GateProgram, Program, Runner};
 use crate::targets::{Ended, Report, ScheduleName, Target, TargetLimits, Targets, http};
-use crate::timer::{Timer, TimerEvent, TimerOptions};
+use crate::timer::{FollowedClock, Timer, TimerEvent, TimerOptions};
 use std::ffi::CString;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use timeball_runtime::ClockCell;
 use timeball_schedule::planner::{ArmedFire, ClockPolicy};
 use timeball_schedule::{FireId, Outcome, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
@@ -77,7 +76,7 @@ impl FiringThread {
     pub fn start_in(spin: Span, real_time: Option<u8>) -> io::Result<Self> {
         let (told, events) = mpsc::channel();
         let mut timer = Timer::start(TimerOptions {
-            clock: Arc::new(ClockCell::new()),
+            clock: Arc::new(FollowedClock::new(Arc::default())),
             spin,
             real_time,
             tell: Box::new(move |event| {

@@ -12,7 +12,7 @@ use crate::fault::{self, Point};
 use crate::files::{LoadedSchedule, LoadedSet};
 use crate::store::{Event, HistoryEntry, Ledger};
 use crate::targets::{Ended, Targets};
-use crate::timer::{Timer, TimerEvent};
+use crate::timer::{FollowedClock, Timer, TimerEvent};
 use clock_watch::ClockWatch;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use timeball_api::files::{FileChanges, FileProblem};
 use timeball_runtime::read_clocks;
 use timeball_schedule::planner::{
-    Action, ArmedFire, Input, OutcomeRecord, Planner, PlannerOptions,
+    Action, ArmedFire, Follow, Input, OutcomeRecord, Planner, PlannerOptions, Times,
 };
 use timeball_schedule::{FireId, Reason, ScheduleUid, Trigger};
 use timeball_timebase::{Span, Timestamp};
@@ -48,6 +48,8 @@ pub(crate) enum Message {
 /// What the dispatcher works with.
 pub(crate) struct Parts {
     pub(crate) ledger: Ledger,
+    /// The machine's clock.
+    pub(crate) clock: Arc<FollowedClock>,
     /// `None` once the scheduler is being stopped.
     pub(crate) timer: Option<Timer>,
     pub(crate) targets: Targets,
@@ -94,6 +96,7 @@ const MESSAGES_MAX: usize = 1_000;
 
 impl Dispatcher {
     pub(crate) fn new(parts: Parts) -> Self {
+        let clock_watch = ClockWatch::new(Arc::clone(&parts.clock));
         Self {
             parts,
             planner: Planner::new(PlannerOptions::default()),
@@ -107,7 +110,7 @@ impl Dispatcher {
             running: HashSet::new(),
             ended_early: HashMap::new(),
             wake_at: None,
-            clock_watch: ClockWatch::new(read_clocks()),
+            clock_watch,
             stopping: false,
         }
     }
@@ -142,11 +145,11 @@ impl Dispatcher {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.stop(),
             }
-            let now = read_clocks();
-            if self.clock_watch.was_set(now) {
-                self.input(Input::ClockStepped);
+            let seen = self.clock_watch.look();
+            if !seen.set.is_empty() {
+                self.input(Input::ClockStepped(seen.set));
             }
-            if self.wake_at.is_some_and(|at| at <= now.system) {
+            if self.wake_at.is_some_and(|at| at <= seen.now.system) {
                 self.wake_at = None;
                 self.input(Input::Wake);
             }
@@ -210,7 +213,11 @@ impl Dispatcher {
             }
             TimerEvent::ClockSet => {
                 tracing::info!("the system clock was set; everything is planned anew");
-                self.input(Input::ClockStepped);
+                // Also where that is too little to be seen as a jump.
+                let now = self.clock_watch.now();
+                let mut set = vec![Follow::System];
+                set.extend((now.auto == now.system).then_some(Follow::Auto));
+                self.input(Input::ClockStepped(set));
                 if let Some(timer) = &self.parts.timer {
                     timer.resume();
                 }
@@ -241,13 +248,13 @@ impl Dispatcher {
     fn input(&mut self, input: Input) {
         let mut inputs = std::collections::VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = read_clocks();
-            if self.clock_watch.was_set(now) {
+            let seen = self.clock_watch.look();
+            if !seen.set.is_empty() {
                 inputs.push_front(input);
-                inputs.push_front(Input::ClockStepped);
+                inputs.push_front(Input::ClockStepped(seen.set));
                 continue;
             }
-            let now = now.system;
+            let now = seen.now;
             let actions = self.planner.handle_input(now, input);
             for action in &actions {
                 if let Action::Claim(claims) = action {
@@ -262,7 +269,7 @@ impl Dispatcher {
         }
     }
 
-    fn carry_out(&mut self, action: Action, now: Timestamp) -> Option<Input> {
+    fn carry_out(&mut self, action: Action, now: Times) -> Option<Input> {
         match action {
             Action::Record(record) => self.record(&record),
             Action::Account { schedule, until } => self.parts.ledger.account(schedule, until),
@@ -270,7 +277,9 @@ impl Dispatcher {
                 self.parts.ledger.adopt(schedule);
                 fault::pass(Point::ReloadAdopted);
             }
-            Action::Pause { schedule, failures } => self.paused_itself(schedule, failures, now),
+            Action::Pause { schedule, failures } => {
+                self.paused_itself(schedule, failures, now.system);
+            }
             // What is armed while stopping could not be seen to its end, and what is claimed stays
             // open for the next start.
             _ if self.stopping => {}
@@ -289,13 +298,13 @@ impl Dispatcher {
         None
     }
 
-    fn arm(&mut self, fire: ArmedFire, now: Timestamp) -> Option<Input> {
+    fn arm(&mut self, fire: ArmedFire, now: Times) -> Option<Input> {
         let Some(schedule) = self.schedules.get(&fire.fire.schedule) else {
             // The planner arms nothing of a schedule that was removed; should it, nothing is run.
             let outcome = timeball_schedule::Outcome::Skipped(Reason::Revoked);
             return Some(Input::Finished { fire: fire.fire, outcome, duration: None });
         };
-        let due_in = fire.release_at - now;
+        let due_in = fire.release_at - now.by(fire.clock.follow);
         let targets = &self.parts.targets;
         let release = targets.prepare(fire.fire, due_in, &schedule.name, &schedule.target);
         if let Some(timer) = &self.parts.timer {

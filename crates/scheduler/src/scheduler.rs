@@ -6,7 +6,7 @@ use crate::files::{LoadedSet, Seen, Watcher};
 use crate::store::{DiskStore, Journal, JournalError, Ledger, StoreError, boot_id};
 use crate::targets::exec::GateProgram;
 use crate::targets::{Ended, Report, TargetLimits, Targets};
-use crate::timer::{RealTimeError, Timer, TimerOptions};
+use crate::timer::{FollowedClock, RealTimeError, Timer, TimerOptions};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -137,8 +137,9 @@ impl Scheduler {
         let witness = Witness { journal: ledger.journal(), inbox: inbox.clone() };
         let targets = Targets::start(limits, gate, Arc::new(witness))?;
         let told = inbox.clone();
+        let clock = Arc::new(FollowedClock::new(clock));
         let mut timer = Timer::start(TimerOptions {
-            clock,
+            clock: Arc::clone(&clock),
             spin,
             real_time,
             tell: Box::new(move |event| drop(told.send(Message::Timer(event)))),
@@ -151,6 +152,7 @@ impl Scheduler {
         let grace = Duration::from_nanos(term_grace.as_nanos().unsigned_abs());
         let dispatcher = Dispatcher::new(Parts {
             ledger,
+            clock,
             timer: Some(timer),
             targets,
             board: Arc::clone(&board),

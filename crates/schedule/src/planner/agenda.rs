@@ -1,6 +1,9 @@
 //! When which schedule wants attention; logarithmic to change, however many there are.
+//!
+//! Times of different clocks are in no order, so each clock has its appointments.
 
 use super::entry::Keys;
+use super::{Follow, Times};
 use crate::ScheduleUid;
 use std::collections::BTreeSet;
 use timeball_timebase::Timestamp;
@@ -8,18 +11,23 @@ use timeball_timebase::Timestamp;
 /// The planner's appointments.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    claims: BTreeSet<(Timestamp, ScheduleUid)>,
-    decisions: BTreeSet<(Timestamp, ScheduleUid)>,
+    claims: Appointments,
+    decisions: Appointments,
     runs: BTreeSet<ScheduleUid>,
 }
+
+/// By clock, in the order of [`CLOCKS`].
+type Appointments = [BTreeSet<(Timestamp, ScheduleUid)>; CLOCKS.len()];
+
+const CLOCKS: [Follow; 3] = [Follow::Auto, Follow::System, Follow::Utc];
 
 impl Agenda {
     /// Moves a schedule from its old places to its new ones.
     pub(super) fn update(&mut self, uid: ScheduleUid, old: Keys, new: Keys) {
-        let replace = |set: &mut BTreeSet<_>, old: Option<Timestamp>, new: Option<Timestamp>| {
-            if old != new {
-                old.map(|at| set.remove(&(at, uid)));
-                new.map(|at| set.insert((at, uid)));
+        let replace = |sets: &mut Appointments, was: Option<Timestamp>, is: Option<Timestamp>| {
+            if (old.follow, was) != (new.follow, is) {
+                was.map(|at| sets[old.follow as usize].remove(&(at, uid)));
+                is.map(|at| sets[new.follow as usize].insert((at, uid)));
             }
         };
         replace(&mut self.claims, old.claim, new.claim);
@@ -31,18 +39,26 @@ impl Agenda {
         }
     }
 
-    /// The earliest moment from which something may be claimed, and whose.
-    pub(super) fn first_claim(&self) -> Option<(Timestamp, ScheduleUid)> {
-        self.claims.first().copied()
+    /// The earliest moment, by the system clock, from which something may be claimed, and whose.
+    pub(super) fn first_claim(&self, now: &Times) -> Option<(Timestamp, ScheduleUid)> {
+        first(&self.claims, now)
     }
 
-    /// The earliest moment at which something is to be decided, and about whom.
-    pub(super) fn first_decision(&self) -> Option<(Timestamp, ScheduleUid)> {
-        self.decisions.first().copied()
+    /// The earliest moment, by the system clock, at which something is to be decided, and about
+    /// whom.
+    pub(super) fn first_decision(&self, now: &Times) -> Option<(Timestamp, ScheduleUid)> {
+        first(&self.decisions, now)
     }
 
     /// Some schedule with an open run.
     pub(super) fn first_run(&self) -> Option<ScheduleUid> {
         self.runs.first().copied()
     }
+}
+
+fn first(appointments: &Appointments, now: &Times) -> Option<(Timestamp, ScheduleUid)> {
+    let firsts = CLOCKS.iter().zip(appointments).filter_map(|(follow, set)| {
+        set.first().map(|(at, uid)| (now.system_time_of(*follow, *at), *uid))
+    });
+    firsts.min()
 }

@@ -1,7 +1,7 @@
 //! One schedule and its fires between plan and outcome.
 
 use super::queue::Requests;
-use super::{Action, ArmedFire, OutcomeRecord, PlannerOptions, ScheduleSpec};
+use super::{Action, ArmedFire, Follow, OutcomeRecord, PlannerOptions, ScheduleSpec, Times};
 use crate::trigger::is_requested;
 use crate::{FireDetail, FireId, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +14,26 @@ const RESTING_ACCOUNT: Span = Span::from_secs(10);
 
 /// What every step of an entry needs.
 pub(super) struct Context<'c> {
+    /// By the clock that the schedule follows, as all times of an entry.
     pub(super) now: Timestamp,
     /// The latest moment that the clock has shown.
     pub(super) latest: Timestamp,
     pub(super) options: &'c PlannerOptions,
     pub(super) actions: &'c mut Vec<Action>,
+}
+
+impl<'c> Context<'c> {
+    /// What a step of this entry needs.
+    pub(super) fn of(
+        entry: &Entry,
+        now: &Times,
+        latest: &Times,
+        options: &'c PlannerOptions,
+        actions: &'c mut Vec<Action>,
+    ) -> Self {
+        let latest = latest.by(entry.follow()).max(entry.shown);
+        Self { now: now.by(entry.follow()), latest, options, actions }
+    }
 }
 
 /// One schedule with what is known of its instants.
@@ -51,6 +66,8 @@ pub(super) struct Entry {
     /// Up to here an expression of before an edit, or a process before this one, may have left
     /// instants among those that the expression names now: no run spans them.
     pub(super) mixed_until: Timestamp,
+    /// The latest moment that clocks have shown which the schedule followed before.
+    pub(super) shown: Timestamp,
     /// The definition is not to be kept before everything unclaimed is claimed.
     pub(super) adopting: bool,
     /// The schedule is gone, and the entry stays until its last fire has ended.
@@ -68,6 +85,8 @@ pub(super) struct Entry {
 /// When an entry wants attention.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Keys {
+    /// By which clock.
+    pub(super) follow: Follow,
     /// From when on something of it may be claimed.
     pub(super) claim: Option<Timestamp>,
     /// When something of it is to be decided.
@@ -150,6 +169,7 @@ impl Entry {
             run: None,
             held: Vec::new(),
             mixed_until: frontier,
+            shown: Timestamp::MIN,
             adopting: true,
             removed: false,
             paused: false,
@@ -161,6 +181,11 @@ impl Entry {
 
     pub(super) fn fire_id(&self, at: Timestamp) -> FireId {
         FireId { schedule: self.spec.uid, scheduled_at: at }
+    }
+
+    /// Whose time it is planned by.
+    pub(super) fn follow(&self) -> Follow {
+        self.spec.clock.follow
     }
 
     /// When an instant is to be released: with its jitter.
@@ -347,6 +372,7 @@ impl Entry {
             resting.map(|next| next.max(self.frontier + RESTING_ACCOUNT)),
         ];
         Keys {
+            follow: self.follow(),
             claim: claim.map(|at| at - options.horizon),
             decide: decide.into_iter().flatten().min(),
             run: self.run.is_some(),

@@ -12,11 +12,13 @@
 //! - `Record`, `Account` and `Claim` become durable in the order in which they came, those of one
 //!   call together. So a store may lose a tail, never a hole.
 
-use super::spec::ScheduleSpec;
+use super::spec::{Follow, ScheduleSpec};
 use crate::{FireDetail, FireId, Outcome, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
-/// One thing that happened. Every input is handled at the system clock's `now`.
+/// One thing that happened. Every input is handled at the [`Times`] of its moment.
+///
+/// [`Times`]: super::Times
 #[derive(Debug)]
 pub enum Input {
     /// The instant of the last [`Action::WakeAt`] has come (early or late is harmless).
@@ -74,9 +76,9 @@ pub enum Input {
         /// From release to end.
         duration: Option<Span>,
     },
-    /// The system clock was set: everything is planned anew from `now`. The shell carries out the
-    /// answer before it releases armed fires that the step made due.
-    ClockStepped,
+    /// These clocks were set: all schedules that follow them are planned anew from their `now`. The
+    /// shell carries out the answer before it releases armed fires that the step made due.
+    ClockStepped(Vec<Follow>),
 }
 
 /// What the store knows of a schedule when the planner first hears of it.

@@ -1,7 +1,8 @@
 //! The planner: from schedules and the time to claims, armed fires and outcomes.
 //!
 //! A pure state machine: [`Planner::handle_input`] takes what happened and returns what is to be
-//! done. It reads no clock; it asks to be woken ([`Action::WakeAt`]). Claims are batched, so that
+//! done. It reads no clock; it asks to be woken ([`Action::WakeAt`]). Each schedule is planned by
+//! the clock that it follows, one of the [`Times`] of an input. Claims are batched, so that
 //! schedules of short period cost about one commit a second, and nothing is released that is not
 //! durably claimed.
 
@@ -17,12 +18,14 @@ mod pause;
 mod queue;
 mod request;
 mod spec;
+mod times;
 
 pub use io::{Action, ArmedFire, Claim, ClaimResult, Input, OpenClaim, OutcomeRecord, Resume};
 pub use options::{Limits, PlannerOptions};
 pub use spec::{
     CatchUp, CatchUpPolicy, ClockPolicy, Concurrency, FireMode, Follow, OnExceeded, ScheduleSpec,
 };
+pub use times::Times;
 
 use crate::{FireDetail, Reason, ScheduleUid};
 use agenda::Agenda;
@@ -40,11 +43,11 @@ pub struct Planner {
     store: StoreView,
     /// The wake-up that the shell holds.
     wake_at: Option<Timestamp>,
-    /// The latest `now` of all inputs; the clock may have been set back since.
-    latest: Timestamp,
+    /// The latest that each clock has shown; it may have been set back since.
+    latest: Times,
 }
 
-/// What the planner knows of the store.
+/// What the planner knows of the store; by the system clock.
 #[derive(Debug)]
 struct StoreView {
     /// How many claims are yet to be answered; while there are any, no others are sent.
@@ -72,11 +75,11 @@ impl Planner {
                 in_trouble: false,
             },
             wake_at: None,
-            latest: Timestamp::MIN,
+            latest: Timestamp::MIN.into(),
         }
     }
 
-    /// Handles one input at the system clock's `now`; the caller carries out the actions in order.
+    /// Handles one input at `now`; the caller carries out the actions in order.
     ///
     /// At most one [`Action::WakeAt`] is among them, the last, and it may ask for this very moment:
     /// claims never follow upon the answer to others, so that a shell hears what else happened
@@ -84,9 +87,10 @@ impl Planner {
     /// that came twice) change nothing. A new or edited schedule is claimed at the next `Wake`, so
     /// that many of them share a commit; a shell sends one when all of an edit is told.
     #[must_use = "the actions are the planner's only effect"]
-    pub fn handle_input(&mut self, now: Timestamp, input: Input) -> Vec<Action> {
+    pub fn handle_input(&mut self, now: impl Into<Times>, input: Input) -> Vec<Action> {
+        let now = &now.into();
         let mut actions = Vec::new();
-        self.latest = self.latest.max(now);
+        self.latest = self.latest.later(now);
         let claims_now =
             !matches!(input, Input::Upsert { .. } | Input::Remove(_) | Input::Claimed(_));
         match input {
@@ -121,7 +125,7 @@ impl Planner {
                     entry.finished(fire.scheduled_at, outcome, duration, cause, context);
                 });
             }
-            Input::ClockStepped => self.clock_stepped(now, &mut actions),
+            Input::ClockStepped(set) => self.clock_stepped(&set, now, &mut actions),
         }
         self.decide_due(now, &mut actions);
         if claims_now {
@@ -175,15 +179,14 @@ impl Planner {
     fn touch(
         &mut self,
         uid: ScheduleUid,
-        now: Timestamp,
+        now: &Times,
         actions: &mut Vec<Action>,
         change: impl FnOnce(&mut Entry, &mut Context<'_>),
     ) {
         let Some(entry) = self.entries.get_mut(&uid) else { return };
-        let latest = self.latest;
-        change(entry, &mut Context { now, latest, options: &self.options, actions });
+        change(entry, &mut Context::of(entry, now, &self.latest, &self.options, actions));
         entry.let_go(actions);
-        let keys = entry.wanted_keys(now, &self.options);
+        let keys = entry.wanted_keys(now.by(entry.follow()), &self.options);
         self.agenda.update(uid, entry.keys, keys);
         entry.keys = keys;
         if entry.is_over() {
@@ -194,7 +197,7 @@ impl Planner {
 
     fn upsert(
         &mut self,
-        now: Timestamp,
+        now: &Times,
         spec: Box<ScheduleSpec>,
         resume: &Resume,
         actions: &mut Vec<Action>,
@@ -204,6 +207,7 @@ impl Planner {
         match self.entries.get(&uid) {
             Some(entry) if !entry.removed && entry.spec.generation == spec.generation => {}
             Some(_) => {
+                self.change_clock(uid, spec.clock.follow, now, actions);
                 let mut adds_claims = false;
                 self.touch(uid, now, actions, |entry, context| {
                     entry.edit(cause, context, |entry| entry.spec = spec);
@@ -216,8 +220,9 @@ impl Planner {
                 }
             }
             None => {
-                let mut context =
-                    Context { now, latest: self.latest, options: &self.options, actions };
+                let follow = spec.clock.follow;
+                let (now_by, latest) = (now.by(follow), self.latest.by(follow));
+                let mut context = Context { now: now_by, latest, options: &self.options, actions };
                 self.entries.insert(uid, Box::new(Entry::resume(spec, resume, &mut context)));
                 self.touch(uid, now, actions, |_, _| {});
             }
@@ -231,20 +236,20 @@ impl Planner {
 
     fn claimed(
         &mut self,
-        now: Timestamp,
+        now: &Times,
         results: Vec<(crate::FireId, ClaimResult)>,
         actions: &mut Vec<Action>,
     ) {
         let patience = self.options.horizon - self.options.min_claim_interval;
-        self.store.in_trouble = now - self.store.sent_at > patience;
+        self.store.in_trouble = now.system - self.store.sent_at > patience;
         let mut touched = BTreeSet::new();
         for (fire, result) in results {
             if result == ClaimResult::Unknown {
                 self.store.in_trouble = true;
-                self.store.retry_at = now + self.options.min_claim_interval;
+                self.store.retry_at = now.system + self.options.min_claim_interval;
             }
             let Some(entry) = self.entries.get_mut(&fire.schedule) else { continue };
-            let mut context = Context { now, latest: self.latest, options: &self.options, actions };
+            let mut context = Context::of(entry, now, &self.latest, &self.options, actions);
             if entry.claim_answered(fire.scheduled_at, result, &mut context) {
                 self.store.unanswered = self.store.unanswered.saturating_sub(1);
                 touched.insert(fire.schedule);
@@ -255,28 +260,40 @@ impl Planner {
         }
     }
 
-    fn clock_stepped(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+    fn clock_stepped(&mut self, set: &[Follow], now: &Times, actions: &mut Vec<Action>) {
         // What was to wait until some moment of the old clock must not wait for hours.
-        self.store.sent_at = self.store.sent_at.min(now);
-        self.store.retry_at = self.store.retry_at.min(now);
+        self.store.sent_at = self.store.sent_at.min(now.system);
+        self.store.retry_at = self.store.retry_at.min(now.system);
         // The shell's timer was cancelled with the step.
         self.wake_at = None;
-        let uids: Vec<ScheduleUid> = self.entries.keys().copied().collect();
+        let following = self.entries.iter().filter(|(_, entry)| set.contains(&entry.follow()));
+        let uids: Vec<ScheduleUid> = following.map(|(uid, _)| *uid).collect();
         for uid in uids {
-            self.touch(uid, now, actions, |entry, context| {
-                entry.close_run(context);
-                if !entry.removed {
-                    entry.catch_up(Reason::ClockStepped, context);
-                    entry.choose_late(Reason::ClockStepped, false, context);
-                }
-                entry.settle(context);
-            });
+            self.touch(uid, now, actions, Entry::clock_stepped);
         }
     }
 
+    /// Lets a schedule follow another clock: to it, that is its own clock being set.
+    fn change_clock(
+        &mut self,
+        uid: ScheduleUid,
+        follow: Follow,
+        now: &Times,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&uid).filter(|entry| entry.follow() != follow)
+        else {
+            return;
+        };
+        entry.shown = entry.shown.max(self.latest.by(entry.follow()));
+        entry.spec.clock.follow = follow;
+        self.touch(uid, now, actions, Entry::clock_stepped);
+    }
+
     /// Does what is to be decided at this moment: skips, buffers, deadlines, runs, rest.
-    fn decide_due(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        while let Some((_, uid)) = self.agenda.first_decision().filter(|(at, _)| *at <= now) {
+    fn decide_due(&mut self, now: &Times, actions: &mut Vec<Action>) {
+        let due = |(at, _): &(Timestamp, ScheduleUid)| *at <= now.system;
+        while let Some((_, uid)) = self.agenda.first_decision(now).filter(due) {
             self.touch(uid, now, actions, |entry, context| {
                 entry.close_due_run(context);
                 if entry.resting().is_some() && !entry.removed {
@@ -287,9 +304,10 @@ impl Planner {
         }
     }
 
-    /// When the next claims are to be sent, as things stand.
-    fn claim_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let (wanted, _) = self.agenda.first_claim().filter(|_| self.store.unanswered == 0)?;
+    /// When the next claims are to be sent, by the system clock, as things stand.
+    fn claim_at(&self, now: &Times) -> Option<Timestamp> {
+        let (wanted, _) = self.agenda.first_claim(now).filter(|_| self.store.unanswered == 0)?;
+        let now = now.system;
         let interval = self.options.min_claim_interval;
         // A clock that was set back unnoticed must not close the gate for long.
         let gate = self.store.sent_at.min(now) + interval;
@@ -298,14 +316,15 @@ impl Planner {
     }
 
     /// Sends the claims that are due, in one batch.
-    fn claim_due(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        if self.claim_at(now).is_none_or(|at| at > now) {
+    fn claim_due(&mut self, now: &Times, actions: &mut Vec<Action>) {
+        if self.claim_at(now).is_none_or(|at| at > now.system) {
             return;
         }
         let cause = self.cause();
         let limit = self.options.limits.claims_per_commit.max(1);
         let mut claims = Vec::new();
-        while let Some((_, uid)) = self.agenda.first_claim().filter(|(at, _)| *at <= now) {
+        let due = |(at, _): &(Timestamp, ScheduleUid)| *at <= now.system;
+        while let Some((_, uid)) = self.agenda.first_claim(now).filter(due) {
             let to_adopt = self.entries.get(&uid).filter(|entry| entry.adopting);
             let unclaimed = to_adopt.map_or(0, |entry| entry.unclaimed.len());
             // An edit goes into one commit where it fits into any.
@@ -327,12 +346,12 @@ impl Planner {
             self.touch(uid, now, actions, |entry, context| entry.close_run(context));
         }
         self.store.unanswered = claims.len();
-        self.store.sent_at = now;
+        self.store.sent_at = now.system;
         actions.push(Action::Claim(claims));
     }
 
-    fn ask_to_be_woken(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let decision = self.agenda.first_decision().map(|(at, _)| at);
+    fn ask_to_be_woken(&mut self, now: &Times, actions: &mut Vec<Action>) {
+        let decision = self.agenda.first_decision(now).map(|(at, _)| at);
         let wake_at = decision.into_iter().chain(self.claim_at(now)).min();
         if let Some(at) = wake_at.filter(|_| wake_at != self.wake_at) {
             self.wake_at = wake_at;
@@ -342,6 +361,16 @@ impl Planner {
 }
 
 impl Entry {
+    /// Plans everything anew: the clock that is followed was set.
+    fn clock_stepped(&mut self, context: &mut Context<'_>) {
+        self.close_run(context);
+        if !self.removed {
+            self.catch_up(Reason::ClockStepped, context);
+            self.choose_late(Reason::ClockStepped, false, context);
+        }
+        self.settle(context);
+    }
+
     /// Plans the instants within the horizon and puts everything unclaimed among the claims, which
     /// are not to become more than `limit`.
     fn claim_ahead(&mut self, limit: usize, claims: &mut Vec<Claim>, context: &mut Context<'_>) {

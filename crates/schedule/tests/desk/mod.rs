@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use timeball_schedule::language::Schedule;
 use timeball_schedule::planner::{
-    Action, ArmedFire, CatchUp, CatchUpPolicy, ClaimResult, ClockPolicy, Concurrency, Input,
-    OutcomeRecord, Planner, PlannerOptions, Resume, ScheduleSpec,
+    Action, ArmedFire, CatchUp, CatchUpPolicy, ClaimResult, ClockPolicy, Concurrency, Follow,
+    Input, OutcomeRecord, Planner, PlannerOptions, Resume, ScheduleSpec, Times,
 };
 use timeball_schedule::{FireId, Outcome, Reason, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
@@ -15,7 +15,10 @@ pub(crate) const UID: ScheduleUid = ScheduleUid([7; 16]);
 
 pub(crate) struct Desk {
     planner: Planner,
+    /// What all clocks show but the system clock.
     pub(crate) now: Timestamp,
+    /// How far the system clock is ahead of the others.
+    ahead: Span,
     wake_at: Option<Timestamp>,
     armed: BTreeMap<FireId, ArmedFire>,
     /// What runs, and when it ends.
@@ -52,31 +55,43 @@ impl Desk {
 
     /// One that was given the schedule with what the store knows of it.
     pub(crate) fn resumed(spec: ScheduleSpec, resume: Resume, now: Timestamp) -> Self {
-        let mut desk = Self {
+        let mut desk = Self::empty(now, Span::ZERO);
+        desk.feed(Input::Upsert { spec: Box::new(spec), resume });
+        desk.feed(Input::Wake);
+        desk
+    }
+
+    /// A planner without a schedule, with a system clock that is so far ahead of the others.
+    pub(crate) fn empty(now: Timestamp, ahead: Span) -> Self {
+        Self {
             planner: Planner::new(PlannerOptions::default()),
             now,
+            ahead,
             wake_at: None,
             armed: BTreeMap::new(),
             running: BTreeMap::new(),
             run_for: Span::from_millis(1),
             released: Vec::new(),
             records: Vec::new(),
-        };
-        desk.feed(Input::Upsert { spec: Box::new(spec), resume });
-        desk.feed(Input::Wake);
-        desk
+        }
     }
 
-    /// Gives it the schedule anew.
+    /// Gives it a schedule, anew if it has it.
     pub(crate) fn edit(&mut self, spec: ScheduleSpec) {
         self.feed(Input::Upsert { spec: Box::new(spec), resume: Resume::default() });
         self.feed(Input::Wake);
     }
 
-    /// Sets the clock.
+    /// Sets the clock of the schedules that follow none by name.
     pub(crate) fn step(&mut self, to: Timestamp) {
         self.now = to;
-        self.feed(Input::ClockStepped);
+        self.feed(Input::ClockStepped(vec![Follow::Auto]));
+    }
+
+    /// Sets the system clock so far ahead of the others, which notice nothing of it.
+    pub(crate) fn set_system(&mut self, ahead: Span) {
+        self.ahead = ahead;
+        self.feed(Input::ClockStepped(vec![Follow::System]));
     }
 
     /// Lets time pass, with everything that is due in it.
@@ -104,25 +119,32 @@ impl Desk {
     }
 
     fn next_event(&self) -> Option<Timestamp> {
-        let releases = self.armed.values().map(|fire| fire.release_at);
-        releases.chain(self.running.values().copied()).chain(self.wake_at).min()
+        let releases = self.armed.values().map(|fire| match fire.clock.follow {
+            Follow::System => fire.release_at - self.ahead,
+            Follow::Auto | Follow::Utc => fire.release_at,
+        });
+        let wake_at = self.wake_at.map(|at| at - self.ahead);
+        releases.chain(self.running.values().copied()).chain(wake_at).min()
     }
 
     fn happen(&mut self) {
-        let now = self.now;
+        let (now, times) = (self.now, self.times());
+        let by_its_clock = |armed: &ArmedFire| times.by(armed.clock.follow);
         if let Some(fire) = due(&self.running, |end| *end <= now) {
             self.running.remove(&fire);
             let duration = Some(self.run_for);
             self.feed(Input::Finished { fire, outcome: Outcome::Fired, duration });
-        } else if let Some(fire) = due(&self.armed, |armed| armed.release_at <= now) {
+        } else if let Some(fire) = due(&self.armed, |armed| armed.release_at <= by_its_clock(armed))
+        {
             let armed = self.armed.remove(&fire).expect("it was found above");
-            if armed.not_after.is_some_and(|last| last < now) {
+            let time = by_its_clock(&armed);
+            if armed.not_after.is_some_and(|last| last < time) {
                 let outcome = Outcome::Missed(Reason::DeadlineExceeded);
                 return self.feed(Input::Finished { fire, outcome, duration: None });
             }
             self.released.push((fire.scheduled_at, now));
             self.running.insert(fire, now + self.run_for);
-            let lateness = now - armed.release_at;
+            let lateness = time - armed.release_at;
             let (clock_bound, clock_exceeded) = (None, false);
             self.feed(Input::Released { fire, lateness, clock_bound, clock_exceeded });
         } else {
@@ -131,10 +153,14 @@ impl Desk {
         }
     }
 
+    fn times(&self) -> Times {
+        Times { system: self.now + self.ahead, ..self.now.into() }
+    }
+
     fn feed(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            for action in self.planner.handle_input(self.now, input) {
+            for action in self.planner.handle_input(self.times(), input) {
                 inputs.extend(self.carry_out(action));
             }
         }

@@ -10,11 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{Crash, Store};
 use timeball_schedule::language::{Dialect, Schedule, Zone};
 use timeball_schedule::planner::{
-    Action, ArmedFire, CatchUp, CatchUpPolicy, ClaimResult, ClockPolicy, Concurrency, Input,
-    Limits, Planner, PlannerOptions, Resume, ScheduleSpec,
+    Action, ArmedFire, CatchUp, CatchUpPolicy, ClaimResult, ClockPolicy, Concurrency, Follow,
+    Input, Limits, Planner, PlannerOptions, Resume, ScheduleSpec, Times,
 };
 use timeball_schedule::{FireId, Outcome, Reason, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
+
+/// Whose time schedules follow; both clocks show the same.
+const FOLLOWED: [Follow; 2] = [Follow::Auto, Follow::Utc];
 
 /// What may go wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,8 +86,10 @@ pub struct World {
     pub random: Random,
     /// True time, which only runs forward.
     pub real: Timestamp,
-    /// The system clock less true time.
+    /// The clocks that schedules follow, less true time.
     pub offset: Span,
+    /// The system clock, which nobody follows, less those.
+    system_ahead: Span,
     pub planner: Option<Planner>,
     pub store: Store,
     pub specs: BTreeMap<ScheduleUid, ScheduleSpec>,
@@ -146,6 +151,7 @@ impl World {
             random: Random(seed),
             real: instant("2026-11-21T11:59:00Z"),
             offset: Span::ZERO,
+            system_ahead: Span::ZERO,
             planner: None,
             store: Store::default(),
             specs: BTreeMap::new(),
@@ -212,12 +218,16 @@ impl World {
                 Span::from_secs(3),
             ]),
             pause_on_failure: (control && random.one_in(2)).then(|| 1 + random.below(3) as u32),
-            clock: ClockPolicy::default(),
+            clock: ClockPolicy { follow: FOLLOWED[usize::from(number % 2)], ..Default::default() },
         }
     }
 
     pub fn now(&self) -> Timestamp {
         self.real + self.offset
+    }
+
+    fn system(&self) -> Timestamp {
+        self.now() + self.system_ahead
     }
 
     /// Starts the process: a fresh planner, told what the store knows.
@@ -310,7 +320,7 @@ impl World {
     /// Feeds an input and carries out the actions in order.
     pub fn feed(&mut self, input: Input) {
         self.latest = self.latest.max(self.now());
-        let now = self.now();
+        let now = Times { system: self.system(), ..self.now().into() };
         let Some(planner) = self.planner.as_mut() else { return };
         let actions = planner.handle_input(now, input);
         let mut answers = Vec::new();
@@ -356,7 +366,7 @@ impl World {
     /// True time of the next thing that happens by itself.
     fn next_event(&self) -> Option<Timestamp> {
         let releases = self.armed.values().map(|fire| fire.release_at - self.offset);
-        let wake = self.wake_at.map(|at| at - self.offset);
+        let wake = self.wake_at.map(|at| at - self.offset - self.system_ahead);
         let mut events: Vec<Timestamp> = releases.chain(wake).collect();
         events.extend(self.running.values());
         events.extend(self.store.due_at());
@@ -386,12 +396,15 @@ impl World {
                 let size = self.random.pick(&[20, 500, 5_000, 600_000]);
                 let step = self.random.millis(1, size);
                 self.offset += if self.random.one_in(2) { step } else { -step };
-                self.feed(Input::ClockStepped);
+                self.system_ahead = step * 3 - self.system_ahead;
+                self.feed(Input::ClockStepped(vec![Follow::Auto, Follow::System, Follow::Utc]));
             }
             2 if self.chaos.suspends && self.planner.is_some() => {
                 let uid = *self.specs.keys().next().unwrap();
                 let spec = self.specs.get_mut(&uid).unwrap();
                 spec.suspended = !spec.suspended;
+                let other = usize::from(spec.clock.follow == FOLLOWED[0]);
+                spec.clock.follow = FOLLOWED[other];
                 spec.generation += 1;
                 let spec = Box::new(spec.clone());
                 self.feed(Input::Upsert { spec, resume: Default::default() });
@@ -421,7 +434,7 @@ impl World {
             let outcome = if failed { Outcome::Failed(Reason::ExitStatus) } else { Outcome::Fired };
             self.feed(Input::Finished { fire, outcome, duration: Some(Span::from_millis(3)) });
         }
-        if self.wake_at.is_some_and(|at| at <= self.now()) {
+        if self.wake_at.is_some_and(|at| at <= self.system()) {
             self.wake_at = None;
             self.feed(Input::Wake);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 use timeball_runtime::read_clocks;
-use timeball_schedule::planner::{Action, Input, Planner, PlannerOptions, ScheduleSpec};
+use timeball_schedule::planner::{Action, Follow, Input, Planner, PlannerOptions, ScheduleSpec};
 use timeball_schedule::{Outcome, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
@@ -128,7 +128,7 @@ impl House {
                 self.input(Input::Finished { fire, outcome, duration: None });
             }
             TimerEvent::ClockSet => {
-                self.input(Input::ClockStepped);
+                self.input(Input::ClockStepped(vec![Follow::Auto]));
                 self.firing.timer.resume();
             }
         }

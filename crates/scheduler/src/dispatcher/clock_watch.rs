@@ -1,9 +1,14 @@
-//! Whether somebody has set the system clock.
+//! What the clocks show that schedules follow, and whether one of them was set.
 //!
-//! The firing thread's timer tells of it too, but whatever else happens may be heard first; and
-//! then instants would be judged by the new time as if nobody had been there to fire them.
+//! The firing thread's timer tells of the system clock too, but whatever else happens may be heard
+//! first; and then instants would be judged by the new time as if nobody had been there to fire
+//! them.
 
-use timeball_timebase::{Now, Span};
+use crate::timer::{FollowedClock, times};
+use std::sync::Arc;
+use timeball_runtime::{read_clocks, time_asleep};
+use timeball_schedule::planner::{Follow, Times};
+use timeball_timebase::{MonoTime, Now, Span};
 
 /// Less is taken for the time that a thread was not running between the readings of both clocks.
 const JUMP_MIN: Span = Span::from_millis(100);
@@ -12,44 +17,158 @@ const SLEW_SHARE: i64 = 8;
 
 /// Compares each reading of the clocks with the one before.
 #[derive(Debug)]
-pub(super) struct ClockWatch(Now);
+pub(super) struct ClockWatch {
+    clock: Arc<FollowedClock>,
+    before: Reading,
+}
+
+/// The clocks as they were seen together.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    raw: MonoTime,
+    times: Times,
+    /// How long the machine has slept so far.
+    asleep: Span,
+}
+
+/// What a look at the clocks showed.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) now: Times,
+    /// Which were set, by 0.1 s or more, since the look before. (So it seems after a suspend as
+    /// well, in which the raw clock stands still.)
+    pub(super) set: Vec<Follow>,
+}
 
 impl ClockWatch {
-    /// Begins with a reading.
-    pub(super) fn new(now: Now) -> Self {
-        Self(now)
+    /// Begins with a look.
+    pub(super) fn new(clock: Arc<FollowedClock>) -> Self {
+        Self::beginning(clock, read_clocks(), time_asleep())
     }
 
-    /// Whether the system clock was set, by 0.1 s or more, since the reading before. (It seems so
-    /// after a suspend as well, in which the raw clock stands still.)
-    pub(super) fn was_set(&mut self, now: Now) -> bool {
-        let before = std::mem::replace(&mut self.0, now);
+    fn beginning(clock: Arc<FollowedClock>, now: Now, asleep: Span) -> Self {
+        let before = Reading { raw: now.raw, times: times(&clock.read(now), now), asleep };
+        Self { clock, before }
+    }
+
+    /// What the clocks show, without a look for whether they were set.
+    pub(super) fn now(&self) -> Times {
+        let now = read_clocks();
+        times(&self.clock.read(now), now)
+    }
+
+    /// Looks at the clocks.
+    pub(super) fn look(&mut self) -> Seen {
+        let mut before = time_asleep();
+        loop {
+            let now = read_clocks();
+            let asleep = time_asleep();
+            // Sleep in between would be in one of both readings, and taken for a setting.
+            if asleep - before < JUMP_MIN {
+                return self.see(now, asleep);
+            }
+            before = asleep;
+        }
+    }
+
+    fn see(&mut self, now: Now, asleep: Span) -> Seen {
+        let before = self.before;
         let elapsed = now.raw - before.raw;
-        let jump = now.system - before.system - elapsed;
-        jump.abs() > JUMP_MIN + elapsed / SLEW_SHARE
+        let jump = |from, to| to - from - elapsed;
+        let is_jump = |jump: Span| jump.abs() > JUMP_MIN + elapsed / SLEW_SHARE;
+        let set_by = jump(before.times.system, now.system) - (asleep - before.asleep);
+        if is_jump(set_by) {
+            self.clock.note_set(set_by, now);
+        } else {
+            self.clock.review(now);
+        }
+        let times = times(&self.clock.read(now), now);
+        self.before = Reading { raw: now.raw, times, asleep };
+        let clocks = [Follow::Auto, Follow::System, Follow::Utc];
+        let was_set = |follow: &Follow| is_jump(jump(before.times.by(*follow), times.by(*follow)));
+        Seen { now: times, set: clocks.into_iter().filter(was_set).collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeball_timebase::{MonoTime, Timestamp};
+    use timeball_runtime::ClockCell;
+    use timeball_timebase::{Bound, ClockState, Frequency, Timestamp};
 
     const START: Now = Now { raw: MonoTime::ZERO, system: Timestamp::from_unix(1_795_000_000, 0) };
+    const ALL: [Follow; 3] = [Follow::Auto, Follow::System, Follow::Utc];
 
     fn later(raw_ms: i64, system_ms: i64) -> Now {
         let (raw, system) = (Span::from_millis(raw_ms), Span::from_millis(system_ms));
         Now { raw: START.raw + raw, system: START.system + system }
     }
 
+    fn watch(cell: &Arc<ClockCell>) -> ClockWatch {
+        ClockWatch::beginning(
+            Arc::new(FollowedClock::new(Arc::clone(cell))),
+            START,
+            Span::from_secs(9),
+        )
+    }
+
+    fn state(now: Now, offset_ms: i64) -> ClockState {
+        let bound = Bound {
+            as_of: now.raw,
+            half_width: Span::from_millis(5),
+            growth: Frequency::from_ppm(10),
+        };
+        ClockState {
+            as_of: now.raw,
+            system: now.system,
+            offset: Some(Span::from_millis(offset_ms)),
+            bound: Some(bound),
+            ..ClockState::default()
+        }
+    }
+
     #[test]
     fn a_clock_that_is_set_is_seen_once_and_one_that_is_slewed_is_not() {
-        let mut watch = ClockWatch::new(START);
-        assert!(!watch.was_set(later(1_000, 1_100)), "a tenth faster");
-        assert!(!watch.was_set(later(2_000, 2_000)), "a tenth slower");
-        assert!(watch.was_set(later(2_000, 3_602_000)), "an hour forward");
-        assert!(!watch.was_set(later(3_000, 3_603_000)));
-        assert!(watch.was_set(later(3_001, 3_601_001)), "two seconds back");
-        assert!(!watch.was_set(later(4_001, 3_602_001)));
+        let mut watch = watch(&Arc::default());
+        let mut set =
+            |raw_ms, system_ms| watch.see(later(raw_ms, system_ms), Span::from_secs(9)).set;
+        assert_eq!(set(1_000, 1_100), [], "a tenth faster");
+        assert_eq!(set(2_000, 2_000), [], "a tenth slower");
+        assert_eq!(set(2_000, 3_602_000), ALL, "an hour forward");
+        assert_eq!(set(3_000, 3_603_000), []);
+        assert_eq!(set(3_001, 3_601_001), ALL, "two seconds back");
+        assert_eq!(set(4_001, 3_602_001), []);
+    }
+
+    #[test]
+    fn where_utc_is_known_a_system_clock_that_is_set_is_set_for_its_followers_alone() {
+        let cell = Arc::new(ClockCell::new());
+        cell.publish(state(START, 2));
+        let mut watch = watch(&cell);
+        let asleep = Span::from_secs(9);
+        assert_eq!(watch.see(later(1_000, 3_601_000), asleep).set, [Follow::System]);
+        assert_eq!(watch.see(later(2_000, 3_602_000), asleep).set, []);
+        assert_eq!(watch.see(later(3_000, 3_000), asleep).set, [Follow::System]);
+    }
+
+    #[test]
+    fn after_a_suspend_all_clocks_go_on_later_with_the_system_clock() {
+        let cell = Arc::new(ClockCell::new());
+        cell.publish(state(START, 2));
+        let mut watch = watch(&cell);
+        let seen = watch.see(later(1_000, 3_601_000), Span::from_secs(9 + 3_600));
+        assert_eq!(seen.set, ALL);
+        assert_eq!(seen.now.auto, seen.now.system);
+    }
+
+    #[test]
+    fn an_estimate_that_jumps_is_a_setting_for_those_that_follow_it() {
+        let cell = Arc::new(ClockCell::new());
+        cell.publish(state(START, 2));
+        let mut watch = watch(&cell);
+        cell.publish(state(later(500, 500), 5_000));
+        let seen = watch.see(later(1_000, 1_000), Span::from_secs(9));
+        assert_eq!(seen.set, [Follow::Auto, Follow::Utc]);
+        assert_eq!(seen.now.auto - seen.now.system, Span::from_secs(5));
     }
 }

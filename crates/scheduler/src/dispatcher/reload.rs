@@ -91,7 +91,8 @@ impl Dispatcher {
         if before.is_some_and(|before| before.spec.generation == schedule.spec.generation) {
             return;
         }
-        if schedule.spec.schedule.next_after(read_clocks().system).is_none() {
+        let now = self.clock_watch.now().by(schedule.spec.clock.follow);
+        if schedule.spec.schedule.next_after(now).is_none() {
             tracing::warn!(schedule = %schedule.name, "this schedule has no instant ahead");
         }
         let enrolment = Enrolment {
@@ -100,7 +101,7 @@ impl Dispatcher {
             limits: schedule.limits,
             repeatable: schedule.target.is_repeatable(),
         };
-        let resume = self.parts.ledger.enroll(enrolment, read_clocks().system);
+        let resume = self.parts.ledger.enroll(enrolment, now);
         let progress = match self.parts.board.panel(uid) {
             Some(panel) => panel.progress().clone(),
             None => Progress {

@@ -12,9 +12,17 @@ fn a_target_that_ends_before_its_release_was_told_of_is_waited_for_no_longer() {
     let (_sender, inbox) = mpsc::channel();
     let targets = Targets::start(TargetLimits::default(), None, Arc::new(|_: Ended| {})).unwrap();
     let stop_timeout = Duration::from_secs(60);
-    let (timer, board) = (None, Arc::default());
-    let mut dispatcher =
-        Dispatcher::new(Parts { ledger, timer, targets, board, inbox, store_path, stop_timeout });
+    let clock = Arc::new(FollowedClock::new(Arc::default()));
+    let mut dispatcher = Dispatcher::new(Parts {
+        ledger,
+        clock,
+        timer: None,
+        targets,
+        board: Arc::default(),
+        inbox,
+        store_path,
+        stop_timeout,
+    });
     let scheduled_at = Timestamp::from_unix(1_795_000_000, 0);
     let fire = FireId { schedule: ScheduleUid([7; 16]), scheduled_at };
     let (outcome, duration, message) = (Outcome::Fired, Span::from_micros(9), String::new());

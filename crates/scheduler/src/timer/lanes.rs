@@ -4,10 +4,11 @@
 //! follow it alike. So fires are kept in lanes, one for each way to read the clock, each in its own
 //! order; nothing has to be sorted anew when the estimate changes.
 
+use super::clock::Known;
 use std::collections::{BTreeMap, HashMap};
 use timeball_schedule::FireId;
-use timeball_schedule::planner::{ArmedFire, ClockPolicy, FireMode, Follow};
-use timeball_timebase::{ClockState, Now, Span, Timestamp};
+use timeball_schedule::planner::{ArmedFire, ClockPolicy, FireMode, Follow, Times};
+use timeball_timebase::{Now, Span, Timestamp};
 
 /// An armed fire with what it releases.
 pub(super) struct Entry<R> {
@@ -42,6 +43,16 @@ pub(super) enum Lane {
     UtcNotBefore,
 }
 
+/// What each clock shows by which schedules are planned. `fire` makes no difference: a fire that
+/// waits until its instant has certainly come has to be ready no later than others.
+pub(crate) fn times(known: &Known, now: Now) -> Times {
+    Times {
+        system: now.system,
+        auto: Lane::AutoNearest.read(known, now).time,
+        utc: Lane::UtcNearest.read(known, now).time,
+    }
+}
+
 /// The clock as one lane reads it, at one moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Followed {
@@ -64,15 +75,17 @@ impl Lane {
     }
 
     /// The time by this lane at `now`. While nothing is known of UTC it is the system clock's.
-    pub(super) fn read(self, state: &ClockState, now: Now) -> Followed {
-        let reading = state.reading(now);
+    pub(super) fn read(self, known: &Known, now: Now) -> Followed {
+        let reading = known.state.reading(now);
         let bound = reading.half_width;
         let time = match self {
             Self::System => now.system,
             Self::AutoNearest => match bound {
                 // Within the bound the estimate knows no better than the system clock, and is
                 // noisier; outside, the system clock is certainly wrong.
-                Some(bound) if (reading.estimate - now.system).abs() > bound => reading.estimate,
+                Some(bound) if (reading.estimate - now.system).abs() > bound - known.allowance => {
+                    reading.estimate
+                }
                 _ => now.system,
             },
             Self::UtcNearest => reading.estimate,
@@ -84,14 +97,14 @@ impl Lane {
     }
 
     /// When the system clock will stand where this lane reads `at`, if nothing new is learned.
-    pub(super) fn system_time_of(self, state: &ClockState, now: Now, at: Timestamp) -> Timestamp {
-        let wait = at - self.read(state, now).time;
+    pub(super) fn system_time_of(self, known: &Known, now: Now, at: Timestamp) -> Timestamp {
+        let wait = at - self.read(known, now).time;
         let mut wait_system = wait;
-        if self != Self::System && state.offset.is_some() {
-            wait_system -= state.drift.over(wait);
+        if self != Self::System && known.state.offset.is_some() {
+            wait_system -= known.state.drift.over(wait);
         }
         if matches!(self, Self::AutoNotBefore | Self::UtcNotBefore)
-            && let Some(bound) = state.bound
+            && let Some(bound) = known.state.bound
         {
             wait_system += bound.growth.over_ceil(wait);
         }
@@ -122,10 +135,10 @@ impl<R> Lanes<R> {
 
     /// Takes out a fire that is due at `now`, with the clock as it reads it; of several lanes the
     /// one whose fire is the latest.
-    pub(super) fn pop_due(&mut self, state: &ClockState, now: Now) -> Option<(Entry<R>, Followed)> {
+    pub(super) fn pop_due(&mut self, known: &Known, now: Now) -> Option<(Entry<R>, Followed)> {
         let due = ALL.iter().filter_map(|lane| {
             let (at, _) = *self.lanes[*lane as usize].first_key_value()?.0;
-            let followed = lane.read(state, now);
+            let followed = lane.read(known, now);
             (followed.time >= at).then_some((followed.time - at, *lane, followed))
         });
         let (_, lane, followed) = due.max_by_key(|(late, ..)| *late)?;
@@ -135,10 +148,10 @@ impl<R> Lanes<R> {
     }
 
     /// When, by the system clock, the next fire is due; `None` if none is armed.
-    pub(super) fn next_due(&self, state: &ClockState, now: Now) -> Option<Timestamp> {
+    pub(super) fn next_due(&self, known: &Known, now: Now) -> Option<Timestamp> {
         let next = ALL.iter().filter_map(|lane| {
             let (at, _) = *self.lanes[*lane as usize].first_key_value()?.0;
-            Some(lane.system_time_of(state, now, at))
+            Some(lane.system_time_of(known, now, at))
         });
         next.min()
     }
@@ -148,7 +161,7 @@ impl<R> Lanes<R> {
 mod tests {
     use super::*;
     use timeball_schedule::ScheduleUid;
-    use timeball_timebase::{Bound, Frequency, MonoTime, SyncState};
+    use timeball_timebase::{Bound, ClockState, Frequency, MonoTime, SyncState};
 
     const NOON: Timestamp = Timestamp::from_unix(1_795_000_000, 0);
 
@@ -169,6 +182,10 @@ mod tests {
         }
     }
 
+    fn known(state: ClockState) -> Known {
+        Known { state, allowance: Span::ZERO }
+    }
+
     fn armed(number: i64, at: Timestamp, follow: Follow, fire: FireMode) -> ArmedFire {
         let id = FireId {
             schedule: ScheduleUid([number as u8; 16]),
@@ -180,44 +197,45 @@ mod tests {
 
     #[test]
     fn auto_keeps_to_the_system_clock_within_the_bound_and_to_the_estimate_outside() {
-        let read = |offset, bound| Lane::AutoNearest.read(&state(offset, bound), now()).time - NOON;
+        let read =
+            |offset, bound| Lane::AutoNearest.read(&known(state(offset, bound)), now()).time - NOON;
         assert_eq!(read(4, 5), Span::ZERO);
         assert_eq!(read(-5, 5), Span::ZERO);
         assert_eq!(read(77, 5), Span::from_millis(77));
         assert_eq!(read(-77, 5), Span::from_millis(-77));
-        let unknown = Lane::AutoNearest.read(&ClockState::default(), now());
+        let unknown = Lane::AutoNearest.read(&known(ClockState::default()), now());
         assert_eq!(unknown, Followed { time: NOON, bound: None });
     }
 
     #[test]
     fn not_before_waits_until_the_instant_has_certainly_come() {
-        let state = state(77, 5);
+        let known = known(state(77, 5));
         for lane in [Lane::AutoNotBefore, Lane::UtcNotBefore] {
-            assert_eq!(lane.read(&state, now()).time - NOON, Span::from_millis(72));
+            assert_eq!(lane.read(&known, now()).time - NOON, Span::from_millis(72));
             let at = NOON + Span::from_secs(100);
-            let due = lane.system_time_of(&state, now(), at);
+            let due = lane.system_time_of(&known, now(), at);
             let later = Now { raw: now().raw + (due - NOON), system: due };
-            let short = at - lane.read(&state, later).time;
+            let short = at - lane.read(&known, later).time;
             assert!(!short.is_negative() && short < Span::from_nanos(20), "{short}");
         }
-        assert_eq!(Lane::UtcNearest.read(&state, now()).time - NOON, Span::from_millis(77));
-        assert_eq!(Lane::System.read(&state, now()).time, NOON);
+        assert_eq!(Lane::UtcNearest.read(&known, now()).time - NOON, Span::from_millis(77));
+        assert_eq!(Lane::System.read(&known, now()).time, NOON);
     }
 
     #[test]
     fn drift_is_reckoned_with_when_waiting() {
-        let state = ClockState { drift: Frequency::from_ppm(-200), ..state(-500, 1) };
+        let known = known(ClockState { drift: Frequency::from_ppm(-200), ..state(-500, 1) });
         let at = NOON + Span::from_secs(10);
-        let due = Lane::UtcNearest.system_time_of(&state, now(), at);
+        let due = Lane::UtcNearest.system_time_of(&known, now(), at);
         let later = Now { raw: now().raw + (due - NOON), system: due };
-        let error = Lane::UtcNearest.read(&state, later).time - at;
+        let error = Lane::UtcNearest.read(&known, later).time - at;
         assert!(error.abs() < Span::from_micros(1), "{error}");
     }
 
     #[test]
     fn fires_come_out_when_due_and_the_latest_first() {
         let mut lanes = Lanes::new();
-        let state = state(77, 5);
+        let known = known(state(77, 5));
         let mut add = |number, at_ms, follow| {
             let at = NOON + Span::from_millis(at_ms);
             lanes.insert(Entry {
@@ -230,18 +248,18 @@ mod tests {
         add(3, 90, Follow::Utc);
         add(4, 70, Follow::Utc);
         let due_ms =
-            |lanes: &Lanes<i64>| lanes.next_due(&state, now()).map(|at| (at - NOON).as_millis());
+            |lanes: &Lanes<i64>| lanes.next_due(&known, now()).map(|at| (at - NOON).as_millis());
         assert_eq!(due_ms(&lanes), Some(-7));
-        assert_eq!(lanes.pop_due(&state, now()).unwrap().0.release, 4);
-        assert!(lanes.pop_due(&state, now()).is_none());
+        assert_eq!(lanes.pop_due(&known, now()).unwrap().0.release, 4);
+        assert!(lanes.pop_due(&known, now()).is_none());
         assert_eq!(due_ms(&lanes), Some(3));
         let second = armed(2, NOON + Span::from_millis(80), Follow::Utc, FireMode::Nearest);
         assert_eq!(lanes.remove(second.fire).unwrap().release, 2);
         assert!(lanes.remove(second.fire).is_none());
         assert_eq!(due_ms(&lanes), Some(10));
         let later = Now { raw: now().raw, system: NOON + Span::from_millis(20) };
-        assert_eq!(lanes.pop_due(&state, later).unwrap().0.release, 1, "10 ms late");
-        assert_eq!(lanes.pop_due(&state, later).unwrap().0.release, 3, "7 ms late");
-        assert!(lanes.next_due(&state, later).is_none() && lanes.places.is_empty());
+        assert_eq!(lanes.pop_due(&known, later).unwrap().0.release, 1, "10 ms late");
+        assert_eq!(lanes.pop_due(&known, later).unwrap().0.release, 3, "7 ms late");
+        assert!(lanes.next_due(&known, later).is_none() && lanes.places.is_empty());
     }
 }

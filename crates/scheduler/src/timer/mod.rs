@@ -7,10 +7,13 @@
 //! before a fire is armed; a release only hands over to a thread that is ready. Which clock decides
 //! is a matter of [`lanes`].
 
+mod clock;
 mod lanes;
 mod realtime;
 mod thread;
 
+pub(crate) use clock::FollowedClock;
+pub(crate) use lanes::times;
 pub use realtime::RealTimeError;
 
 use crate::sys::Poked;
@@ -18,7 +21,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
-use timeball_runtime::ClockCell;
 use timeball_schedule::planner::ArmedFire;
 use timeball_schedule::{FireId, Outcome};
 use timeball_timebase::Span;
@@ -53,8 +55,8 @@ pub(crate) enum TimerEvent {
 
 /// How the firing thread works.
 pub(crate) struct TimerOptions {
-    /// The machine's clock state.
-    pub(crate) clock: Arc<ClockCell>,
+    /// The machine's clock.
+    pub(crate) clock: Arc<FollowedClock>,
     /// How long before a fire the thread stops sleeping and watches the clock; zero for not at all.
     pub(crate) spin: Span,
     /// The priority (1 to 99) that the thread has in the class SCHED_FIFO, with memory that is

@@ -1,7 +1,7 @@
 use super::*;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
-use timeball_runtime::read_clocks;
+use timeball_runtime::{ClockCell, read_clocks};
 use timeball_schedule::planner::{ClockPolicy, Follow, OnExceeded};
 use timeball_schedule::{Reason, ScheduleUid};
 use timeball_timebase::{Bound, ClockState, Frequency, SyncState, Timestamp};
@@ -21,7 +21,7 @@ fn rig(spin: Span) -> Rig {
     let (sender, events) = mpsc::channel();
     let (release, released) = mpsc::channel();
     let options = TimerOptions {
-        clock: Arc::clone(&clock),
+        clock: Arc::new(FollowedClock::new(Arc::clone(&clock))),
         spin,
         real_time: None,
         tell: Box::new(move |event| sender.send(event).unwrap()),

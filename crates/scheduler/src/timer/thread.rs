@@ -1,5 +1,6 @@
 //! The loop of the firing thread.
 
+use super::clock::Known;
 use super::lanes::{Entry, Lanes};
 use super::{Command, Release, TimerEvent, TimerOptions};
 use crate::fault::{self, Point};
@@ -117,11 +118,11 @@ impl Firing {
         let wake = self.alarm.read()?;
         self.note(wake);
         loop {
-            let (state, now) = (self.options.clock.read(), read_clocks());
+            let (known, now) = self.look();
             if self.clock_sets_open > 0 {
                 break;
             }
-            let Some((entry, followed)) = self.lanes.pop_due(&state, now) else { break };
+            let Some((entry, followed)) = self.lanes.pop_due(&known, now) else { break };
             let lateness = followed.time - entry.fire.release_at;
             self.decide(entry, lateness, followed.time, followed.bound);
             if self.news.len() >= NEWS_MAX {
@@ -179,14 +180,19 @@ impl Firing {
         }
     }
 
+    fn look(&self) -> (Known, Now) {
+        let now = read_clocks();
+        (self.options.clock.read(now), now)
+    }
+
     /// Tries again the fires that wait for a better clock.
     fn review_waiting(&mut self) {
         if self.clock_sets_open > 0 {
             return;
         }
         for (_, entry) in std::mem::take(&mut self.waiting) {
-            let (state, now) = (self.options.clock.read(), read_clocks());
-            let followed = super::lanes::Lane::of(entry.fire.clock).read(&state, now);
+            let (known, now) = self.look();
+            let followed = super::lanes::Lane::of(entry.fire.clock).read(&known, now);
             let lateness = followed.time - entry.fire.release_at;
             if lateness.is_negative() {
                 // A better estimate moved the instant ahead again.
@@ -199,9 +205,9 @@ impl Firing {
 
     /// Sleeps until the next fire is due, a command comes, or the clock is set.
     fn wait(&mut self) -> io::Result<()> {
-        let (state, now) = (self.options.clock.read(), read_clocks());
+        let (known, now) = self.look();
         let held = self.clock_sets_open > 0;
-        let due = self.lanes.next_due(&state, now).filter(|_| !held);
+        let due = self.lanes.next_due(&known, now).filter(|_| !held);
         let spin = self.options.spin;
         if due.is_some_and(|due| due - now.system <= spin) {
             self.watch_the_clock();
@@ -224,8 +230,8 @@ impl Firing {
     /// back meanwhile, which is why it looks again each time.
     fn watch_the_clock(&self) {
         loop {
-            let (state, now) = (self.options.clock.read(), read_clocks());
-            match self.lanes.next_due(&state, now) {
+            let (known, now) = self.look();
+            match self.lanes.next_due(&known, now) {
                 Some(due) if due > now.system && due - now.system <= self.options.spin => {
                     std::hint::spin_loop();
                 }
@@ -247,9 +253,9 @@ fn wake_at(now: Now, due: Option<Timestamp>, spin: Span, reviewing: bool) -> Tim
 
 #[cfg(test)]
 mod tests {
+    use super::super::FollowedClock;
     use super::*;
     use std::sync::mpsc;
-    use timeball_runtime::ClockCell;
     use timeball_schedule::ScheduleUid;
     use timeball_schedule::planner::ClockPolicy;
 
@@ -258,7 +264,7 @@ mod tests {
         let (told, events) = mpsc::channel();
         let (commands, received) = mpsc::channel();
         let options = TimerOptions {
-            clock: Arc::new(ClockCell::new()),
+            clock: Arc::new(FollowedClock::new(Arc::default())),
             spin: Span::ZERO,
             real_time: None,
             tell: Box::new(move |event| told.send(event).unwrap()),

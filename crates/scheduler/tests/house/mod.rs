@@ -11,16 +11,17 @@ use timeball_api::schedules::Schedule;
 use timeball_runtime::ClockCell;
 use timeball_scheduler::{Scheduler, SchedulerOptions, StartError};
 
-/// The directories of a scheduler.
+/// The directories of a scheduler, and what is known of the machine's clock.
 pub(crate) struct House {
     pub(crate) root: TempDir,
+    pub(crate) clock: Arc<ClockCell>,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("schedules")).unwrap();
-        Self { root }
+        Self { root, clock: Arc::default() }
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -35,7 +36,7 @@ impl House {
     }
 
     pub(crate) fn try_start(&self) -> Result<Scheduler, StartError> {
-        let clock = Arc::new(ClockCell::new());
+        let clock = Arc::clone(&self.clock);
         let (schedules, state) =
             (self.root.path().join("schedules"), self.root.path().join("state"));
         Scheduler::start(SchedulerOptions::new(schedules, state, clock))

@@ -1,0 +1,227 @@
+//! What is known of the clock, also while the system clock has just been set.
+//!
+//! The time loop tells how far the system clock is from UTC, which is wrong for a moment after that
+//! was set. Then its bound has to allow for a machine that was asleep, until a measurement says
+//! more. But the kernel counts sleep: a clock that jumped forward while the machine was awake was
+//! set by somebody, and `Auto` takes it for right only where it lies within the bound without that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use timeball_runtime::ClockCell;
+use timeball_timebase::{ClockState, MonoTime, Now, Span};
+
+/// The state of the machine's clock with what its setting makes of it. One thread notes settings
+/// and reviews them; any number of others read.
+#[derive(Debug)]
+pub(crate) struct FollowedClock {
+    cell: Arc<ClockCell>,
+    /// How far the system clock was set, positive forward, sleep aside; in nanoseconds, and zero
+    /// once that matters no more.
+    set_by: AtomicI64,
+    /// When that was noticed, by the raw clock in nanoseconds.
+    set_at: AtomicI64,
+}
+
+/// What is known of the clock at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(super) state: ClockState,
+    /// How much of the bound is for the case that the machine slept, which it did not; zero or
+    /// more.
+    pub(super) allowance: Span,
+}
+
+impl FollowedClock {
+    pub(crate) fn new(cell: Arc<ClockCell>) -> Self {
+        Self { cell, set_by: AtomicI64::new(0), set_at: AtomicI64::new(0) }
+    }
+
+    /// What is known at `now`.
+    pub(crate) fn read(&self, now: Now) -> Known {
+        let mut state = self.cell.read();
+        let Some(set_by) = self.setting().filter(|_| state.offset.is_some()) else {
+            return Known { state, allowance: Span::ZERO };
+        };
+        let allowance = set_by.max(Span::ZERO);
+        if self.precedes_setting(&state, set_by, now) {
+            state.offset = state.offset.map(|offset| offset - set_by);
+            if let Some(bound) = &mut state.bound {
+                bound.half_width += allowance;
+                state.lean += allowance / 2;
+            }
+        }
+        Known { state, allowance }
+    }
+
+    /// Notes that the system clock jumped by this beside its rate and what the machine slept.
+    pub(crate) fn note_set(&self, by: Span, now: Now) {
+        let state = self.cell.read();
+        if state.offset.is_none() {
+            // Nobody knows better than the system clock.
+            return;
+        }
+        let unheard = self.setting().filter(|by| self.precedes_setting(&state, *by, now));
+        let by = by + unheard.unwrap_or(Span::ZERO);
+        self.set_at.store(now.raw.as_nanos(), Ordering::Relaxed);
+        self.set_by.store(by.as_nanos(), Ordering::Release);
+    }
+
+    /// Forgets a setting of which the time loop knows as much as can be known.
+    pub(crate) fn review(&self, now: Now) {
+        let Some(set_by) = self.setting() else { return };
+        let state = self.cell.read();
+        if state.offset.is_some() && self.precedes_setting(&state, set_by, now) {
+            return;
+        }
+        let reading = state.reading(now);
+        let apart = (reading.estimate - now.system).abs();
+        // Until then the bound allows for all of a jump forward.
+        let is_measured = reading.half_width.is_none_or(|bound| bound < set_by / 2);
+        if set_by.is_negative() || is_measured || apart < set_by / 2 {
+            self.set_by.store(0, Ordering::Release);
+        }
+    }
+
+    fn setting(&self) -> Option<Span> {
+        let by = Span::from_nanos(self.set_by.load(Ordering::Acquire));
+        (by != Span::ZERO).then_some(by)
+    }
+
+    /// Whether a state is about the system clock as it was before it was set.
+    fn precedes_setting(&self, state: &ClockState, set_by: Span, now: Now) -> bool {
+        let noticed_at = MonoTime::from_nanos(self.set_at.load(Ordering::Relaxed));
+        // It may have been published between the setting and its notice.
+        let moved = (now.system - state.system) - (now.raw - state.as_of);
+        state.as_of < noticed_at && (moved - set_by).abs() < moved.abs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::times;
+    use super::*;
+    use timeball_timebase::{Bound, Frequency, SyncState, Timestamp};
+
+    const NOON: Timestamp = Timestamp::from_unix(1_795_000_000, 0);
+    const HOUR: Span = Span::from_secs(3_600);
+    const BOUND: Span = Span::from_millis(5);
+
+    /// A machine whose system clock is ahead of UTC, and its time loop.
+    struct Machine {
+        cell: Arc<ClockCell>,
+        clock: FollowedClock,
+        /// Since noon, by the raw clock.
+        elapsed: Span,
+        ahead: Span,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let cell = Arc::new(ClockCell::new());
+            let clock = FollowedClock::new(Arc::clone(&cell));
+            let machine = Self { cell, clock, elapsed: Span::ZERO, ahead: Span::ZERO };
+            machine.publish(Span::ZERO);
+            machine
+        }
+
+        fn now(&self) -> Now {
+            let raw = MonoTime::from_nanos(7) + self.elapsed;
+            Now { raw, system: NOON + self.elapsed + self.ahead }
+        }
+
+        /// The time loop tells what is true, and allows for a time that the machine may have slept.
+        fn publish(&self, allowance: Span) {
+            let Now { raw: as_of, system } = self.now();
+            let half_width = BOUND + allowance;
+            self.cell.publish(ClockState {
+                state: SyncState::Synchronized,
+                as_of,
+                system,
+                offset: Some(-self.ahead),
+                bound: Some(Bound { as_of, half_width, growth: Frequency::ZERO }),
+                lean: allowance / 2,
+                ..ClockState::default()
+            });
+        }
+
+        /// A second later somebody sets the clock, and that is noticed at once.
+        fn set(&mut self, by: Span) {
+            self.elapsed += Span::from_secs(1);
+            self.ahead += by;
+            self.clock.note_set(by, self.now());
+        }
+
+        /// How far `Auto` and `UTC` are from the truth.
+        fn errors(&self) -> [Span; 2] {
+            self.clock.review(self.now());
+            let times = times(&self.clock.read(self.now()), self.now());
+            assert_eq!(times.system, self.now().system);
+            [times.auto, times.utc].map(|time| time - NOON - self.elapsed)
+        }
+    }
+
+    #[test]
+    fn a_system_clock_that_is_set_forward_is_not_followed_while_nobody_agrees() {
+        let mut machine = Machine::new();
+        machine.set(HOUR);
+        assert_eq!(machine.errors(), [Span::ZERO; 2], "nobody has told of it");
+        machine.publish(HOUR);
+        assert_eq!(machine.errors(), [Span::ZERO; 2], "the machine may have slept");
+        machine.publish(Span::ZERO);
+        assert_eq!(machine.errors(), [Span::ZERO; 2], "it has not");
+        assert!(machine.clock.setting().is_none());
+        machine.set(-HOUR);
+        assert_eq!(machine.errors(), [Span::ZERO; 2], "set back, and nobody has told of it");
+        machine.publish(Span::ZERO);
+        assert_eq!(machine.errors(), [Span::ZERO; 2]);
+        assert!(machine.clock.setting().is_none());
+    }
+
+    #[test]
+    fn a_system_clock_that_is_set_forward_and_back_at_once_is_followed_again() {
+        for told_between in [false, true] {
+            let mut machine = Machine::new();
+            machine.set(HOUR);
+            if told_between {
+                machine.publish(HOUR);
+            }
+            machine.set(-HOUR);
+            assert_eq!(machine.errors(), [Span::ZERO; 2]);
+            machine.publish(HOUR);
+            assert_eq!(machine.errors(), [Span::ZERO; 2]);
+            assert!(machine.clock.setting().is_none());
+        }
+    }
+
+    #[test]
+    fn a_system_clock_that_is_set_within_the_bound_is_followed() {
+        let mut machine = Machine::new();
+        machine.publish(HOUR * 2 - BOUND);
+        machine.set(HOUR);
+        assert_eq!(machine.errors(), [HOUR, Span::ZERO], "nobody has told of it");
+        machine.publish(HOUR * 3 - BOUND);
+        assert_eq!(machine.errors(), [HOUR, Span::ZERO]);
+    }
+
+    #[test]
+    fn a_system_clock_that_is_put_right_is_followed_from_then_on() {
+        let mut machine = Machine::new();
+        machine.ahead = -HOUR;
+        machine.publish(Span::ZERO);
+        assert_eq!(machine.errors(), [Span::ZERO; 2]);
+        machine.set(HOUR);
+        assert_eq!(machine.errors(), [Span::ZERO; 2], "nobody has told of it");
+        machine.publish(HOUR);
+        assert_eq!(machine.errors(), [Span::ZERO; 2]);
+        assert!(machine.clock.setting().is_none());
+    }
+
+    #[test]
+    fn while_nothing_is_known_of_the_clock_its_settings_are_its_own_affair() {
+        let mut machine = Machine::new();
+        machine.cell.publish(ClockState::default());
+        machine.set(HOUR);
+        assert_eq!(machine.errors(), [HOUR; 2]);
+        assert!(machine.clock.setting().is_none());
+    }
+}
