@@ -35,8 +35,8 @@ struct Reading {
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) now: Times,
-    /// Which were set, by 0.1 s or more, since the look before. (So it seems after a suspend as
-    /// well, in which the raw clock stands still.)
+    /// Which were set since the look before, by more than 0.1 s and an eighth of the time since.
+    /// (So it seems after a suspend as well, in which the raw clock stands still.)
     pub(super) set: Vec<Follow>,
 }
 
@@ -138,6 +138,8 @@ mod tests {
         assert_eq!(set(3_000, 3_603_000), []);
         assert_eq!(set(3_001, 3_601_001), ALL, "two seconds back");
         assert_eq!(set(4_001, 3_602_001), []);
+        assert_eq!(set(5_001, 3_603_201), [], "0.2 s in a second");
+        assert_eq!(set(6_001, 3_604_501), ALL, "0.3 s in a second");
     }
 
     #[test]
