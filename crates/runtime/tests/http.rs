@@ -128,27 +128,31 @@ fn stopping_cuts_what_does_not_end_and_frees_the_port() {
 }
 
 #[test]
-fn a_change_needs_the_token_and_reading_does_not() {
+fn what_is_guarded_needs_the_token_to_be_read_or_changed_and_the_rest_does_not() {
     let directory = tempfile::tempdir().unwrap();
     let token = Token::load_or_create(&directory.path().join("token")).unwrap();
     let router = Router::new()
         .route("/", get(async || "read").post(async || "changed"))
-        .layer(middleware::from_fn_with_state(token.clone(), token::require));
+        .layer(middleware::from_fn_with_state(token.clone(), token::require))
+        .route("/open", get(async || "read"));
     let server = start(router, HttpOptions::default());
-    let post = |authorization: &str| {
+    let ask = |method: &str, authorization: &str| {
         exchange(
             server.address(),
             &format!(
-                "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                "{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                  Content-Length: 0\r\n{authorization}\r\n"
             ),
         )[9..12]
             .to_owned()
     };
-    assert_eq!(post(""), "401");
-    assert_eq!(post("Authorization: Bearer 00\r\n"), "403");
-    assert_eq!(post(&format!("Authorization: Bearer {}\r\n", token.secret())), "200");
-    assert_eq!(&fetch(server.address(), "/", "localhost")[9..12], "200");
+    for method in ["GET", "POST"] {
+        assert_eq!(ask(method, ""), "401", "{method}");
+        assert_eq!(ask(method, "Authorization: Bearer 00\r\n"), "403", "{method}");
+        let shown = format!("Authorization: Bearer {}\r\n", token.secret());
+        assert_eq!(ask(method, &shown), "200", "{method}");
+    }
+    assert_eq!(&fetch(server.address(), "/open", "localhost")[9..12], "200");
 }
 
 #[test]
