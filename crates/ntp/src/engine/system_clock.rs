@@ -1,5 +1,7 @@
 //! The system clock as seen from the raw one: how stamps convert, and who else sets it.
 
+use std::collections::VecDeque;
+
 use timeball_timebase::{Frequency, MonoTime, Now, Span, Timestamp};
 
 /// Jumps below this are not told from slow readings.
@@ -12,6 +14,8 @@ const RATE_DOUBT_FOREIGN: Frequency = Frequency::from_ppm(110_000);
 const BASELINE_MIN: Span = Span::from_secs(1);
 /// Stamps older than this belong to no exchange of ours.
 const STAMP_AGE_MAX: Span = Span::from_secs(8);
+/// Rates that are remembered for stamps which are older than the rate now.
+const FORMER_RATES_MAX: usize = 16;
 /// A stamp may be this far ahead of the reading after it: two CPUs' clocks may differ a little.
 const STAMP_AHEAD_MAX: Span = Span::from_micros(100);
 
@@ -22,6 +26,8 @@ pub(super) struct SystemClock {
     /// Where the measurement of the rate begins.
     base: Now,
     rate: Frequency,
+    /// Rates of before, oldest first, each with the moment until which it was the rate.
+    former: VecDeque<(Now, Frequency)>,
     /// Rate that we wrote, where we are the one who writes.
     own_rate: Option<Frequency>,
     /// Stamps from before this moment were made by a clock that was set since.
@@ -36,6 +42,7 @@ impl SystemClock {
             last: now,
             base: now,
             rate: own_rate.unwrap_or_default(),
+            former: VecDeque::new(),
             own_rate,
             set_at: MonoTime::from_nanos(i64::MIN),
         }
@@ -65,6 +72,7 @@ impl SystemClock {
         if jump.abs() > JUMP_MIN + doubt.over(elapsed) {
             self.base = now;
             self.set_at = now.raw;
+            self.former.clear();
             return Some(jump);
         }
         if self.own_rate.is_none() {
@@ -76,8 +84,7 @@ impl SystemClock {
     /// Notes that we wrote this rate.
     pub(super) fn rate_written(&mut self, now: Now, rate: Frequency) {
         self.own_rate = Some(rate);
-        self.rate = rate;
-        self.base = now;
+        self.change_rate(now, rate);
     }
 
     /// Notes that somebody else decides on the rate from now on.
@@ -91,6 +98,7 @@ impl SystemClock {
         self.last = now;
         self.base = now;
         self.set_at = now.raw;
+        self.former.clear();
     }
 
     /// The raw clock's reading at the moment of a stamp of the system clock, taken shortly before
@@ -100,8 +108,26 @@ impl SystemClock {
         if age > STAMP_AGE_MAX || age < -STAMP_AHEAD_MAX {
             return None;
         }
-        let raw = now.raw - (age - self.rate.over(age));
+        let (mut from, mut rate) = (now, self.rate);
+        for (until, former) in self.former.iter().rev() {
+            if stamp >= until.system {
+                break;
+            }
+            (from, rate) = (*until, *former);
+        }
+        let age = from.system - stamp;
+        let raw = from.raw - (age - rate.over(age));
         (raw >= self.set_at).then_some(raw)
+    }
+
+    /// From `now` on the rate is another.
+    fn change_rate(&mut self, now: Now, rate: Frequency) {
+        if self.former.len() == FORMER_RATES_MAX {
+            self.former.pop_front();
+        }
+        self.former.push_back((now, self.rate));
+        self.rate = rate;
+        self.base = now;
     }
 
     fn measure_rate(&mut self, now: Now) {
@@ -151,6 +177,29 @@ mod tests {
         assert_eq!(clock.rate(), Frequency::from_ppm(80_000));
         let raw = clock.raw_of(now(10_000, 10_800), now(0, 9_720).system).unwrap();
         assert!((raw - now(9_000, 0).raw).abs() < Span::from_millis(10));
+    }
+
+    #[test]
+    fn a_stamp_from_before_we_changed_the_rate_is_converted_by_the_rates_of_its_time() {
+        let ppm = Frequency::from_ppm;
+        let at = |ms: i64, system_ns: i64| {
+            let Now { raw, system } = now(ms, ms);
+            Now { raw, system: system + Span::from_nanos(system_ns) }
+        };
+        let mut clock = SystemClock::new(at(0, 0), Some(Frequency::ZERO));
+        clock.rate_written(at(1_000, 0), ppm(100));
+        clock.rate_written(at(2_000, 100_000), ppm(-50));
+        let last = at(3_000, 50_000);
+        for (stamp, raw_ms) in
+            [(at(2_500, 75_000), 2_500), (at(1_500, 50_000), 1_500), (at(500, 0), 500)]
+        {
+            let raw = clock.raw_of(last, stamp.system).unwrap();
+            let off = (raw - now(raw_ms, 0).raw).abs();
+            assert!(off < Span::from_nanos(10), "{raw_ms}: {off}");
+        }
+        // What was before a step is another time.
+        clock.stepped(at(4_000, 9_000_000_000));
+        assert_eq!(clock.raw_of(at(4_100, 9_000_000_000), at(3_500, 0).system), None);
     }
 
     #[test]
