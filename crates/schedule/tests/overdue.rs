@@ -177,3 +177,28 @@ fn ten_schedules_of_short_periods_cost_no_more_than_one_commit_of_claims_a_secon
     }
     assert!((55..=62).contains(&commits), "{commits} commits in 60 s");
 }
+
+#[test]
+fn what_a_clock_had_passed_before_it_was_set_back_stays_accounted_for_through_edits_after_a_start()
+{
+    let now = instant("2026-11-21T12:00:00Z");
+    let accounted = now + Span::from_secs(600);
+    let options = PlannerOptions::default();
+    let owed_from = accounted - options.horizon;
+    let mut planner = Planner::new(options);
+    let spec = spec("@every 10ms", CatchUpPolicy::Latest, 1);
+    let mut other = spec.clone();
+    (other.generation, other.schedule) = (2, utc("@every 7ms"));
+    let mut actions = Vec::new();
+    for input in [
+        Input::Upsert { spec, resume: resume(accounted) },
+        Input::SetPaused { schedule: UID, paused: true },
+        Input::SetPaused { schedule: UID, paused: false },
+        Input::Upsert { spec: other, resume: Resume::default() },
+        Input::Wake,
+    ] {
+        actions.extend(planner.handle_input(now, input));
+    }
+    assert!(records(&actions).iter().all(|record| record.from > owed_from));
+    assert!(claims(&actions).iter().all(|fire| fire.scheduled_at > owed_from));
+}

@@ -17,8 +17,13 @@ impl Entry {
         let mut entry = Self::new(spec, resume.accounted_until.unwrap_or(now));
         entry.settled_before.clone_from(&resume.settled);
         (entry.paused, entry.failures) = (resume.paused, resume.failures);
-        if resume.accounted_until.is_none() {
-            context.actions.push(Action::Account { schedule: entry.spec.uid, until: now });
+        match resume.accounted_until {
+            // Nothing is accounted for further ahead of the clock than claims are made, so it has
+            // shown this once, even if it was set back since.
+            Some(until) => entry.shown = until - context.options.horizon,
+            None => {
+                context.actions.push(Action::Account { schedule: entry.spec.uid, until: now });
+            }
         }
         let mut claims = resume.open_claims.clone();
         claims.sort_unstable_by_key(|claim| claim.scheduled_at);

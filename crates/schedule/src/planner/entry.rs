@@ -66,7 +66,8 @@ pub(super) struct Entry {
     /// Up to here an expression of before an edit, or a process before this one, may have left
     /// instants among those that the expression names now: no run spans them.
     pub(super) mixed_until: Timestamp,
-    /// The latest moment that clocks have shown which the schedule followed before.
+    /// The latest moment that is known to have been shown by clocks which the schedule followed
+    /// before, in this process or in one before it.
     pub(super) shown: Timestamp,
     /// The definition is not to be kept before everything unclaimed is claimed.
     pub(super) adopting: bool,
