@@ -1,11 +1,13 @@
 //! One configured source: its address, its polls, what it said and what that promises.
 
+mod place;
+
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 
 use timeball_timebase::{Leap, MonoTime, Now, Span};
 
-use super::addresses::{Addresses, Choice};
+use super::addresses::Addresses;
 use super::config::{Due, SourceConfig};
 use super::exchange::Exchanges;
 use super::interval::TimedInterval;
@@ -21,14 +23,12 @@ use crate::sample::Sample;
 
 /// Samples kept for the moment when a majority tells that the source is true.
 const BACKLOG_MAX: usize = 8;
+/// Between two questions to the resolver that fails, at first.
 const RESOLVE_PAUSE_MIN: Span = Span::from_secs(4);
-const RESOLVE_PAUSE_MAX: Span = Span::from_secs(1_024);
 /// How long the first answer of the resolver is waited for before others may form a majority.
 const FINDABLE: Span = Span::from_secs(15);
 /// The kiss of death of a server that is asked too often (RFC 5905 figure 13).
 const RATE: [u8; 4] = *b"RATE";
-/// How long a server that refused us for good is left alone before its name is asked for again.
-const DENIED_PAUSE: Span = Span::from_minutes(60);
 /// A server that gave so many answers in a row that were of no use is replaced by another of its
 /// name, if there is one.
 const USELESS_MAX: u32 = 8;
@@ -208,34 +208,6 @@ impl Source {
         actions
     }
 
-    /// Takes the resolver's answer. Returns whether the address changed.
-    pub(super) fn resolved(
-        &mut self,
-        now: Now,
-        result: Result<Vec<SocketAddr>, ResolveError>,
-        taken: &[SocketAddr],
-    ) -> bool {
-        let result = result.and_then(|addresses| match addresses.is_empty() {
-            true => Err(ResolveError::NotFound),
-            false => Ok(addresses),
-        });
-        match result {
-            Ok(addresses) => {
-                self.addresses.replace(addresses);
-                self.resolve_error = None;
-                self.resolve_due = None;
-                self.resolve_pause = RESOLVE_PAUSE_MIN;
-                self.choose_address(now, taken)
-            }
-            Err(error) => {
-                self.resolve_error = Some(error);
-                self.resolve_due = Some(now.raw + self.resolve_pause);
-                self.resolve_pause = (self.resolve_pause * 2).min(RESOLVE_PAUSE_MAX);
-                false
-            }
-        }
-    }
-
     /// Notes when a request left.
     pub(super) fn transmitted(&mut self, token: &TransmitToken, sent_at: Option<MonoTime>) {
         if self.exchanges.transmitted(token, sent_at) {
@@ -386,57 +358,6 @@ impl Source {
         Some(self.exchanges.awaited().map_or(due, |until| due.max(until)))
     }
 
-    fn resolve(&mut self, now: Now) -> Vec<Action> {
-        if self.config.host.parse::<IpAddr>().is_ok() {
-            // Nothing to find out, but the source that has the same address may leave it.
-            self.resolve_due = self.duplicate.then(|| now.raw + RESOLVE_PAUSE_MAX);
-            return Vec::new();
-        }
-        // Should no answer ever come, it is asked for again.
-        self.resolve_due = Some(now.raw + RESOLVE_PAUSE_MAX);
-        let (host, port) = (self.config.host.clone(), self.config.port);
-        vec![Action::Resolve { source: self.id, host, port }]
-    }
-
-    /// Looks for another server: first among the addresses that are known, then by the name, which
-    /// may have moved.
-    fn replace(&mut self, now: Now, taken: &[SocketAddr]) -> Vec<Action> {
-        if let Some(current) = self.address
-            && self.addresses.has_other(&current, taken)
-        {
-            // This one comes again when none of the others is better.
-            self.addresses.put_last(&current);
-            self.address = None;
-            self.choose_address(now, taken);
-        }
-        if self.resolve_due.is_some() { Vec::new() } else { self.resolve(now) }
-    }
-
-    fn choose_address(&mut self, now: Now, taken: &[SocketAddr]) -> bool {
-        if self.address.is_some_and(|current| self.addresses.holds(&current))
-            && !self.polling.is_unreachable()
-        {
-            return false;
-        }
-        let choice = self.addresses.choose(taken);
-        self.duplicate = choice == Choice::AllTaken;
-        let (chosen, pause) = match choice {
-            Choice::Ask(address) => (Some(address), None),
-            Choice::AllTaken => (None, Some(RESOLVE_PAUSE_MAX)),
-            Choice::Nobody => (None, Some(DENIED_PAUSE)),
-        };
-        let changed = chosen != self.address;
-        self.address = chosen;
-        if changed {
-            self.forget_server();
-            self.polling.restart(now.raw);
-        }
-        if let (Some(pause), None) = (pause, self.resolve_due) {
-            self.resolve_due = Some(now.raw + pause);
-        }
-        changed
-    }
-
     fn forget_server(&mut self) {
         self.exchanges.restart();
         self.promise = None;
@@ -453,22 +374,6 @@ impl Source {
     fn become_unreachable(&mut self) {
         self.fit = false;
         self.backlog.clear();
-    }
-
-    /// Does what a kiss of death asks for (RFC 5905 section 7.4).
-    fn obey(&mut self, now: Now, code: [u8; 4]) {
-        match &code {
-            &RATE => self.polling.slow_down(now.raw),
-            b"DENY" | b"RSTR" => {
-                if let Some(address) = self.address.take() {
-                    self.addresses.deny(address);
-                }
-                self.forget_server();
-                // Another address is chosen at the next wake-up, which knows which are taken.
-                self.resolve_due = Some(now.raw);
-            }
-            _ => {}
-        }
     }
 
     fn remember(&mut self, now: Now, response: &Response, sample: &Sample) {
