@@ -336,11 +336,9 @@ impl Engine {
         }
         let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
         for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
-            if majority && *selection == Selection::Falseticker {
-                self.misled |= source.is_used();
-                source.convict();
-            }
-            source.selection = *selection;
+            let is_found_false = majority && *selection == Selection::Falseticker;
+            self.misled |= is_found_false && source.is_used();
+            source.take_part(*selection, majority);
         }
         match self.verdict.outcome {
             Outcome::Majority(interval) => self.hull = Some(self.new_hull(now.raw, interval)),

@@ -52,6 +52,8 @@ pub(super) struct Source {
     /// Its last sample from this address.
     pub(super) newest: Option<Sample>,
     pub(super) selection: Selection,
+    /// Whether it was found false, and no majority has found it true since.
+    pub(super) convicted: bool,
     /// How many more true answers it takes until it is used, after it was found false.
     pub(super) probation: u8,
     pub(super) told: Option<Told>,
@@ -117,6 +119,7 @@ impl Source {
             backlog: Vec::new(),
             newest: None,
             selection: Selection::Unreachable,
+            convicted: false,
             probation: 0,
             told: None,
             last_sample: None,
@@ -317,9 +320,18 @@ impl Source {
         }
     }
 
-    /// Notes that a majority found it false.
-    pub(super) fn convict(&mut self) {
-        self.probation = PROBATION;
+    /// Takes the part that a vote gave it. What a majority found of it stands until another one
+    /// finds otherwise, however long it is silent in between.
+    pub(super) fn take_part(&mut self, selection: Selection, majority: bool) {
+        self.selection = selection;
+        if selection == Selection::Falseticker {
+            self.convicted = true;
+            if majority {
+                self.probation = PROBATION;
+            }
+        } else if majority && self.is_believed() {
+            self.convicted = false;
+        }
     }
 
     /// Whether its samples go into the estimate.
@@ -368,6 +380,7 @@ impl Source {
         self.useless = 0;
         self.is_interleaved = false;
         self.selection = Selection::Unreachable;
+        self.convicted = false;
         self.probation = 0;
     }
 

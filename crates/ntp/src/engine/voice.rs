@@ -42,10 +42,10 @@ impl Source {
 
     /// What majorities found of it.
     fn record(&self) -> Record {
-        match self.selection {
-            Selection::Falseticker => Record::Convicted,
-            _ if self.probation > 0 => Record::Probation,
-            _ => Record::Clean,
+        match self.probation {
+            _ if self.convicted => Record::Convicted,
+            0 => Record::Clean,
+            _ => Record::Probation,
         }
     }
 

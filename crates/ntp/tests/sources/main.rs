@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod network;
+mod probation;
 
 use network::{Network, Server};
 use timeball_ntp::engine::{PollRange, Report, Selection, SourceConfig, SourceOptions};
