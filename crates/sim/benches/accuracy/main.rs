@@ -1,7 +1,8 @@
 //! The clock's error beside that of an estimator that knows the physics, on the same noise; and
-//! beside chrony's in the worlds of the comparison.
+//! beside chrony's in the worlds of the comparison; and the least that a promise can be there.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for people")]
 
+mod floors;
 mod plot;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let rows = beside_the_clairvoyant(seeds);
     in_an_outage(seeds);
     beside_chrony(seeds);
+    floors::print();
     match plot::write(Path::new(env!("CARGO_TARGET_TMPDIR")), &rows) {
         Ok(path) => println!("plot: {}", path.display()),
         Err(error) => {
