@@ -5,10 +5,9 @@ mod receiver;
 
 pub use receiver::{Delivery, TickReceiver};
 
-use crate::sys::{Alarm, Wake, poll_readable, set_timer_slack};
+use crate::sys::{Alarm, Wake, set_timer_slack};
 use beat::Beat;
 use std::io;
-use std::os::fd::AsRawFd;
 use timeball_runtime::read_clocks;
 use timeball_timebase::{Span, Timestamp};
 
@@ -53,12 +52,7 @@ impl Ticker {
             if let Some(tick) = self.beat.take(read_clocks().system) {
                 return Ok(tick);
             }
-            let mut wake = self.alarm.set(self.beat.next())?;
-            if wake == Wake::Nothing {
-                poll_readable([self.alarm.as_raw_fd()], -1)?;
-                wake = self.alarm.read()?;
-            }
-            if wake == Wake::ClockSet {
+            if self.alarm.sleep_until(self.beat.next())? == Wake::ClockSet {
                 self.beat.clock_set(read_clocks().system);
             }
         }

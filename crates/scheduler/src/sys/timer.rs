@@ -5,36 +5,80 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use timeball_timebase::Timestamp;
 
-/// An absolute alarm of the system clock (`CLOCK_REALTIME`) that also tells when the clock is set.
+/// A sleep until an instant of the system clock (`CLOCK_REALTIME`), which another thread can end and
+/// which tells when the clock is set.
+///
+/// The sleeper reads a timerfd that blocks: one system call less after the wake-up than with `poll`
+/// of a timer and an eventfd. Whoever ends the sleep sets the same timer to an instant that has
+/// passed.
 #[derive(Debug)]
-pub(crate) struct Alarm(OwnedFd);
+pub(crate) struct Alarm {
+    timer: OwnedFd,
+    /// The next sleep is to end, or not to begin.
+    poked: AtomicBool,
+    /// The clock was set, and the kernel has said so to a thread that poked.
+    clock_set: AtomicBool,
+}
 
-/// What an [`Alarm`] says when it is read.
+/// What ended a sleep.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wake {
-    /// Its instant has come.
+    /// The instant has come, or somebody poked.
     Due,
-    /// The system clock was set (`ECANCELED`), so the alarm has to be set anew.
+    /// The system clock was set (`ECANCELED`).
     ClockSet,
-    /// Neither.
+    /// Neither; a signal, maybe.
     Nothing,
 }
 
 impl Alarm {
     /// Makes an alarm that is not set.
     pub(crate) fn new() -> io::Result<Self> {
-        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: takes no pointers.
-        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, flags) })?;
+        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_CLOEXEC) })?;
         // SAFETY: the descriptor was just made and belongs to nobody else.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let timer = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { timer, poked: AtomicBool::new(false), clock_set: AtomicBool::new(false) })
     }
 
-    /// Sets the alarm for `at`; one that has passed is due at once. Replaces the earlier setting.
+    /// Sleeps until `at`, until somebody pokes, or until the clock is set; an instant that has
+    /// passed, a poke and a setting since the last call end it at once.
+    pub(crate) fn sleep_until(&self, at: Timestamp) -> io::Result<Wake> {
+        let mut wake = self.set(at)?;
+        // Who pokes raises the flag before he sets the timer: whichever of us set it last, either
+        // the flag is seen here or the timer is his.
+        if wake == Wake::Nothing && !self.poked.load(Ordering::SeqCst) {
+            wake = self.read()?;
+        }
+        // What he had to say was said before the flag was raised, so it is found after this.
+        self.poked.store(false, Ordering::SeqCst);
+        Ok(if self.clock_set.swap(false, Ordering::SeqCst) { Wake::ClockSet } else { wake })
+    }
+
+    /// Whether the clock was set since the last call; never waits.
+    pub(crate) fn ask(&self) -> io::Result<Wake> {
+        let [something] = poll_readable([self.timer.as_raw_fd()], 0)?;
+        let wake = if something { self.read()? } else { Wake::Nothing };
+        Ok(if self.clock_set.swap(false, Ordering::SeqCst) { Wake::ClockSet } else { wake })
+    }
+
+    /// Ends the sleep of now, or the next one before it begins. For other threads.
+    pub(crate) fn poke(&self) {
+        if self.poked.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // Nothing else can fail with an instant that is valid.
+        if matches!(self.set(Timestamp::MIN), Ok(Wake::ClockSet)) {
+            self.clock_set.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Sets the timer; one that has passed is due at once. Replaces the earlier setting.
     /// Says `ClockSet` where the clock was set since the last call, else `Nothing`.
-    pub(crate) fn set(&self, at: Timestamp) -> io::Result<Wake> {
+    fn set(&self, at: Timestamp) -> io::Result<Wake> {
         // All zero would disarm it, and an instant before 1970 would be refused.
         let at = at.max(Timestamp::from_unix_nanos(1));
         let setting = libc::itimerspec {
@@ -44,11 +88,11 @@ impl Alarm {
                 tv_nsec: libc::c_long::from(at.subsec_nanos()),
             },
         };
-        let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
+        let (fd, flags) =
+            (self.timer.as_raw_fd(), libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET);
         // SAFETY: `setting` lives through the call, and no old value is asked for.
-        let result = unsafe {
-            libc::timerfd_settime(self.0.as_raw_fd(), flags, &raw const setting, ptr::null_mut())
-        };
+        let result =
+            unsafe { libc::timerfd_settime(fd, flags, &raw const setting, ptr::null_mut()) };
         match check(result) {
             Ok(_) => Ok(Wake::Nothing),
             // The setting was taken all the same.
@@ -57,12 +101,12 @@ impl Alarm {
         }
     }
 
-    /// Asks what has happened; never waits.
-    pub(crate) fn read(&self) -> io::Result<Wake> {
-        match read_count(self.0.as_raw_fd()) {
+    /// Waits for the timer.
+    fn read(&self) -> io::Result<Wake> {
+        match read_count(self.timer.as_raw_fd()) {
             Ok(()) => Ok(Wake::Due),
             Err(error) => match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::EINTR) => Ok(Wake::Nothing),
+                Some(libc::EINTR) => Ok(Wake::Nothing),
                 Some(libc::ECANCELED) => Ok(Wake::ClockSet),
                 _ => Err(error),
             },
@@ -70,13 +114,7 @@ impl Alarm {
     }
 }
 
-impl AsRawFd for Alarm {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-/// A flag that one thread raises and another one polls for (`eventfd`).
+/// A flag that is raised once and for all, for which others poll (`eventfd`).
 #[derive(Debug)]
 pub(crate) struct Poked(OwnedFd);
 
@@ -95,12 +133,6 @@ impl Poked {
         // SAFETY: writes eight octets of a local. It fails only where the count is full, and then
         // the flag is raised already.
         unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
-    }
-
-    /// Lowers the flag.
-    pub(crate) fn clear(&self) {
-        // Nothing to read means that it was not raised.
-        let _ = read_count(self.0.as_raw_fd());
     }
 }
 
@@ -157,28 +189,63 @@ pub(crate) fn sleep_until(at: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU32;
     use timeball_timebase::Span;
 
-    #[test]
-    fn an_alarm_in_the_past_is_due_at_once_and_one_ahead_is_not() {
-        let alarm = Alarm::new().unwrap();
-        assert_eq!(alarm.read().unwrap(), Wake::Nothing);
-        alarm.set(Timestamp::MIN).unwrap();
-        assert_eq!(poll_readable([alarm.as_raw_fd()], 1_000).unwrap(), [true]);
-        assert_eq!(alarm.read().unwrap(), Wake::Due);
-        let soon = timeball_runtime::read_clocks().system + Span::from_secs(3_600);
-        alarm.set(soon).unwrap();
-        assert_eq!(poll_readable([alarm.as_raw_fd(), -1], 0).unwrap(), [false, false]);
-        assert_eq!(alarm.read().unwrap(), Wake::Nothing);
+    fn in_an_hour() -> Timestamp {
+        timeball_runtime::read_clocks().system + Span::from_secs(3_600)
     }
 
     #[test]
-    fn a_poke_is_seen_until_it_is_cleared() {
+    fn a_sleep_until_the_past_ends_at_once_and_an_alarm_that_is_not_due_says_nothing() {
+        let alarm = Alarm::new().unwrap();
+        assert_eq!(alarm.ask().unwrap(), Wake::Nothing);
+        assert_eq!(alarm.sleep_until(Timestamp::MIN).unwrap(), Wake::Due);
+        assert_eq!(alarm.ask().unwrap(), Wake::Nothing);
+        let soon = timeball_runtime::read_clocks().system + Span::from_millis(2);
+        assert_eq!(alarm.sleep_until(soon).unwrap(), Wake::Due);
+        assert!(timeball_runtime::read_clocks().system >= soon);
+    }
+
+    #[test]
+    fn a_poke_before_a_sleep_ends_it_and_no_other() {
+        let alarm = Alarm::new().unwrap();
+        alarm.poke();
+        alarm.poke();
+        alarm.sleep_until(in_an_hour()).unwrap();
+        alarm.set(in_an_hour()).unwrap();
+        assert!(!alarm.poked.load(Ordering::SeqCst));
+        assert_eq!(alarm.ask().unwrap(), Wake::Nothing);
+    }
+
+    #[test]
+    fn no_poke_of_many_at_any_moment_is_lost() {
+        let (alarm, said, heard) = (Alarm::new().unwrap(), AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 1..=20_000 {
+                    said.store(n, Ordering::SeqCst);
+                    alarm.poke();
+                    // Half of them wait for the sleeper, so that it is met asleep, too.
+                    while n % 2 == 0 && heard.load(Ordering::SeqCst) < n {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            while heard.load(Ordering::SeqCst) < 20_000 {
+                alarm.sleep_until(in_an_hour()).unwrap();
+                heard.store(said.load(Ordering::SeqCst), Ordering::SeqCst);
+            }
+        });
+    }
+
+    #[test]
+    fn a_raised_flag_stays_raised() {
         let poked = Poked::new().unwrap();
+        assert_eq!(poll_readable([poked.as_raw_fd(), -1], 0).unwrap(), [false, false]);
         poked.poke();
         poked.poke();
-        assert_eq!(poll_readable([poked.as_raw_fd()], 0).unwrap(), [true]);
-        poked.clear();
-        assert_eq!(poll_readable([poked.as_raw_fd()], 0).unwrap(), [false]);
+        assert_eq!(poll_readable([poked.as_raw_fd(), -1], 0).unwrap(), [true, false]);
+        assert_eq!(poll_readable([poked.as_raw_fd(), -1], 0).unwrap(), [true, false]);
     }
 }

@@ -1,11 +1,9 @@
 //! The firing thread: it waits for the next armed fire and releases it, and does nothing else.
 //!
 //! It sleeps on an absolute timerfd of the system clock, so that a clock that is set wakes it, with
-//! a
-//! timer slack of 1 ns. Whatever could take time (encoding, connecting, writing to disk) has
-//! happened
-//! before a fire is armed; a release only hands over to a thread that is ready. Which clock decides
-//! is a matter of [`lanes`].
+//! a timer slack of 1 ns. Whatever could take time (encoding, connecting, writing to disk) has
+//! happened before a fire is armed; a release only hands over to a thread that is ready. Which clock
+//! decides is a matter of [`lanes`].
 
 mod clock;
 mod lanes;
@@ -16,7 +14,7 @@ pub(crate) use clock::FollowedClock;
 pub(crate) use lanes::times;
 pub use realtime::RealTimeError;
 
-use crate::sys::Poked;
+use crate::sys::Alarm;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -69,7 +67,7 @@ pub(crate) struct TimerOptions {
 /// A handle to the firing thread, which ends when this is dropped; what is armed then is revoked.
 pub(crate) struct Timer {
     commands: Sender<Command>,
-    poked: Arc<Poked>,
+    alarm: Arc<Alarm>,
     thread: Option<JoinHandle<()>>,
     refused: Vec<RealTimeError>,
 }
@@ -87,11 +85,11 @@ impl Timer {
     /// # Errors
     /// Where the process has no descriptor or thread left.
     pub(crate) fn start(options: TimerOptions) -> io::Result<Self> {
-        let poked = Arc::new(Poked::new()?);
+        let alarm = Arc::new(Alarm::new()?);
         // Unbounded, but the planner bounds it: it arms no more than it has claimed ahead.
         let (commands, received) = mpsc::channel();
         let real_time = options.real_time;
-        let firing = thread::Firing::new(options, received, Arc::clone(&poked))?;
+        let firing = thread::Firing::new(options, received, Arc::clone(&alarm));
         let (prepared, refused) = mpsc::channel();
         let run = move || {
             // Whoever starts us waits for it.
@@ -100,7 +98,7 @@ impl Timer {
         };
         let thread = std::thread::Builder::new().name("firing".to_owned()).spawn(run)?;
         let refused = refused.recv().unwrap_or_default();
-        Ok(Self { commands, poked, thread: Some(thread), refused })
+        Ok(Self { commands, alarm, thread: Some(thread), refused })
     }
 
     /// What of real time was asked for and is not to be had.
@@ -127,7 +125,7 @@ impl Timer {
     fn send(&self, command: Command) {
         // The thread ends only after `Stop`, which is the last command of all.
         if self.commands.send(command).is_ok() {
-            self.poked.poke();
+            self.alarm.poke();
         }
     }
 }

@@ -4,10 +4,9 @@ use super::clock::Known;
 use super::lanes::{Entry, Lanes};
 use super::{Command, Release, TimerEvent, TimerOptions};
 use crate::fault::{self, Point};
-use crate::sys::{Alarm, Poked, Wake, poll_readable, set_timer_slack};
+use crate::sys::{Alarm, Wake, set_timer_slack};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use timeball_runtime::read_clocks;
@@ -32,8 +31,7 @@ const COMMANDS_MAX: usize = 32;
 pub(super) struct Firing {
     options: TimerOptions,
     commands: Receiver<Command>,
-    poked: Arc<Poked>,
-    alarm: Alarm,
+    alarm: Arc<Alarm>,
     lanes: Lanes<Release>,
     /// Fires that are due and wait for a better clock.
     waiting: BTreeMap<FireId, Entry<Release>>,
@@ -58,12 +56,11 @@ impl Firing {
     pub(super) fn new(
         options: TimerOptions,
         commands: Receiver<Command>,
-        poked: Arc<Poked>,
-    ) -> io::Result<Self> {
-        let alarm = Alarm::new()?;
+        alarm: Arc<Alarm>,
+    ) -> Self {
         let (lanes, waiting) = (Lanes::new(), BTreeMap::new());
         let news = Vec::with_capacity(NEWS_MAX);
-        Ok(Self { options, commands, poked, alarm, lanes, waiting, clock_sets_open: 0, news })
+        Self { options, commands, alarm, lanes, waiting, clock_sets_open: 0, news }
     }
 
     pub(super) fn run(mut self) {
@@ -73,18 +70,22 @@ impl Firing {
             if commands == Commands::Over {
                 return;
             }
-            let went_on = self.release_due().and_then(|()| {
-                if commands == Commands::More {
-                    return Ok(());
-                }
+            self.release_due();
+            let woken = if commands == Commands::More {
+                self.alarm.ask()
+            } else {
                 self.review_waiting();
                 self.tell_news();
                 self.wait()
-            });
-            if let Err(error) = went_on {
-                // Without its alarm the thread can do nothing; it has never been seen to fail.
-                tracing::error!(%error, "the firing thread cannot wait any more");
-                return;
+            };
+            match woken {
+                // Whether the clock was set is known before the clock is believed.
+                Ok(wake) => self.note(wake),
+                Err(error) => {
+                    // Without its alarm the thread can do nothing; it has never been seen to fail.
+                    tracing::error!(%error, "the firing thread cannot wait any more");
+                    return;
+                }
             }
         }
     }
@@ -113,10 +114,7 @@ impl Firing {
         Commands::More
     }
 
-    fn release_due(&mut self) -> io::Result<()> {
-        // Whether the clock was set is asked before it is believed.
-        let wake = self.alarm.read()?;
-        self.note(wake);
+    fn release_due(&mut self) {
         loop {
             let (known, now) = self.look();
             if self.clock_sets_open > 0 {
@@ -130,7 +128,6 @@ impl Firing {
             }
         }
         self.tell_news();
-        Ok(())
     }
 
     /// Releases a fire that is due, or tells why not.
@@ -204,26 +201,17 @@ impl Firing {
     }
 
     /// Sleeps until the next fire is due, a command comes, or the clock is set.
-    fn wait(&mut self) -> io::Result<()> {
+    fn wait(&self) -> io::Result<Wake> {
         let (known, now) = self.look();
         let held = self.clock_sets_open > 0;
         let due = self.lanes.next_due(&known, now).filter(|_| !held);
         let spin = self.options.spin;
         if due.is_some_and(|due| due - now.system <= spin) {
             self.watch_the_clock();
-            return Ok(());
+            return self.alarm.ask();
         }
         let reviewing = !self.waiting.is_empty() && !held;
-        let wake = self.alarm.set(wake_at(now, due, spin, reviewing))?;
-        self.note(wake);
-        if wake == Wake::ClockSet {
-            return Ok(());
-        }
-        let [_, poked] = poll_readable([self.alarm.as_raw_fd(), self.poked.as_raw_fd()], -1)?;
-        if poked {
-            self.poked.clear();
-        }
-        Ok(())
+        self.alarm.sleep_until(wake_at(now, due, spin, reviewing))
     }
 
     /// Reads the clock until the next fire is due: no longer than `spin`, unless the clock is set
@@ -269,7 +257,7 @@ mod tests {
             real_time: None,
             tell: Box::new(move |event| told.send(event).unwrap()),
         };
-        let mut firing = Firing::new(options, received, Arc::new(Poked::new().unwrap())).unwrap();
+        let mut firing = Firing::new(options, received, Arc::new(Alarm::new().unwrap()));
         let ahead = read_clocks().system + Span::from_secs(3_600);
         for number in 0..2 * COMMANDS_MAX {
             let scheduled_at = if number == 0 { Timestamp::MIN } else { ahead };
@@ -280,7 +268,7 @@ mod tests {
             commands.send(Command::Arm(fire, Box::new(|| {}))).unwrap();
         }
         assert_eq!(firing.take_commands(), Commands::More);
-        firing.release_due().unwrap();
+        firing.release_due();
         assert!(matches!(events.try_recv(), Ok(TimerEvent::Released { .. })));
         assert_eq!(firing.take_commands(), Commands::More);
         assert_eq!(firing.take_commands(), Commands::Taken);
