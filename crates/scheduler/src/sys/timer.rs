@@ -8,8 +8,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use timeball_timebase::Timestamp;
 
-/// A sleep until an instant of the system clock (`CLOCK_REALTIME`), which another thread can end and
-/// which tells when the clock is set.
+/// A sleep until an instant of the system clock (`CLOCK_REALTIME`), which another thread can end
+/// and which tells when the clock is set.
 ///
 /// The sleeper reads a timerfd that blocks: one system call less after the wake-up than with `poll`
 /// of a timer and an eventfd. Whoever ends the sleep sets the same timer to an instant that has

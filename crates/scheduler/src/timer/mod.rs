@@ -2,8 +2,8 @@
 //!
 //! It sleeps on an absolute timerfd of the system clock, so that a clock that is set wakes it, with
 //! a timer slack of 1 ns. Whatever could take time (encoding, connecting, writing to disk) has
-//! happened before a fire is armed; a release only hands over to a thread that is ready. Which clock
-//! decides is a matter of [`lanes`].
+//! happened before a fire is armed; a release only hands over to a thread that is ready. Which
+//! clock decides is a matter of [`lanes`].
 
 mod clock;
 mod lanes;
