@@ -76,11 +76,15 @@ impl ClockWatch {
         let elapsed = now.raw - before.raw;
         let jump = |from, to| to - from - elapsed;
         let is_jump = |jump: Span| jump.abs() > JUMP_MIN + elapsed / SLEW_SHARE;
-        let set_by = jump(before.times.system, now.system) - (asleep - before.asleep);
+        let slept = asleep - before.asleep;
+        let set_by = jump(before.times.system, now.system) - slept;
         if is_jump(set_by) {
             self.clock.note_set(set_by, now);
         } else {
             self.clock.review(now);
+        }
+        if slept >= JUMP_MIN {
+            self.clock.note_slept(slept);
         }
         let times = times(&self.clock.read(now), now);
         self.before = Reading { raw: now.raw, times, asleep };
@@ -151,6 +155,22 @@ mod tests {
         assert_eq!(watch.see(later(1_000, 3_601_000), asleep).set, [Follow::System]);
         assert_eq!(watch.see(later(2_000, 3_602_000), asleep).set, []);
         assert_eq!(watch.see(later(3_000, 3_000), asleep).set, [Follow::System]);
+    }
+
+    #[test]
+    fn a_system_clock_that_is_set_so_far_that_nobody_can_tell_is_set_for_its_followers_alone() {
+        let cell = Arc::new(ClockCell::new());
+        cell.publish(state(START, 2));
+        let mut watch = watch(&cell);
+        let asleep = Span::from_secs(9);
+        let set = later(1_000, 3_601_000);
+        cell.publish(ClockState { as_of: set.raw, system: set.system, ..ClockState::default() });
+        assert_eq!(watch.see(set, asleep).set, [Follow::System]);
+        let seen = watch.see(later(2_000, 3_602_000), asleep);
+        assert_eq!((seen.set, seen.now.auto - START.system), (vec![], Span::from_millis(2_002)));
+        let slept = watch.see(later(3_000, 3_663_000), asleep + Span::from_secs(60));
+        assert_eq!(slept.set, ALL);
+        assert_eq!(slept.now.auto - START.system, Span::from_millis(63_002));
     }
 
     #[test]

@@ -80,12 +80,10 @@ impl Lane {
         let bound = reading.half_width;
         let time = match self {
             Self::System => now.system,
-            Self::AutoNearest => match bound {
+            Self::AutoNearest => match known.trust {
                 // Within the bound the estimate knows no better than the system clock, and is
                 // noisier; outside, the system clock is certainly wrong.
-                Some(bound) if (reading.estimate - now.system).abs() > bound - known.allowance => {
-                    reading.estimate
-                }
+                Some(trust) if (reading.estimate - now.system).abs() > trust => reading.estimate,
                 _ => now.system,
             },
             Self::UtcNearest => reading.estimate,
@@ -183,7 +181,7 @@ mod tests {
     }
 
     fn known(state: ClockState) -> Known {
-        Known { state, allowance: Span::ZERO }
+        Known::told(state, now(), Span::ZERO)
     }
 
     fn armed(number: i64, at: Timestamp, follow: Follow, fire: FireMode) -> ArmedFire {
