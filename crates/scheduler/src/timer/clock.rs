@@ -99,7 +99,7 @@ impl FollowedClock {
     /// Notes that the machine slept for so long, in which the raw clock stood still.
     pub(crate) fn note_slept(&self, asleep: Span) {
         let mut before = self.told_before.read();
-        before.system = before.system + asleep;
+        before.system += asleep;
         self.told_before.publish(before);
     }
 
