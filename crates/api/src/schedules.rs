@@ -29,7 +29,8 @@ pub struct Schedule {
     pub schedule: String,
     /// IANA zone.
     pub time_zone: String,
-    /// `exec` or `http`, with the program or address: for eyes.
+    /// `exec`, `http` or the kind of broker, with the program or address: for eyes. Values of an
+    /// address's query, which may be secret, are left out (`?token=…`).
     pub target: String,
     /// Whether fires are suspended, by the schedule's file.
     pub suspended: bool,

@@ -322,3 +322,40 @@ fn what_is_refused_is_refused_in_the_documented_form() {
         api.expect("get", route, status, &api.send("get", &path, "", ""));
     }
 }
+
+#[test]
+fn what_an_address_may_keep_secret_is_told_only_to_those_who_may_change_it() {
+    let (scratch, source) = (Scratch::new("api-secrets"), Liar::start(Lie::default()));
+    let api = start(&scratch, &source);
+    let file = scratch.path().join("files/hook.yaml");
+    let hook = |query: &str| {
+        let url = format!("http://127.0.0.1:1/hook?{query}");
+        let target = format!("target: {{ http: {{ url: '{url}' }} }}");
+        YEARLY.replace("yearly", "hook").replace("target: { exec: { command: ['true'] } }", &target)
+    };
+    std::fs::write(&file, hook("token=hush1&hush2")).unwrap();
+    let seen = |texts: &mut Vec<String>| {
+        for route in [routes::SCHEDULES, routes::METRICS] {
+            texts.push(api.send("get", route, "", "").body);
+        }
+        let history = of(routes::HISTORY, "hook");
+        texts.push(api.send("get", &history, "", "").body);
+    };
+    let accepted = api.change(routes::RELOAD, "{}");
+    assert_eq!(accepted.status, "200", "{}", accepted.body);
+    assert_eq!(api.change(&of(routes::RUN, "hook"), "{}").status, "200");
+    let mut texts = Vec::new();
+    seen(&mut texts);
+    assert!(texts[0].contains("http http://127.0.0.1:1/hook?token=…&…"), "{}", texts[0]);
+    // A file that is wrong is told to everybody, too.
+    std::fs::write(&file, hook("token=hush3#").replace(":1/", "x/")).unwrap();
+    api.change(routes::RELOAD, "{}");
+    seen(&mut texts);
+    assert!(texts[3].contains("x/hook?token=…"), "{}", texts[3]);
+    for text in &texts {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    std::fs::write(&file, hook("token=hush4")).unwrap();
+    let changes = api.ask("get", routes::FILE_CHANGES, "");
+    assert!(changes.body.contains("hush4"), "{}", changes.body);
+}

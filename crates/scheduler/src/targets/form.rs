@@ -11,7 +11,7 @@ use thiserror::Error;
 pub(crate) enum FormError {
     #[error("{field} is {value}; it must be {least} to {most}")]
     Range { field: &'static str, value: i64, least: i64, most: i64 },
-    #[error("http.url `{}` {problem}", without_user(url))]
+    #[error("http.url `{}` {problem}", told(url))]
     Url { url: String, problem: &'static str },
     #[error("http.method `{method}` is no HTTP method")]
     Method { method: String },
@@ -37,7 +37,7 @@ pub(crate) enum FormError {
     #[error("nats.auth needs either `tokenFile`, or `username` and `passwordFile`")]
     NatsAuth,
     #[cfg(feature = "brokers")]
-    #[error("{field} `{}` {problem}", without_user(value))]
+    #[error("{field} `{}` {problem}", told(value))]
     Value { field: &'static str, value: String, problem: &'static str },
     #[cfg(feature = "brokers")]
     #[error("{field} has {count} entries; it must have 1 to {count_max}")]
@@ -78,12 +78,24 @@ pub(super) fn range(
     if within { Ok(value) } else { Err(FormError::Range { field, value, least, most }) }
 }
 
-/// An address as it may be told: anybody may read problems of files, and before an `@` may be a
-/// password.
-fn without_user(address: &str) -> String {
-    let Some((user, server)) = address.rsplit_once('@') else { return address.to_owned() };
+/// An address that is wrong as it may be told: anybody may read problems of files, and before an
+/// `@` may be a password.
+fn told(address: &str) -> String {
+    let Some((user, server)) = address.rsplit_once('@') else { return without_values(address) };
     let scheme = user.find("://").map_or("", |end| &user[..end + 3]);
-    format!("{scheme}…@{server}")
+    format!("{scheme}…@{}", without_values(server))
+}
+
+/// An address as anybody may read it: what its query says is often a secret, so each value of that
+/// is left out, and whatever has no name.
+pub(super) fn without_values(address: &str) -> String {
+    let Some((place, query)) = address.split_once('?') else { return address.to_owned() };
+    let shown = |part: &str| match part.split_once('=') {
+        Some((name, _)) => format!("{name}=…"),
+        None => "…".to_owned(),
+    };
+    let shown: Vec<String> = query.split('&').map(shown).collect();
+    format!("{place}?{}", shown.join("&"))
 }
 
 #[cfg(test)]
@@ -91,14 +103,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_address_that_is_wrong_no_password_is_told() {
+    fn of_an_address_that_is_wrong_no_password_and_no_value_is_told() {
         for (url, told) in [
             ("http://ada:hush@host/x", "http.url `http://…@host/x` is no address"),
             ("ada:hu@sh@host", "http.url `…@host` is no address"),
             ("http://host/x", "http.url `http://host/x` is no address"),
+            ("http://host/x?token=hush", "http.url `http://host/x?token=…` is no address"),
+            ("http://ada:hu?sh@host?t=hush", "http.url `http://…@host?t=…` is no address"),
         ] {
             let error = FormError::Url { url: url.to_owned(), problem: "is no address" };
             assert_eq!(error.to_string(), told);
+        }
+    }
+
+    #[test]
+    fn of_an_address_anybody_may_read_all_but_the_values_of_its_query() {
+        for (address, shown) in [
+            ("https://host:8443/a/@b=c", "https://host:8443/a/@b=c"),
+            ("https://host/?", "https://host/?…"),
+            ("https://host/x?a=1&b=2=3&hush&=4", "https://host/x?a=…&b=…&…&=…"),
+            ("https://host/x?a=hush?b", "https://host/x?a=…"),
+        ] {
+            assert_eq!(without_values(address), shown);
         }
     }
 }

@@ -14,6 +14,7 @@ mod form;
 use super::ScheduleName;
 use super::couriers::Couriers;
 use super::event::{Event, EventMode, Payload, Template};
+use super::form::without_values;
 use super::secret::{SecretError, SecretFile};
 use super::tls::Trust;
 use crate::timer::Release;
@@ -90,9 +91,9 @@ pub(crate) enum Auth {
 }
 
 impl fmt::Display for Request {
-    /// Writes the address as it was written in the file.
+    /// Writes the address without the values of its query: anybody may read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.url)
+        f.write_str(&without_values(&self.url))
     }
 }
 

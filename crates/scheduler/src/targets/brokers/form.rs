@@ -50,7 +50,8 @@ impl Order<Nats> {
         let servers = servers(field, &form.servers)?;
         for server in servers {
             let uri: Uri = server.parse().map_err(|_| wrong(server, "is no address"))?;
-            if !matches!(uri.scheme_str(), Some("nats" | "tls")) || uri.host().is_none() {
+            let is_server = uri.path().len() <= 1 && uri.query().is_none() && uri.host().is_some();
+            if !matches!(uri.scheme_str(), Some("nats" | "tls")) || !is_server {
                 return Err(wrong(server, "must be nats://host:port or tls://host:port"));
             }
             if server.contains('@') {
