@@ -80,8 +80,8 @@ impl Tick {
         let tick: Value = serde_json::from_str(line).expect("a line of JSON");
         let number = |name: &str| tick[name].as_i64().expect("a number");
         let instant = |name: &str| {
-            let instant: jiff::Timestamp =
-                tick[name].as_str().expect("an instant").parse().unwrap();
+            let text = tick[name].as_str().expect("an instant");
+            let instant: jiff::Timestamp = text.parse().expect("RFC 3339");
             i64::try_from(instant.as_nanosecond()).expect("a time of today")
         };
         assert!(tick.as_object().expect("an object").contains_key("bound_ns"), "{line}");
