@@ -5,9 +5,10 @@
 //! turn, in random order. The bare sleep appears twice (A/A): what differs between its two rows is
 //! noise. Ratios are those to the bare sleep of the same class in the same round; how sure their
 //! median is, and what that says of the targets, stands with them.
-//! `cargo bench -p timeball-scheduler --bench fire [-- --json] [-- --rounds N] [-- --load]`; sixty
-//! rounds are five minutes of spaced fires for each way. With `--load`, twice as many busy threads
-//! as processors.
+//! `cargo bench -p timeball-scheduler --bench fire [-- --json] [-- --rounds N] [-- --load]
+//! [-- --judged spaced|at-once]`; sixty rounds are five minutes of spaced fires for each way. With
+//! `--load`, twice as many busy threads as processors; with `--judged`, only the bare sleep and the
+//! firing thread that is compared with it, in the usual class, or under load in SCHED_FIFO.
 //!
 //! Other schedulers fire every second at the finest; where `TIMEBALL_BENCH_PEERS` names a directory
 //! of them (`cargo xtask bench fire` makes it), they do so for a minute beside the firing thread.
@@ -93,18 +94,26 @@ fn main() {
     let position = arguments.iter().position(|argument| argument == "--rounds");
     let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(12);
     let (json, loaded) = (has("--json"), has("--load"));
+    let judged = arguments.iter().position(|argument| argument == "--judged");
+    let judged = judged.map(|at| arguments.get(at + 1).is_some_and(|which| which == "at-once"));
+    let is_wanted =
+        |way: &Way| judged.is_none_or(|at_once| way.at_once == at_once && way.is_judged(loaded));
     let bench = Bench::new();
     let load = loaded.then(Load::start);
     let mut late: [Rounds; WAYS.len()] = Default::default();
     let mut seed = read_clocks().system.as_unix_nanos().unsigned_abs();
     for _ in 0..rounds {
         for way in shuffled(WAYS.len(), &mut seed) {
+            if !is_wanted(&WAYS[way]) {
+                continue;
+            }
             late[way].push(bench.round(WAYS[way]).into_iter().map(Span::as_nanos).collect());
         }
     }
     let of = |(way, late): (&Way, Rounds)| way.series(late, loaded);
-    let mut all: Vec<Series> = WAYS.iter().zip(late).map(of).collect();
-    if let Some(peers) = std::env::var_os("TIMEBALL_BENCH_PEERS") {
+    let wanted = WAYS.iter().zip(late).filter(|(way, _)| is_wanted(way));
+    let mut all: Vec<Series> = wanted.map(of).collect();
+    if let Some(peers) = std::env::var_os("TIMEBALL_BENCH_PEERS").filter(|_| judged.is_none()) {
         all.extend(peers::run(peers.as_ref()));
     }
     drop(load);
@@ -115,6 +124,12 @@ fn main() {
 }
 
 impl Way {
+    /// Whether it is the firing thread in the class in which that is judged, or the bare sleep of
+    /// that class.
+    fn is_judged(&self, loaded: bool) -> bool {
+        matches!(self.kind, Kind::Bare | Kind::Firing) && self.real_time.is_some() == loaded
+    }
+
     fn series(&self, late: Rounds, loaded: bool) -> Series {
         let is_bare = matches!(self.kind, Kind::Bare);
         let class = format!("{:?} {}", self.real_time, self.at_once);
