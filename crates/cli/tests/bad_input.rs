@@ -4,8 +4,10 @@
 
 mod support;
 
+use redb::{Database, ReadableTable, TableDefinition};
 use std::path::Path;
-use support::{Scratch, run};
+use std::time::{Duration, Instant};
+use support::{Liar, Lie, Scratch, Up, YEARLY, run};
 
 /// Runs a command that must fail with `status`, and returns what it says.
 #[track_caller]
@@ -85,4 +87,80 @@ fn a_time_server_that_cannot_answer_is_told_by_name_and_the_status_says_so() {
         answers.as_array().unwrap().iter().map(|a| a["error"].as_str().unwrap()).collect();
     assert!(problems[0].contains("refused"), "{problems:?}");
     assert!(problems[1].contains("no such host"), "{problems:?}");
+}
+
+/// Has the store of a stopped `up` say `after` wherever a record says `before`, as a version of
+/// this revision would that knows such a word.
+fn rewrite_store(state: &str, revision: u64, before: &str, after: &str) {
+    let replaced = |octets: &[u8]| {
+        let mut octets = octets.to_vec();
+        let mut from = 0;
+        let part = |from: usize, octets: &[u8]| {
+            octets[from..].windows(before.len()).position(|part| part == before.as_bytes())
+        };
+        while let Some(at) = part(from, &octets) {
+            from += at + before.len();
+            octets[from - before.len()..from].copy_from_slice(after.as_bytes());
+        }
+        octets
+    };
+    let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    let accounts: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("accounts");
+    let changes: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
+    let database = Database::create(Path::new(state).join("schedules.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(meta).unwrap().insert("revision", revision).unwrap();
+    {
+        let mut images = transaction.open_table(accounts).unwrap();
+        let all = images.iter().unwrap().map(Result::unwrap);
+        let all: Vec<_> = all.map(|(uid, image)| (uid.value(), replaced(image.value()))).collect();
+        for (uid, image) in all {
+            images.insert(uid, image.as_slice()).unwrap();
+        }
+        let mut rows = transaction.open_table(changes).unwrap();
+        let all = rows.iter().unwrap().map(Result::unwrap);
+        let all: Vec<_> =
+            all.map(|(number, row)| (number.value(), replaced(row.value()))).collect();
+        for (number, row) in all {
+            rows.insert(number, row.as_slice()).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_history_that_only_a_newer_version_can_read_is_refused_and_nothing_of_it_is_lost() {
+    let (scratch, source) = (Scratch::new("newer"), Liar::start(Lie::default()));
+    let (state, files) = (scratch.join("state"), scratch.join("files"));
+    let fails = YEARLY.replace("0 0 1 1 *", "@every 100ms").replace("'true'", "'false'");
+    std::fs::create_dir(&files).unwrap();
+    std::fs::write(Path::new(&files).join("fails.yaml"), fails).unwrap();
+    let source = source.address();
+    let options = ["--source", &source, "--schedules", &files];
+    let oldest = |up: &Up| {
+        let start = Instant::now();
+        loop {
+            let history = up.ask(&["schedule", "history", "yearly"]);
+            let failed = |outcome: &&serde_json::Value| outcome["reason"] == "ExitStatus";
+            if let Some(outcome) = history["outcomes"].as_array().unwrap().iter().rfind(failed) {
+                return outcome["scheduled_ns"].as_i64().unwrap();
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "nothing has failed: {history}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let up = Up::start(&state, &options);
+    let before = oldest(&up);
+    assert!(up.interrupt().success());
+
+    rewrite_store(&state, 2, "ExitStatus", "QuotaLimit");
+    let command = ["up", "--state", &state, "--port", "0", "--ntp-port", "0"];
+    for _ in 0..2 {
+        let said = refused(1, &[&command[..], &options].concat());
+        assert!(said.contains("schedules.redb") && said.contains("newer version"), "{said}");
+    }
+    rewrite_store(&state, 2, "QuotaLimit", "ExitStatus");
+    let up = Up::start(&state, &options);
+    assert_eq!(oldest(&up), before);
+    assert!(up.interrupt().success());
 }

@@ -38,7 +38,8 @@ pub fn shuffled(ways: usize, seed: &mut u64) -> Vec<usize> {
 /// # Errors
 /// Where the journal cannot be written.
 pub fn note_in_journal(directory: &Path, fires: u32) -> io::Result<Vec<Span>> {
-    let (journal, _) = Journal::open(&directory.join("journal"), [0; 16], None)?;
+    let opened = Journal::open(&directory.join("journal"), [0; 16], None);
+    let (journal, _) = opened.map_err(io::Error::other)?;
     let mut spans = Vec::new();
     for n in 0..fires {
         let scheduled_at = Timestamp::from_unix(i64::from(n), 0);

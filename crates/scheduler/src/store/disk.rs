@@ -1,5 +1,6 @@
 //! The store on disk: one redb file, one writer.
 
+use super::form::REVISION;
 use super::{Closing, Commit, Loaded, Store, StoreError};
 use crate::fault::{self, Point};
 use redb::{
@@ -18,6 +19,8 @@ pub(crate) const FORMAT: u64 = 4;
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// Keys of the table `meta`.
 const META_FORMAT: &str = "format";
+/// The newest revision of what records may say, of all versions that wrote here.
+const META_REVISION: &str = "revision";
 const META_NUMBER: &str = "number";
 const META_JOURNAL: &str = "journal";
 const META_CLEAN: &str = "clean";
@@ -54,7 +57,8 @@ impl DiskStore {
     /// is kept aside, and its new path returned.
     ///
     /// # Errors
-    /// Where it is in use, of another format, or cannot be read or written.
+    /// Where it is in use, of another format, has records that only a newer version can read, or
+    /// cannot be read or written.
     pub(crate) fn open(path: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
         match Self::open_sound(path) {
             Err(StoreError::Corrupt { message, .. }) => {
@@ -155,9 +159,10 @@ impl DiskStore {
     }
 
     fn check_format(&self, database: &Database, is_new: bool) -> Result<(), StoreError> {
-        let found = self.read_format(database).map_err(|error| self.failed(error))?;
+        let found = read_meta(database, META_FORMAT).map_err(|error| self.failed(error))?;
         match found {
-            Some(FORMAT) => Ok(()),
+            Some(FORMAT) if self.revision(database)? >= REVISION => Ok(()),
+            Some(FORMAT) => self.write_format(database).map_err(|error| self.failed(error)),
             Some(found) => {
                 let (path, known) = (self.path.clone(), FORMAT);
                 Err(if found > known {
@@ -174,13 +179,10 @@ impl DiskStore {
         }
     }
 
-    fn read_format(&self, database: &Database) -> Result<Option<u64>, redb::Error> {
-        let transaction = database.begin_read()?;
-        match transaction.open_table(META) {
-            Ok(meta) => Ok(meta.get(META_FORMAT)?.map(|format| format.value())),
-            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// The newest revision that wrote here; 0 before the first that says so.
+    fn revision(&self, database: &Database) -> Result<u8, StoreError> {
+        let found = read_meta(database, META_REVISION).map_err(|error| self.failed(error))?;
+        Ok(found.map_or(0, |found| u8::try_from(found).unwrap_or(u8::MAX)))
     }
 
     fn is_empty(&self, database: &Database) -> bool {
@@ -190,7 +192,11 @@ impl DiskStore {
 
     fn write_format(&self, database: &Database) -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
-        transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert(META_FORMAT, FORMAT)?;
+            meta.insert(META_REVISION, u64::from(REVISION))?;
+        }
         transaction.open_table(ACCOUNTS)?;
         transaction.open_table(CHANGES)?;
         transaction.commit()?;
@@ -231,7 +237,15 @@ impl Store for DiskStore {
             return self.load();
         };
         let read = read_all(database).map_err(|error| self.failed(error))?;
-        read.ok_or_else(|| corrupt(&self.path, "a record makes no sense"))
+        if let Some(loaded) = read {
+            return Ok(loaded);
+        }
+        let (path, found, known) = (self.path.clone(), self.revision(database)?, REVISION);
+        Err(if found > known {
+            StoreError::NewerRecord { path, found, known }
+        } else {
+            corrupt(&path, "a record makes no sense")
+        })
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), StoreError> {
@@ -242,6 +256,14 @@ impl Store for DiskStore {
         write(&database, commit).map_err(|error| self.failed(error))?;
         self.database = Some(database);
         Ok(())
+    }
+}
+
+fn read_meta(database: &Database, key: &str) -> Result<Option<u64>, redb::Error> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get(key)?.map(|number| number.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -281,8 +303,14 @@ fn write(database: &Database, commit: Commit<'_>) -> Result<(), redb::Error> {
         };
     }
     fault::pass(Point::BatchWritten);
+    if !contained.is_empty() {
+        fault::pass(Point::Folding);
+    }
     transaction.commit()?;
     fault::pass(Point::BatchDurable);
+    if !contained.is_empty() {
+        fault::pass(Point::Folded);
+    }
     Ok(())
 }
 

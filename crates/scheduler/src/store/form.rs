@@ -1,6 +1,7 @@
 //! What is kept, as octets: postcard, for a busy scheduler writes thousands of outcomes a second.
 //!
-//! A form is read only by the version of the format that wrote it ([`super::disk::FORMAT`]).
+//! A form is read only by the version of the format that wrote it ([`super::disk::FORMAT`]). What it
+//! may say grows within a format, and then its [`REVISION`] does.
 
 use super::account::{Account, Rare};
 use super::{Change, DetailLimits, HistoryEntry, Tally};
@@ -9,6 +10,11 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 use timeball_schedule::{FireDetail, Outcome, Reason, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
+
+/// Counts up with whatever a record may say and could not say before: a reason, a variant. A version
+/// that meets a record which it cannot read knows by this that a newer one wrote it, and does not
+/// take it for damaged.
+pub(super) const REVISION: u8 = 1;
 
 /// An outcome without its first instant.
 #[derive(Deserialize, Serialize)]
@@ -224,6 +230,7 @@ fn at(ns: i64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use super::super::EventKind;
     use super::*;
     use timeball_timebase::Span;
 
@@ -262,6 +269,19 @@ mod tests {
     }
 
     const MISSED: Outcome = Outcome::Missed(Reason::NotRunning);
+
+    #[test]
+    fn what_records_may_say_is_what_their_revision_stands_for() {
+        let variants = |is_one: fn(&[u8]) -> bool| {
+            (0..=u8::MAX).take_while(|n| is_one(&[&[*n][..], &[0; 64]].concat())).count()
+        };
+        let results = variants(|octets| postcard::take_from_bytes::<Result>(octets).is_ok());
+        let steps = variants(|octets| postcard::take_from_bytes::<Step<'_>>(octets).is_ok());
+        let events = variants(|octets| postcard::take_from_bytes::<EventKind>(octets).is_ok());
+        let variants = [results, steps, events];
+        let found = (REVISION, Reason::ALL.len(), variants);
+        assert_eq!(found, (1, 17, [5, 5, 4]), "count up REVISION with what can be said");
+    }
 
     #[test]
     fn changes_are_read_in_the_order_in_which_they_were_appended() {

@@ -11,8 +11,9 @@
 //! over. The journal proves something only if the very record that the store names is there, made
 //! since this boot, with all later ones in a row behind it.
 
-use super::HistoryEntry;
-use super::slot::{Body, BootId, SLOT_OCTETS, Slot};
+use super::form::REVISION;
+use super::slot::{Body, BootId, Found, SLOT_OCTETS, Slot};
+use super::{HistoryEntry, StoreError};
 use crate::fault::{self, Point};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -45,6 +46,20 @@ pub(crate) enum JournalError {
     /// No commit has succeeded for thousands of records.
     #[error("the journal is full because the store cannot be written; is the disk full?")]
     Full,
+}
+
+/// Why a journal cannot be taken up.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Only a newer version can read all of it.
+    #[error("a record has revision {revision}, and only those up to {REVISION} can be read")]
+    Newer {
+        /// The revision.
+        revision: u8,
+    },
 }
 
 /// The journal, shared by the targets' threads and the ledger.
@@ -81,20 +96,29 @@ impl Journal {
 
     /// Opens the journal, with what it holds where it proves anything. One that cannot be used is
     /// done without.
+    ///
+    /// # Errors
+    /// Where it has records that only a newer version can read.
     pub(crate) fn open_or_off(
         journal: Option<(&Path, BootId)>,
         settled: Option<u64>,
-    ) -> (Self, Option<Vec<Entry>>) {
-        let Some((path, boot)) = journal else { return (Self::off(), None) };
+    ) -> Result<(Self, Option<Vec<Entry>>), StoreError> {
+        let Some((path, boot)) = journal else { return Ok((Self::off(), None)) };
         fault::pass(Point::StoreOpened);
-        Self::open(path, boot, settled).unwrap_or_else(|error| {
-            tracing::warn!(
-                path = %path.display(),
-                %error,
-                "the journal cannot be used; fires under way in a crash will be unknown"
-            );
-            (Self::off(), None)
-        })
+        match Self::open(path, boot, settled) {
+            Ok(opened) => Ok(opened),
+            Err(OpenError::Newer { revision: found }) => {
+                Err(StoreError::NewerRecord { path: path.to_owned(), found, known: REVISION })
+            }
+            Err(error) => {
+                tracing::warn!(
+                    path = %path.display(),
+                    %error,
+                    "the journal cannot be used; fires under way in a crash will be unknown"
+                );
+                Ok((Self::off(), None))
+            }
+        }
     }
 
     /// Opens the journal at `path` beside a store that contains the records up to `settled`
@@ -104,12 +128,12 @@ impl Journal {
     /// then begun anew.
     ///
     /// # Errors
-    /// Where the file cannot be read or written.
+    /// Where the file cannot be read or written, or not by this version: it is left as it is then.
     pub(crate) fn open(
         path: &Path,
         boot: BootId,
         settled: Option<u64>,
-    ) -> io::Result<(Self, Option<Vec<Entry>>)> {
+    ) -> Result<(Self, Option<Vec<Entry>>), OpenError> {
         let mut options = OpenOptions::new();
         // Nobody else is to read which commands run when.
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -212,12 +236,23 @@ impl Ring {
 
 /// The records after `settled`, and the number of the next one; `None` where the record `settled`
 /// itself is not there, or records are missing between others.
-fn recover(file: &File, boot: BootId, settled: u64) -> io::Result<Option<(Vec<Entry>, u64)>> {
+fn recover(
+    file: &File,
+    boot: BootId,
+    settled: u64,
+) -> Result<Option<(Vec<Entry>, u64)>, OpenError> {
     let mut octets = vec![0; SLOT_OCTETS * SLOTS as usize];
     let length = read_up_to(file, &mut octets)?;
-    let slots = octets[..length].chunks_exact(SLOT_OCTETS);
-    let mut found: Vec<Slot> = slots.filter_map(|octets| Slot::decode(octets, boot)).collect();
-    found.retain(|slot| slot.number >= settled);
+    let mut found = Vec::new();
+    for octets in octets[..length].chunks_exact(SLOT_OCTETS) {
+        match Slot::find(octets, boot) {
+            Some(Found::Record(slot)) if slot.number >= settled => found.push(slot),
+            Some(Found::Newer { number, revision }) if number >= settled => {
+                return Err(OpenError::Newer { revision });
+            }
+            _ => {}
+        }
+    }
     found.sort_by_key(|slot| slot.number);
     let in_a_row = found.iter().zip(settled..).all(|(slot, number)| slot.number == number);
     if found.is_empty() || !in_a_row {
@@ -268,6 +303,7 @@ pub(crate) fn boot_id() -> Option<BootId> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slot::seal;
     use super::*;
     use std::path::PathBuf;
     use timeball_schedule::{FireDetail, Outcome, Reason};
@@ -374,6 +410,26 @@ mod tests {
         journal.begin(fire(4)).unwrap();
         tear(settled + 1);
         assert_eq!(desk.open(BOOT, Some(settled)).1, None);
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_refused_and_left_as_it_is_unless_the_store_contains_it() {
+        let desk = desk();
+        let (journal, settled) = desk.begun();
+        journal.begin(fire(1)).unwrap();
+        journal.end(UID, &entry(1, ""));
+        drop(journal);
+        let mut octets = Slot { number: settled + 1, body: Body::Opened }.encode(BOOT);
+        (octets[16], octets[17]) = (9, REVISION + 1);
+        seal(&mut octets, BOOT);
+        let file = OpenOptions::new().write(true).open(&desk.path).unwrap();
+        file.write_all_at(&octets, (settled + 1) % SLOTS * SLOT_OCTETS as u64).unwrap();
+        for _ in 0..2 {
+            let opened = Journal::open(&desk.path, BOOT, Some(settled));
+            assert!(matches!(opened, Err(OpenError::Newer { revision: 2 })), "{opened:?}");
+        }
+        let (_, entries) = desk.open(BOOT, Some(settled + 2));
+        assert_eq!(entries, Some(vec![]));
     }
 
     #[test]

@@ -67,13 +67,13 @@ impl Ledger {
     /// the two, no journal is kept.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where the store cannot be read, or one of both only by a newer version.
     pub(crate) fn open(
         mut store: Box<dyn Store>,
         journal: Option<(&Path, BootId)>,
     ) -> Result<Self, StoreError> {
         let mut loaded = store.load()?;
-        let (journal, entries) = Journal::open_or_off(journal, loaded.closing.journal);
+        let (journal, entries) = Journal::open_or_off(journal, loaded.closing.journal)?;
         let mut ledger = Self {
             log: Log::new(&mut loaded),
             accounts: loaded.accounts,

@@ -105,6 +105,20 @@ pub enum StoreError {
         /// The newest format that this program knows.
         known: u64,
     },
+    /// A newer version wrote something into it that cannot be read.
+    #[error(
+        "{} holds a record of revision {found}, and this version can read only those up to {known}; \
+         nothing was changed: use the newer version that wrote it, or another state directory",
+        path.display()
+    )]
+    NewerRecord {
+        /// The store's file, or the journal's.
+        path: PathBuf,
+        /// The revision of what its records may say.
+        found: u8,
+        /// The newest revision that this program knows.
+        known: u8,
+    },
     /// A version from before the first release wrote it.
     #[error(
         "{} has format {found} of an earlier version, and this version reads only {known}; use \

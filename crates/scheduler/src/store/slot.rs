@@ -1,5 +1,6 @@
 //! One record of the journal as octets.
 
+use super::form::REVISION;
 use super::{HistoryEntry, fnv1a};
 use timeball_schedule::{FireId, ScheduleUid};
 use timeball_timebase::Timestamp;
@@ -19,6 +20,16 @@ pub(super) struct Slot {
     pub(super) body: Body,
 }
 
+/// What is found in a slot.
+pub(super) enum Found {
+    Record(Slot),
+    /// A whole record of this boot, which only a newer version can read.
+    Newer {
+        number: u64,
+        revision: u8,
+    },
+}
+
 pub(super) enum Body {
     /// The journal was begun.
     Opened,
@@ -27,7 +38,7 @@ pub(super) enum Body {
 }
 
 impl Slot {
-    /// The octets to write: checksum (8 octets), number (8), kind (1), nothing (1), length of the
+    /// The octets to write: checksum (8 octets), number (8), kind (1), revision (1), length of the
     /// payload (2), nothing (4), schedule (16), instant (8), payload; numbers are little-endian.
     pub(super) fn encode(&self, boot: BootId) -> Vec<u8> {
         let (kind, uid, at, payload) = match &self.body {
@@ -39,33 +50,43 @@ impl Slot {
         let mut octets = Vec::with_capacity(HEADER_OCTETS + payload.len());
         octets.extend([0; 8]);
         octets.extend(self.number.to_le_bytes());
-        octets.extend([kind, 0]);
+        octets.extend([kind, REVISION]);
         octets.extend(length.to_le_bytes());
         octets.extend([0; 4]);
         octets.extend(uid);
         octets.extend(at.to_le_bytes());
         octets.extend(payload);
-        let sum = checksum(boot, &octets[8..]);
-        octets[..8].copy_from_slice(&sum.to_le_bytes());
+        seal(&mut octets, boot);
         octets
     }
 
     /// The record in a slot; `None` for one that is torn, empty, or of another boot.
-    pub(super) fn decode(octets: &[u8], boot: BootId) -> Option<Self> {
+    pub(super) fn find(octets: &[u8], boot: BootId) -> Option<Found> {
         let length = usize::from(u16::from_le_bytes(array(octets, 18)?));
         let used = octets.get(..HEADER_OCTETS + length)?;
         if u64::from_le_bytes(array(used, 0)?) != checksum(boot, &used[8..]) {
             return None;
         }
+        let (number, revision) = (u64::from_le_bytes(array(used, 8)?), used[17]);
+        match Body::decode(used) {
+            Some(body) => Some(Found::Record(Self { number, body })),
+            None if revision > REVISION => Some(Found::Newer { number, revision }),
+            None => None,
+        }
+    }
+}
+
+impl Body {
+    fn decode(used: &[u8]) -> Option<Self> {
         let schedule = ScheduleUid(array(used, 24)?);
         let at = Timestamp::from_unix_nanos(i64::from_le_bytes(array(used, 40)?));
-        let body = match used[16] {
-            0 => Body::Opened,
-            1 => Body::Begun(FireId { schedule, scheduled_at: at }),
-            2 => Body::Ended(schedule, HistoryEntry::decode(at, &used[HEADER_OCTETS..])?),
-            _ => return None,
-        };
-        Some(Self { number: u64::from_le_bytes(array(used, 8)?), body })
+        match used[16] {
+            0 => Some(Self::Opened),
+            1 => Some(Self::Begun(FireId { schedule, scheduled_at: at })),
+            2 => HistoryEntry::decode(at, &used[HEADER_OCTETS..])
+                .map(|entry| Self::Ended(schedule, entry)),
+            _ => None,
+        }
     }
 }
 
@@ -92,6 +113,12 @@ fn fitting(entry: &HistoryEntry) -> Vec<u8> {
         }
         entry.message.truncate(end);
     }
+}
+
+/// Writes the checksum of a record in front of it.
+pub(super) fn seal(octets: &mut [u8], boot: BootId) {
+    let sum = checksum(boot, &octets[8..]);
+    octets[..8].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// It finds torn and old octets; nobody who could forge them is kept out.

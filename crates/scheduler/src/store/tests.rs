@@ -1,4 +1,5 @@
 use super::*;
+use redb::{ReadableDatabase, ReadableTable};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,6 +8,7 @@ use timeball_schedule::{FireDetail, FireId, Outcome, Reason};
 
 const BOOT: [u8; 16] = [9; 16];
 const UID: ScheduleUid = ScheduleUid([7; 16]);
+const META: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_unix(1_795_000_000 + second, 0)
@@ -179,10 +181,9 @@ fn after_an_orderly_stop_it_is_certain_on_any_boot_what_was_released() {
 }
 
 fn write_format(path: &Path, format: u64) {
-    let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
     let database = redb::Database::create(path).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(meta).unwrap().insert("format", format).unwrap();
+    transaction.open_table(META).unwrap().insert("format", format).unwrap();
     transaction.commit().unwrap();
 }
 
@@ -195,6 +196,67 @@ fn a_newer_format_is_refused_and_left_as_it_is() {
     assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
     assert!(error.to_string().contains("use the newer version"), "{error}");
     assert!(DiskStore::open(&path).is_err(), "it is still there");
+}
+
+/// A store that has ended one fire, and then was used by a version of this revision that gives
+/// `reason` for it.
+fn written_by(path: &Path, revision: u64, reason: &str) {
+    let mut ledger = open(path);
+    ledger.enroll(enrolment("x"), at(0));
+    ledger.claim(&[claim(1)]);
+    record(&mut ledger, 1, Outcome::Failed(Reason::ExitStatus));
+    assert!(ledger.close());
+    drop(ledger);
+    let changes: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("changes");
+    let database = redb::Database::create(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("revision", revision).unwrap();
+    {
+        let mut rows = transaction.open_table(changes).unwrap();
+        let (number, row) =
+            rows.last().unwrap().map(|(n, row)| (n.value(), row.value().to_vec())).unwrap();
+        let known = b"ExitStatus";
+        let at = row.windows(known.len()).position(|part| part == known).unwrap();
+        let row = [&row[..at], reason.as_bytes(), &row[at + known.len()..]].concat();
+        rows.insert(number, row.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_record_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    written_by(&path, 2, "QuotaLimit");
+    for _ in 0..2 {
+        let error = DiskStore::open(&path).err().unwrap();
+        assert!(matches!(error, StoreError::NewerRecord { found: 2, known: 1, .. }), "{error}");
+        assert!(error.to_string().contains("use the newer version"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "store and journal");
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_used_as_long_as_all_of_it_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    written_by(&path, 7, "ExitStatus");
+    let mut ledger = open(&path);
+    assert_eq!(ledger.history(UID).count(), 1);
+    assert!(ledger.close());
+    drop(ledger);
+    let database = redb::Database::create(&path).unwrap();
+    let meta = database.begin_read().unwrap().open_table(META).unwrap();
+    assert_eq!(meta.get("revision").unwrap().unwrap().value(), 7, "it says so still");
+}
+
+#[test]
+fn a_record_that_no_newer_version_explains_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    written_by(&path, 1, "QuotaLimit");
+    let (_, aside) = DiskStore::open(&path).unwrap();
+    assert!(aside.is_some_and(|aside| aside.exists()));
 }
 
 #[test]
