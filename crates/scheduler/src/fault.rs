@@ -48,6 +48,11 @@ points! {
     BatchDurable,
     /// The journal knows that the store contains the batch.
     BatchSettled,
+    /// A batch deletes rows of changes, which images of the accounts contain by now; it is handed
+    /// to the store's file, which does not contain it yet.
+    Folding,
+    /// The store has those images and not those rows; nobody knows.
+    Folded,
     /// A fire is with the firing thread and its target.
     FireArmed,
     /// A fire is about to be noted as begun.

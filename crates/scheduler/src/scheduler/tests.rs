@@ -84,6 +84,7 @@ fn deaths(point: Point) -> Vec<(Point, u64)> {
         | Point::Compacted
         | Point::Closing
         | Point::Closed => vec![before, (point, 1)],
+        Point::Folding | Point::Folded => vec![(point, 1), (point, 2), (point, 3)],
         _ => vec![(point, 1), (point, 2), (point, 7)],
     }
 }
