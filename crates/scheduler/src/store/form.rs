@@ -1,7 +1,7 @@
 //! What is kept, as octets: postcard, for a busy scheduler writes thousands of outcomes a second.
 //!
-//! A form is read only by the version of the format that wrote it ([`super::disk::FORMAT`]). What it
-//! may say grows within a format, and then its [`REVISION`] does.
+//! A form is read only by the version of the format that wrote it ([`super::disk::FORMAT`]). What
+//! it may say grows within a format, and then its [`REVISION`] does.
 
 use super::account::{Account, Rare};
 use super::{Change, DetailLimits, HistoryEntry, Tally};
@@ -11,9 +11,9 @@ use std::num::NonZeroU64;
 use timeball_schedule::{FireDetail, Outcome, Reason, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
-/// Counts up with whatever a record may say and could not say before: a reason, a variant. A version
-/// that meets a record which it cannot read knows by this that a newer one wrote it, and does not
-/// take it for damaged.
+/// Counts up with whatever a record may say and could not say before: a reason, a variant. A
+/// version that meets a record which it cannot read knows by this that a newer one wrote it, and
+/// does not take it for damaged.
 pub(super) const REVISION: u8 = 1;
 
 /// An outcome without its first instant.
