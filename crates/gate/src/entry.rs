@@ -19,6 +19,8 @@ use thiserror::Error;
 use timeball_timebase::Span;
 
 const SIGTRAP: u8 = 5;
+/// A stop at a system call (PTRACE_O_TRACESYSGOOD).
+const CALL: u8 = SIGTRAP | 0x80;
 const SIGKILL: u8 = 9;
 const SIGCONT: u8 = 18;
 const SIGSTOP: u8 = 19;
@@ -77,6 +79,9 @@ enum Stage {
     Starting,
     /// Its program has been begun by the kernel and is on its way to the breakpoint.
     Loading(Breakpoint),
+    /// The start of its C library is on its way to the breakpoint, as far as its file tells; each
+    /// of its system calls is looked at.
+    Preparing(Breakpoint),
     /// It is at the entry point, or past it.
     Loaded,
     /// It is not traced any more, and on its way to a stop at its entry point.
@@ -96,22 +101,34 @@ pub(crate) struct Order<'a> {
 pub(crate) fn hold<'a>(
     order: Order<'a>,
     cue: &mut Cue,
-    path: &ProgramPath,
-    command: &Vector<'_>,
-    environment: &Vector<'_>,
+    path: &'a ProgramPath,
+    command: &'a Vector<'a>,
+    environment: &'a Vector<'a>,
     inherited: &'a Inherited,
 ) -> Ended {
     if inherited.forbids_breakpoints() {
         return Ended::Untraceable(Untraceable::TrapIgnored);
     }
-    match Held::start(order, path, command, environment, inherited) {
+    let command = Program { path, command, environment };
+    match Held::start(order, command, inherited) {
         Ok(held) => held.run(cue),
         Err(error) => Ended::Failed(error),
     }
 }
 
+/// What the child is to become.
+#[derive(Clone, Copy)]
+struct Program<'a> {
+    path: &'a ProgramPath,
+    command: &'a Vector<'a>,
+    environment: &'a Vector<'a>,
+}
+
 struct Held<'a> {
     hold: Hold,
+    program: Program<'a>,
+    /// Whether a static program is led past its entry point.
+    leads: bool,
     watch: Watch,
     inherited: &'a Inherited,
     accuracy: Option<Accuracy<'a>>,
@@ -126,26 +143,34 @@ struct Held<'a> {
 impl<'a> Held<'a> {
     fn start(
         order: Order<'a>,
-        path: &ProgramPath,
-        command: &Vector<'_>,
-        environment: &Vector<'_>,
+        program: Program<'a>,
         inherited: &'a Inherited,
     ) -> Result<Self, Errno> {
         let watch = Watch::new()?;
-        let (report, tell) = pipe()?;
         // A child's end is not told to a parent that ignores SIGCHLD.
         Disposition::standard().set(SIGCHLD)?;
-        let parent = own_pid();
-        let Some(child) = fork()? else {
-            let (stage, error) = become_traced(parent, path, command, environment, inherited);
-            // If this does not arrive, the parent takes us for killed.
-            let _ = tell.write(&[stage, error.as_raw() as u8, (error.as_raw() >> 8) as u8]);
-            exit(0);
-        };
-        let hold = Hold::loading(order.trigger);
-        let stage = Stage::Starting;
-        let accuracy = order.accuracy;
-        Ok(Self { hold, watch, inherited, accuracy, child, has_ended: false, stage, report })
+        let (child, report) = program.begin(inherited)?;
+        Ok(Self {
+            hold: Hold::loading(order.trigger),
+            program,
+            leads: true,
+            watch,
+            inherited,
+            accuracy: order.accuracy,
+            child,
+            has_ended: false,
+            stage: Stage::Starting,
+            report,
+        })
+    }
+
+    /// Takes another child, which is not led past its entry point. The one that there was is killed
+    /// at a system call that it has not made, and waited for like an orphan.
+    fn begin_anew(&mut self) -> Result<(), Errno> {
+        send(self.child, SIGKILL)?;
+        (self.child, self.report) = self.program.begin(self.inherited)?;
+        (self.leads, self.stage) = (false, Stage::Starting);
+        Ok(())
     }
 
     fn run(mut self, cue: &mut Cue) -> Ended {
@@ -230,7 +255,9 @@ impl<'a> Held<'a> {
         }
         let let_go = match self.stage {
             Stage::Parking | Stage::Parked => send(self.child, SIGCONT),
-            Stage::Starting | Stage::Loading(_) | Stage::Loaded => Tracee(self.child).detach(),
+            Stage::Starting | Stage::Loading(_) | Stage::Preparing(_) | Stage::Loaded => {
+                Tracee(self.child).detach()
+            }
         };
         let_go.map_err(Ended::Failed)?;
         cue.tell(Progress::LetGo);
@@ -292,9 +319,16 @@ impl<'a> Held<'a> {
                 traced.map(|()| None).map_err(refused)
             }
             (Change::Executed, Stage::Starting) => self.executed(),
-            (Change::Stopped(SIGTRAP), Stage::Loading(breakpoint))
-                if tracee.is_at(breakpoint).map_err(untraceable)? =>
-            {
+            (Change::Stopped(CALL), Stage::Preparing(_)) if !tracee.is_at_unseen_call() => {
+                self.begin_anew().map(|()| None).map_err(Ended::Failed)
+            }
+            (Change::Stopped(CALL), Stage::Preparing(_)) => {
+                tracee.resume_to_call(0).map(|()| None).map_err(untraceable)
+            }
+            (
+                Change::Stopped(SIGTRAP),
+                Stage::Loading(breakpoint) | Stage::Preparing(breakpoint),
+            ) if tracee.is_at(breakpoint).map_err(untraceable)? => {
                 tracee.clear_breakpoint(breakpoint).map_err(untraceable)?;
                 tracee.set_mask(self.inherited.mask).map_err(untraceable)?;
                 self.stage = Stage::Loaded;
@@ -305,7 +339,11 @@ impl<'a> Held<'a> {
             (Change::Stopped(signal), _) => {
                 // A loader that is broken has to know. Other signals find no program yet.
                 let delivered = if FAULTS.contains(&signal) { signal } else { 0 };
-                tracee.resume(delivered).map(|()| None).map_err(untraceable)
+                let resumed = match self.stage {
+                    Stage::Preparing(_) => tracee.resume_to_call(delivered),
+                    _ => tracee.resume(delivered),
+                };
+                resumed.map(|()| None).map_err(untraceable)
             }
         }
     }
@@ -321,24 +359,26 @@ impl<'a> Held<'a> {
             return Err(Ended::Untraceable(Untraceable::Privileged));
         }
         let entry = entry_point(self.child).map_err(untraceable)?;
-        let breakpoint = if tracee.program_counter().map_err(untraceable)? == entry {
-            let init = init_of(program, entry);
+        self.stage = if tracee.program_counter().map_err(untraceable)? == entry {
+            let init = init_of(program, entry).filter(|_| self.leads);
             // A static program has no loader. Where it cannot be led any further (its file may name
             // a place that is not in its memory), it is held here.
             let Some(breakpoint) = init.and_then(|init| tracee.set_breakpoint(init).ok()) else {
                 self.stage = Stage::Loaded;
                 return Ok(Some(Event::Loaded));
             };
-            breakpoint
+            Stage::Preparing(breakpoint)
         } else {
-            tracee.set_breakpoint(entry).map_err(untraceable)?
+            Stage::Loading(tracee.set_breakpoint(entry).map_err(untraceable)?)
         };
-        self.stage = Stage::Loading(breakpoint);
         // A trap that is blocked would be unblocked by force and the command's mask be changed;
         // so it is not blocked on the way, and the mask is set again at the entry point.
         let open = self.inherited.mask & !(1 << (SIGTRAP - 1));
-        tracee.set_mask(open).and_then(|()| tracee.resume(0)).map_err(untraceable)?;
-        Ok(None)
+        let resumed = tracee.set_mask(open).and_then(|()| match self.stage {
+            Stage::Preparing(_) => tracee.resume_to_call(0),
+            _ => tracee.resume(0),
+        });
+        resumed.map(|()| None).map_err(untraceable)
     }
 
     /// Why the child ended without having become the command.
@@ -374,14 +414,23 @@ impl<'a> Held<'a> {
     }
 }
 
+impl Program<'_> {
+    /// Starts a child that is to become the command; returns where it says if it cannot.
+    fn begin(self, inherited: &Inherited) -> Result<(Pid, Fd), Errno> {
+        let (report, tell) = pipe()?;
+        let parent = own_pid();
+        let Some(child) = fork()? else {
+            let (stage, error) = become_traced(parent, self, inherited);
+            // If this does not arrive, the parent takes us for killed.
+            let _ = tell.write(&[stage, error.as_raw() as u8, (error.as_raw() >> 8) as u8]);
+            exit(0);
+        };
+        Ok((child, report))
+    }
+}
+
 /// In the child: becomes the command, under the parent's eyes. Returns only if that fails.
-fn become_traced(
-    parent: Pid,
-    path: &ProgramPath,
-    command: &Vector<'_>,
-    environment: &Vector<'_>,
-    inherited: &Inherited,
-) -> (u8, Errno) {
+fn become_traced(parent: Pid, program: Program<'_>, inherited: &Inherited) -> (u8, Errno) {
     let prepared = die_with_parent().and_then(|()| {
         // The parent may have ended before we asked.
         if parent_pid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
@@ -394,6 +443,7 @@ fn become_traced(
     if let Err(error) = restored {
         return (STAGE_TRACE, error);
     }
+    let Program { path, command, environment } = program;
     (STAGE_EXECUTE, execute(path.as_c_str(), command, environment))
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use support::sys::kill;
@@ -31,10 +32,43 @@ int main(void) {
 }
 "#;
 
+/// Has a section `.init`, and a start of its own that never calls it; says when it began.
+const NEVER_CALLED: &str = r#"
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#ifndef WITHOUT_INIT
+__asm__(".section .init, \"ax\", @progbits\n never_called: ret\n .text\n");
+#endif
+static long call(long number, long a, long b, long c) {
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+void _start(void) {
+    struct timespec now;
+    char text[] = "0000000000.000000000\n";
+    call(SYS_clock_gettime, CLOCK_REALTIME, (long)&now, 0);
+    long rest = now.tv_sec;
+    for (int digit = 9; digit >= 0; digit--, rest /= 10) text[digit] = '0' + rest % 10;
+    rest = now.tv_nsec;
+    for (int digit = 19; digit >= 11; digit--, rest /= 10) text[digit] = '0' + rest % 10;
+    call(SYS_write, 1, (long)text, sizeof text - 1);
+    call(SYS_exit, 0, 0, 0);
+}
+"#;
+
 /// The program's path; `None` where there is no compiler or no static C library for it.
 fn compile(directory: &Path, flags: &[&str]) -> Option<String> {
+    compile_text(directory, PROGRAM, flags)
+}
+
+fn compile_text(directory: &Path, text: &str, flags: &[&str]) -> Option<String> {
     let (source, program) = (directory.join("program.c"), directory.join("program"));
-    std::fs::write(&source, PROGRAM).expect("the directory can be written");
+    std::fs::write(&source, text).expect("the directory can be written");
     let mut compiler = Command::new("cc");
     compiler.arg("-O1").args(flags).arg("-o").arg(&program).arg(&source);
     if !compiler.output().is_ok_and(|output| output.status.success()) {
@@ -56,12 +90,12 @@ fn held_behind_its_library(gate: u32, program: &str) {
 }
 
 /// The gate has nothing to say of it, and the program's own code does not run before.
-fn begins_at_the_instant(gate_program: &Path, program: &str) {
+fn begins_at_the_instant(gate_program: &Path, command: &[&str]) {
     let instant = in_millis(300);
-    let output = run(gate(gate_program, instant, &["--", program]));
-    assert!(output.status.success() && output.stderr.is_empty(), "{program}: {output:?}");
+    let output = run(gate(gate_program, instant, &[&["--"], command].concat()));
+    assert!(output.status.success() && output.stderr.is_empty(), "{command:?}: {output:?}");
     let began = parse_seconds(&output.stdout);
-    assert!(began >= instant, "{program}: began {} ns early", instant - began);
+    assert!(began >= instant, "{command:?}: began {} ns early", instant - began);
 }
 
 /// Makes a copy of a program whose file says that its section `.init` is where it has no memory.
@@ -97,7 +131,7 @@ fn the_library_of_a_static_program_starts_before_the_instant_and_its_own_code_af
             let output = waiting.wait_with_output().unwrap();
             assert_eq!(output.status.code(), Some(122), "{flags:?}: {output:?}");
             assert!(output.stdout.is_empty(), "{flags:?}: {output:?}");
-            begins_at_the_instant(gate_program, &program);
+            begins_at_the_instant(gate_program, &[&program]);
         }
     }
 }
@@ -108,12 +142,38 @@ fn a_static_program_whose_file_names_a_place_out_of_memory_is_held_at_its_entry_
     let Some(program) = compile(directory.path(), &["-static"]) else { return };
     let moved = directory.path().join("moved");
     install_with_init_out_of_memory(&moved, &program);
-    begins_at_the_instant(freestanding(), moved.to_str().unwrap());
+    begins_at_the_instant(freestanding(), &[moved.to_str().unwrap()]);
 }
 
 #[test]
 fn a_static_program_that_comes_before_its_library_is_held_at_its_entry_point() {
     let directory = tempfile::tempdir().unwrap();
     let Some(program) = compile(directory.path(), &["-static", "-DBEFORE_ALL"]) else { return };
-    begins_at_the_instant(freestanding(), &program);
+    begins_at_the_instant(freestanding(), &[&program]);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_static_program_whose_start_never_calls_its_init_begins_at_the_instant_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let flags = ["-static", "-nostdlib", "-fno-stack-protector"];
+    let Some(program) = compile_text(directory.path(), NEVER_CALLED, &flags) else { return };
+    let file = std::fs::File::open(&program).unwrap();
+    let read = |at, buffer: &mut [u8]| file.read_exact_at(buffer, at).is_ok();
+    assert!(places(read).is_some(), "it looks like one that does");
+    for gate_program in both() {
+        begins_at_the_instant(gate_program, &[&program]);
+    }
+}
+
+#[test]
+fn a_program_without_a_c_library_begins_at_the_instant() {
+    let gate_itself = freestanding().to_str().expect("a path of ASCII");
+    begins_at_the_instant(freestanding(), &[gate_itself, "--now"]);
+    if cfg!(target_arch = "x86_64") {
+        let directory = tempfile::tempdir().unwrap();
+        let flags = ["-static", "-nostdlib", "-fno-stack-protector", "-DWITHOUT_INIT"];
+        let Some(program) = compile_text(directory.path(), NEVER_CALLED, &flags) else { return };
+        begins_at_the_instant(freestanding(), &[&program]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Tracing: a child that is led to its program's entry point and held there.
 
 use super::arch::{
-    self, BREAKPOINT, BREAKPOINT_MASK, PROGRAM_COUNTER, REGISTERS, TRAP_ADVANCE, number,
+    self, AUDIT_ARCH, BREAKPOINT, BREAKPOINT_MASK, PROGRAM_COUNTER, REGISTERS, TRAP_ADVANCE, number,
 };
 use super::process::Pid;
 use super::signal::SignalSet;
@@ -13,10 +13,16 @@ const PEEKTEXT: usize = 1;
 const POKETEXT: usize = 4;
 const CONT: usize = 7;
 const DETACH: usize = 17;
+const SYSCALL: usize = 24;
 const SETOPTIONS: usize = 0x4200;
 const GETREGSET: usize = 0x4204;
 const SETREGSET: usize = 0x4205;
 const SETSIGMASK: usize = 0x420b;
+/// Linux 5.3.
+const GET_SYSCALL_INFO: usize = 0x420e;
+const SYSCALL_INFO_ENTRY: u8 = 1;
+const SYSCALL_INFO_EXIT: u8 = 2;
+const O_TRACESYSGOOD: usize = 1;
 const O_TRACEEXEC: usize = 1 << 4;
 const O_EXITKILL: usize = 1 << 20;
 const NT_PRSTATUS: usize = 1;
@@ -38,15 +44,47 @@ pub(crate) struct Breakpoint {
     original: u64,
 }
 
+/// A system call that has begun or ended: the first part of `struct ptrace_syscall_info`.
+#[repr(C)]
+#[derive(Default)]
+struct Call {
+    kind: u8,
+    reserved: [u8; 3],
+    arch: u32,
+    program_counter: u64,
+    stack_pointer: u64,
+    number: u64,
+    arguments: [u64; 6],
+}
+
 impl Tracee {
     /// Has the child killed if we die, and stopped when it begins its program.
     pub(crate) fn set_options(self) -> Result<(), Errno> {
-        self.request(SETOPTIONS, 0, O_EXITKILL | O_TRACEEXEC)
+        self.request(SETOPTIONS, 0, O_EXITKILL | O_TRACEEXEC | O_TRACESYSGOOD)
     }
 
     /// Lets it go on, with a signal delivered to it or none (0).
     pub(crate) fn resume(self, signal: u8) -> Result<(), Errno> {
         self.request(CONT, 0, signal.into())
+    }
+
+    /// Lets it go on to where its next system call begins or ends.
+    pub(crate) fn resume_to_call(self, signal: u8) -> Result<(), Errno> {
+        self.request(SYSCALL, 0, signal.into())
+    }
+
+    /// Whether it has stopped at the end of a system call, or at the beginning of one that nobody
+    /// outside of the process can see: one by which a C library's start finds out where it is and
+    /// arranges its memory. `false` also where the kernel does not tell.
+    pub(crate) fn is_at_unseen_call(self) -> bool {
+        let mut call = Call::default();
+        let told =
+            self.request(GET_SYSCALL_INFO, size_of::<Call>(), &raw mut call as usize).is_ok();
+        told && match call.kind {
+            SYSCALL_INFO_ENTRY => call.arch == AUDIT_ARCH && is_unseen(call.number, call.arguments),
+            SYSCALL_INFO_EXIT => true,
+            _ => false,
+        }
     }
 
     /// Lets it go for good.
@@ -108,5 +146,35 @@ impl Tracee {
         // SAFETY: `data` is a plain number, or points to a local of the caller that is as large as
         // the request's answer; `address` means a place in the child, never in us.
         unsafe { call(number::PTRACE, arguments) }.map(|_| ())
+    }
+}
+
+/// Whether a system call is one that the starts of glibc and musl make, and has no effect outside
+/// of the process.
+fn is_unseen(number: u64, arguments: [u64; 6]) -> bool {
+    const MAP_ANONYMOUS: u64 = 0x20;
+    let Ok(number) = usize::try_from(number) else { return false };
+    match number {
+        number::MMAP => arguments[3] & MAP_ANONYMOUS != 0,
+        // A limit that is asked for, and not set.
+        number::PRLIMIT64 => arguments[0] == 0 && arguments[2] == 0,
+        _ => number::UNSEEN.contains(&number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_maps_a_file_or_sets_a_limit_is_no_start_of_a_library() {
+        let is_unseen = |number: usize, arguments| is_unseen(number as u64, arguments);
+        assert!(is_unseen(number::UNSEEN[0], [0; 6]));
+        assert!(!is_unseen(number::WRITE, [0; 6]) && !is_unseen(number::CLONE, [0; 6]));
+        assert!(is_unseen(number::MMAP, [0, 4096, 3, 0x22, u64::MAX, 0]));
+        assert!(!is_unseen(number::MMAP, [0, 4096, 3, 1, 3, 0]), "shared with a file");
+        assert!(is_unseen(number::PRLIMIT64, [0, 3, 0, 7, 0, 0]));
+        assert!(!is_unseen(number::PRLIMIT64, [0, 3, 7, 0, 0, 0]));
+        assert!(!is_unseen(number::PRLIMIT64, [1, 3, 0, 7, 0, 0]));
     }
 }

@@ -29,9 +29,17 @@ pub(in crate::sys) mod number {
     pub(in crate::sys) const SENDTO: usize = 206;
     pub(in crate::sys) const CLONE: usize = 220;
     pub(in crate::sys) const EXECVE: usize = 221;
+    pub(in crate::sys) const MMAP: usize = 222;
     pub(in crate::sys) const WAIT4: usize = 260;
+    pub(in crate::sys) const PRLIMIT64: usize = 261;
     pub(in crate::sys) const STATX: usize = 291;
+    /// Calls whose effects stay in the process: readlinkat, set_tid_address, set_robust_list,
+    /// uname, brk, munmap, mprotect, getrandom, rseq.
+    pub(in crate::sys) const UNSEEN: [usize; 9] = [78, 96, 99, 160, 214, 215, 226, 278, 293];
 }
+
+/// `AUDIT_ARCH_AARCH64`: its own system calls, and not those of 32 bits.
+pub(in crate::sys) const AUDIT_ARCH: u32 = 0xc000_00b7;
 
 /// Words in `struct user_pt_regs`: x0 to x30, sp, pc, pstate.
 pub(in crate::sys) const REGISTERS: usize = 34;

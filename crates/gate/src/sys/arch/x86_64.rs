@@ -7,6 +7,7 @@ pub(in crate::sys) mod number {
     pub(in crate::sys) const READ: usize = 0;
     pub(in crate::sys) const WRITE: usize = 1;
     pub(in crate::sys) const CLOSE: usize = 3;
+    pub(in crate::sys) const MMAP: usize = 9;
     pub(in crate::sys) const RT_SIGACTION: usize = 13;
     pub(in crate::sys) const RT_SIGPROCMASK: usize = 14;
     pub(in crate::sys) const PREAD64: usize = 17;
@@ -30,8 +31,16 @@ pub(in crate::sys) mod number {
     pub(in crate::sys) const TIMERFD_SETTIME: usize = 286;
     pub(in crate::sys) const SIGNALFD4: usize = 289;
     pub(in crate::sys) const PIPE2: usize = 293;
+    pub(in crate::sys) const PRLIMIT64: usize = 302;
     pub(in crate::sys) const STATX: usize = 332;
+    /// Calls whose effects stay in the process: mprotect, munmap, brk, uname, readlink, arch_prctl,
+    /// set_tid_address, readlinkat, set_robust_list, getrandom, rseq.
+    pub(in crate::sys) const UNSEEN: [usize; 11] =
+        [10, 11, 12, 63, 89, 158, 218, 267, 273, 318, 334];
 }
+
+/// `AUDIT_ARCH_X86_64`: its own system calls, and not those of 32 bits.
+pub(in crate::sys) const AUDIT_ARCH: u32 = 0xc000_003e;
 
 /// Words in `struct user_regs_struct`.
 pub(in crate::sys) const REGISTERS: usize = 27;
