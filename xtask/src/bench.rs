@@ -18,7 +18,7 @@ struct Bench {
 /// How a benchmark is run.
 enum How {
     /// A bench target of a package.
-    Cargo { package: &'static str, target: &'static str, features: &'static str },
+    Cargo { package: &'static str, target: &'static str },
     /// Tests in their long forms.
     Tests(&'static [LongTest]),
     /// Here; programs from outside take part.
@@ -43,12 +43,12 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "occurrence",
         what: "time to find the next occurrence beside croner",
-        how: How::Cargo { package: "timeball-schedule", target: "occurrence", features: "" },
+        how: How::Cargo { package: "timeball-schedule", target: "occurrence" },
     },
     Bench {
         name: "planner",
         what: "memory and costs of a million schedules; 10,000 fires a second through the books",
-        how: How::Cargo { package: "timeball-scheduler", target: "planner", features: "" },
+        how: How::Cargo { package: "timeball-scheduler", target: "planner" },
     },
     Bench {
         name: "restart",
@@ -80,22 +80,22 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "targets",
         what: "how late a program's main begins, held by the gate or not; the gate itself",
-        how: How::Cargo { package: "timeball-scheduler", target: "targets", features: "" },
+        how: How::Cargo { package: "timeball-scheduler", target: "targets" },
     },
     Bench {
         name: "messages",
         what: "first octet of HTTP and NATS at its receiver beside a bare thread that writes at T",
-        how: How::Cargo { package: "timeball-scheduler", target: "messages", features: "brokers" },
+        how: How::Cargo { package: "timeball-scheduler", target: "messages" },
     },
     Bench {
         name: "bound",
         what: "violations and width of the published bound in simulated worlds with a liar",
-        how: How::Cargo { package: "timeball-sim", target: "bound", features: "" },
+        how: How::Cargo { package: "timeball-sim", target: "bound" },
     },
     Bench {
         name: "accuracy",
         what: "the simulated clock's error beside a filter that knows the physics, and chrony's",
-        how: How::Cargo { package: "timeball-sim", target: "accuracy", features: "" },
+        how: How::Cargo { package: "timeball-sim", target: "accuracy" },
     },
     Bench {
         name: "chrony",
@@ -132,11 +132,10 @@ pub(crate) fn run(project: &Project, name: &str, rest: &[&str]) -> Result<bool> 
     let title = format!("{}: {}", bench.name, bench.what);
     match bench.how {
         How::Here(run) => return run(project, rest),
-        How::Cargo { package, target, features } => {
+        How::Cargo { package, target } => {
             steps.step(&title, |tally| {
                 let mut cargo = project.cargo();
-                cargo.args(["bench", "--package", package, "--features", features]);
-                cargo.args(["--bench", target, "--"]).args(rest);
+                cargo.args(["bench", "--package", package, "--bench", target, "--"]).args(rest);
                 steps::stream(&mut cargo, tally)
             });
         }

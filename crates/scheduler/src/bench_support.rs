@@ -7,6 +7,7 @@ pub use house::{House, Seen};
 pub use rounds::{Ratio, Rounds, Verdict, percentile};
 
 use crate::store::{Journal, JournalError};
+use crate::targets::brokers::{Errand, Nats, Order};
 use crate::targets::exec::{GateProgram, Program, Runner};
 use crate::targets::{Ended, Report, ScheduleName, Target, TargetLimits, Targets, http};
 use crate::timer::{FollowedClock, Timer, TimerEvent, TimerOptions};
@@ -219,9 +220,7 @@ impl Messenger {
     /// # Errors
     /// Where the form is wrong, the process has no descriptor or thread left, or real time is
     /// refused.
-    #[cfg(feature = "brokers")]
     pub fn nats(form: &str, real_time: Option<u8>) -> io::Result<Self> {
-        use crate::targets::brokers::{Errand, Nats, Order};
         let form = serde_saphyr::from_str(form).map_err(io::Error::other)?;
         let order = Order::<Nats>::parse(&form).map_err(io::Error::other)?;
         Self::start(Target::Broker(Errand::Nats(Arc::new(order))), real_time)

@@ -3,6 +3,7 @@
 use crate::files::{self, Document, LoadedSchedule, LoadedSet};
 use crate::foreign::{CrontabOptions, export_cron_jobs, import_cron_jobs, import_crontab, to_yaml};
 pub use crate::store::{rewrite_image, take_changes};
+use crate::targets::brokers::nats::wire::Decoder;
 use crate::zones::Zones;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -45,6 +46,26 @@ pub struct ForeignFile {
 thread_local! {
     /// Read once: the fuzzers would else read files and little besides.
     static ZONES: RefCell<Zones> = RefCell::new(Zones::new());
+}
+
+/// What a server of NATS says with these octets, if they arrive in pieces of this many; the last is
+/// what is wrong with the rest.
+pub fn read_nats(octets: &[u8], piece: usize) -> Vec<String> {
+    let (mut decoder, mut words) = (Decoder::default(), Vec::new());
+    for piece in octets.chunks(piece.max(1)) {
+        decoder.feed(piece);
+        loop {
+            match decoder.word() {
+                Ok(Some(word)) => words.push(format!("{word:?}")),
+                Ok(None) => break,
+                Err(error) => {
+                    words.push(error.to_string());
+                    return words;
+                }
+            }
+        }
+    }
+    words
 }
 
 /// Reads a text as a crontab (`Some`, with a user before the command or without) or as CronJobs.

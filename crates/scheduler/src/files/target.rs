@@ -2,6 +2,7 @@
 
 use crate::sys;
 use crate::targets::Target;
+use crate::targets::brokers::{Errand, Nats, Order};
 use crate::targets::exec::Program;
 use crate::targets::form::{FormError, retries, timeout};
 use crate::targets::http::Request;
@@ -67,7 +68,10 @@ pub(super) fn parse(target: &cron_job::Target) -> Result<Option<Target>, TargetE
     let parsed = match target {
         cron_job::Target { exec: Some(exec), .. } => Target::Exec(Arc::new(program(exec)?)),
         cron_job::Target { http: Some(http), .. } => Target::Http(Arc::new(Request::parse(http)?)),
-        other => broker(other)?,
+        cron_job::Target { nats: Some(nats), .. } => {
+            Target::Broker(Errand::Nats(Arc::new(Order::<Nats>::parse(nats)?)))
+        }
+        other => Target::Broker(other_broker(other)?),
     };
     Ok(Some(parsed))
 }
@@ -81,25 +85,19 @@ pub(super) fn members(target: &cron_job::Target) -> usize {
 }
 
 #[cfg(feature = "brokers")]
-fn broker(target: &cron_job::Target) -> Result<Target, FormError> {
-    use crate::targets::brokers::{Errand, Kafka, Nats, Order, RabbitMq};
-    let cron_job::Target { nats, rabbitmq, kafka, .. } = target;
-    let errand = match (nats, rabbitmq, kafka) {
-        (Some(form), ..) => Errand::Nats(Arc::new(Order::<Nats>::parse(form)?)),
-        (_, Some(form), _) => Errand::RabbitMq(Arc::new(Order::<RabbitMq>::parse(form)?)),
-        (_, _, Some(form)) => Errand::Kafka(Arc::new(Order::<Kafka>::parse(form)?)),
-        (None, None, None) => unreachable!("one member is given, and it is none of the others"),
-    };
-    Ok(Target::Broker(errand))
+fn other_broker(target: &cron_job::Target) -> Result<Errand, FormError> {
+    use crate::targets::brokers::{Kafka, RabbitMq};
+    let cron_job::Target { rabbitmq, kafka, .. } = target;
+    Ok(match (rabbitmq, kafka) {
+        (Some(form), _) => Errand::RabbitMq(Arc::new(Order::<RabbitMq>::parse(form)?)),
+        (_, Some(form)) => Errand::Kafka(Arc::new(Order::<Kafka>::parse(form)?)),
+        (None, None) => unreachable!("one member is given, and it is none of the others"),
+    })
 }
 
 #[cfg(not(feature = "brokers"))]
-fn broker(target: &cron_job::Target) -> Result<Target, FormError> {
-    let target = match target {
-        cron_job::Target { nats: Some(_), .. } => "nats",
-        cron_job::Target { rabbitmq: Some(_), .. } => "rabbitmq",
-        _ => "kafka",
-    };
+fn other_broker(target: &cron_job::Target) -> Result<Errand, FormError> {
+    let target = if target.rabbitmq.is_some() { "rabbitmq" } else { "kafka" };
     Err(FormError::NoBrokers { target })
 }
 

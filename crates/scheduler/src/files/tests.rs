@@ -306,14 +306,9 @@ fn names_kinds_and_duplicates_are_checked() {
 }
 
 #[test]
-#[cfg(feature = "brokers")]
-fn every_mistake_in_a_message_to_a_broker_is_named_with_its_fix() {
-    let target = |kind: &str, inner: &str| {
-        format!("  schedule: '@hourly'\n  target: {{ {kind}: {{ {inner} }} }}\n")
-    };
-    let nats = |inner: &str| target("nats", inner);
-    let rabbitmq = |inner: &str| target("rabbitmq", inner);
-    let kafka = |inner: &str| target("kafka", inner);
+fn every_mistake_in_a_message_to_nats_is_named_with_its_fix() {
+    let nats =
+        |inner: &str| format!("  schedule: '@hourly'\n  target: {{ nats: {{ {inner} }} }}\n");
     let servers = "servers: ['nats://a:4222']";
     for (spec, parts) in [
         (
@@ -329,7 +324,24 @@ fn every_mistake_in_a_message_to_a_broker_is_named_with_its_fix() {
             nats(&format!("{servers}, subject: a, headers: [{{ name: Nats-Msg-Id, value: x }}]")),
             &["`Nats-Msg-Id` is set by the scheduler"],
         ),
-        (rabbitmq("url: 'http://a', routingKey: q"), &["must begin with amqp:// or amqps://"]),
+        (nats("servers: ['tls://a b'], subject: a"), &["`tls://a b` is no address"]),
+        (nats("servers: ['http://a'], subject: a"), &["must be nats://host:port or tls://"]),
+        (nats("servers: ['tls://a..b'], subject: a"), &["nats.`a..b` is no name"]),
+    ] {
+        names_all(&spec, parts);
+    }
+}
+
+#[test]
+#[cfg(feature = "brokers")]
+fn every_mistake_in_a_message_to_a_broker_is_named_with_its_fix() {
+    let target = |kind: &str, inner: &str| {
+        format!("  schedule: '@hourly'\n  target: {{ {kind}: {{ {inner} }} }}\n")
+    };
+    let rabbitmq = |inner: &str| target("rabbitmq", inner);
+    let kafka = |inner: &str| target("kafka", inner);
+    for (spec, parts) in [
+        (rabbitmq("url: 'http://a', routingKey: q"), &["must begin with amqp:// or amqps://"][..]),
         (rabbitmq("url: 'amqp://a/vhost', routingKey: q"), &["give `virtualHost`"]),
         (rabbitmq("url: 'amqp://a', routingKey: q, tls: {}"), &["begins with amqp://, but `tls`"]),
         (

@@ -1,30 +1,36 @@
 //! The targets `nats`, `rabbitmq` and `kafka`: give a message to a broker, and have it confirmed.
 //!
 //! Shortly before T a connection to the broker is looked for, logged in and proved to answer; at T
-//! the message goes over it. One connection serves all fires that name the same broker in the same
-//! way, and is closed when none has used it for a while. A message is done when the broker says
-//! that it has it.
+//! the message goes over it: written by the firing thread where the protocol is ours (NATS), by the
+//! couriers' thread where it is a library's. One connection serves all fires that name the same
+//! broker in the same way, and is closed when none has used it for a while. A message is done when
+//! the broker says that it has it.
 
 mod form;
+#[cfg(feature = "brokers")]
 mod kafka;
 mod links;
-mod nats;
+pub(crate) mod nats;
+#[cfg(feature = "brokers")]
 mod rabbitmq;
 
+#[cfg(feature = "brokers")]
 pub(crate) use kafka::Kafka;
 pub(crate) use nats::Nats;
+#[cfg(feature = "brokers")]
 pub(crate) use rabbitmq::RabbitMq;
 
-use super::couriers::{self, Couriers};
+use super::couriers::{self, Beginning, Couriers, LOAD_AHEAD};
 use super::event::{Event, EventMode, Payload, Template};
 use super::secret::{SecretError, SecretFile};
+use super::trigger::{Load, Trigger};
 use super::{ScheduleName, back_off};
 use crate::timer::Release;
 use hyper::body::Bytes;
 use links::{Link, Links};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use timeball_schedule::{FireId, Outcome, Reason};
 use timeball_timebase::Span;
@@ -33,6 +39,9 @@ use timeball_timebase::Span;
 pub(crate) trait Protocol: fmt::Display + Send + Sync + 'static {
     /// An open connection, logged in.
     type Connection: Send + Sync + 'static;
+    /// A message that is complete and leaves when the firing thread releases it; `Unloadable`
+    /// where a library writes it.
+    type Parcel: Parcel;
 
     /// By what connections are told apart.
     fn place(&self) -> String;
@@ -51,12 +60,42 @@ pub(crate) trait Protocol: fmt::Display + Send + Sync + 'static {
     /// Whether nothing can be sent over the connection any more, as far as is known.
     fn is_closed(connection: &Self::Connection) -> bool;
 
+    /// Has the message lie ready for the firing thread; `None` where it cannot, and
+    /// [`publish`](Self::publish) then sends it or says why not.
+    fn load(&self, _: &Self::Connection, _: &Message) -> Option<Self::Parcel> {
+        None
+    }
+
     /// Sends the message once, and returns when the broker has it.
     fn publish(
         &self,
         connection: &Self::Connection,
         message: &Message,
     ) -> impl Future<Output = Result<(), PublishError>> + Send;
+}
+
+/// A message that lies ready on its connection.
+pub(crate) trait Parcel: Load {
+    /// Sends it, where the firing thread has not, and returns when the broker has it.
+    fn confirmed(&self) -> impl Future<Output = Result<(), PublishError>> + Send;
+}
+
+/// The parcel of a library that keeps its socket for itself: there is none.
+#[cfg(feature = "brokers")]
+pub(crate) enum Unloadable {}
+
+#[cfg(feature = "brokers")]
+impl Load for Unloadable {
+    fn release(&self) {
+        match *self {}
+    }
+}
+
+#[cfg(feature = "brokers")]
+impl Parcel for Unloadable {
+    async fn confirmed(&self) -> Result<(), PublishError> {
+        match *self {}
+    }
 }
 
 /// A message to a broker as its file asks for it, parsed.
@@ -127,7 +166,9 @@ enum TryError {
 #[derive(Clone, Debug)]
 pub(crate) enum Errand {
     Nats(Arc<Order<Nats>>),
+    #[cfg(feature = "brokers")]
     RabbitMq(Arc<Order<RabbitMq>>),
+    #[cfg(feature = "brokers")]
     Kafka(Arc<Order<Kafka>>),
 }
 
@@ -136,7 +177,9 @@ impl Errand {
     pub(crate) fn retries(&self) -> u32 {
         match self {
             Self::Nats(order) => order.retries,
+            #[cfg(feature = "brokers")]
             Self::RabbitMq(order) => order.retries,
+            #[cfg(feature = "brokers")]
             Self::Kafka(order) => order.retries,
         }
     }
@@ -147,7 +190,9 @@ impl fmt::Display for Errand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nats(order) => write!(f, "nats {}", order.protocol),
+            #[cfg(feature = "brokers")]
             Self::RabbitMq(order) => write!(f, "rabbitmq {}", order.protocol),
+            #[cfg(feature = "brokers")]
             Self::Kafka(order) => write!(f, "kafka {}", order.protocol),
         }
     }
@@ -156,8 +201,10 @@ impl fmt::Display for Errand {
 /// Sends messages to brokers, by the couriers' thread.
 #[derive(Default)]
 pub(crate) struct Posts {
-    nats: Arc<Links<nats::Connection>>,
+    nats: Arc<Links<nats::Session>>,
+    #[cfg(feature = "brokers")]
     rabbitmq: Arc<Links<rabbitmq::Connection>>,
+    #[cfg(feature = "brokers")]
     kafka: Arc<Links<kafka::Connection>>,
 }
 
@@ -171,20 +218,39 @@ impl Posts {
         name: &ScheduleName,
         errand: &Errand,
     ) -> Release {
-        let event = Event::new(fire, name);
-        let (began, nothing) = (couriers.beginning(fire), || {});
+        let errand = Errand::clone(errand);
         match errand {
-            Errand::Nats(order) => {
-                couriers.prepare(began, due_in, Flight::new(order, event, &self.nats), nothing)
-            }
-            Errand::RabbitMq(order) => {
-                couriers.prepare(began, due_in, Flight::new(order, event, &self.rabbitmq), nothing)
-            }
-            Errand::Kafka(order) => {
-                couriers.prepare(began, due_in, Flight::new(order, event, &self.kafka), nothing)
-            }
+            Errand::Nats(order) => fly(couriers, fire, due_in, name, order, &self.nats),
+            #[cfg(feature = "brokers")]
+            Errand::RabbitMq(order) => fly(couriers, fire, due_in, name, order, &self.rabbitmq),
+            #[cfg(feature = "brokers")]
+            Errand::Kafka(order) => fly(couriers, fire, due_in, name, order, &self.kafka),
         }
     }
+}
+
+fn fly<P: Protocol>(
+    couriers: &Couriers,
+    fire: FireId,
+    due_in: Span,
+    name: &ScheduleName,
+    order: Arc<Order<P>>,
+    links: &Arc<Links<P::Connection>>,
+) -> Release {
+    let beginning = couriers.beginning(fire);
+    let flight = Flight {
+        order,
+        event: Event::new(fire, name),
+        links: Arc::clone(links),
+        beginning: Arc::clone(&beginning),
+        due: Instant::now() + couriers::duration(due_in),
+        trigger: Arc::default(),
+        message: None,
+        link: None,
+        parcel: None,
+    };
+    let trigger = Arc::clone(&flight.trigger);
+    couriers.prepare(beginning, due_in, flight, move || trigger.pull())
 }
 
 /// How long connecting ahead of T may take before it is left to T itself.
@@ -196,14 +262,26 @@ struct Flight<P: Protocol> {
     order: Arc<Order<P>>,
     event: Event,
     links: Arc<Links<P::Connection>>,
+    beginning: Arc<Beginning>,
+    due: Instant,
+    trigger: Arc<Trigger<P::Parcel>>,
     message: Option<Message>,
     link: Option<Arc<Link<P::Connection>>>,
+    /// What lies ready on `link`.
+    parcel: Option<Arc<P::Parcel>>,
 }
 
 impl<P: Protocol> Flight<P> {
-    fn new(order: &Arc<Order<P>>, event: Event, links: &Arc<Links<P::Connection>>) -> Self {
-        let (order, links) = (Arc::clone(order), Arc::clone(links));
-        Self { order, event, links, message: None, link: None }
+    /// Has the message lie ready on the connection, where that can be done.
+    fn load(&mut self) {
+        let (Some(message), Some(link)) = (&self.message, &self.link) else { return };
+        let parcel = self.order.protocol.load(link.connection(), message);
+        let Some(parcel) = parcel.map(Arc::new) else { return };
+        // From here on the firing thread can let it leave.
+        if self.beginning.note().is_ok() {
+            self.trigger.aim(&parcel);
+            self.parcel = Some(parcel);
+        }
     }
 
     async fn connect(&self, message: &Message) -> Result<Arc<Link<P::Connection>>, String> {
@@ -225,13 +303,21 @@ impl<P: Protocol> Flight<P> {
 
     async fn publish(&mut self, message: &Message) -> Result<(), TryError> {
         let protocol = &self.order.protocol;
+        let (link, parcel) = (self.link.take(), self.parcel.take());
         let open = |link: &Arc<Link<P::Connection>>| !P::is_closed(link.connection());
-        if let Some(link) = self.link.take().filter(open) {
-            match protocol.publish(link.connection(), message).await {
-                // Another connection is no repeat.
-                Err(PublishError::NotSent(_)) => self.links.forget(protocol),
-                done => return done.map_err(|source| self.failed(source)),
+        let done = match (link, parcel) {
+            // It may have left before the connection was closed.
+            (Some(_link), Some(parcel)) => Some(parcel.confirmed().await),
+            (Some(link), None) if open(&link) => {
+                Some(protocol.publish(link.connection(), message).await)
             }
+            _ => None,
+        };
+        match done {
+            None => {}
+            // Another connection is no repeat.
+            Some(Err(PublishError::NotSent(_))) => self.links.forget(protocol),
+            Some(done) => return done.map_err(|source| self.failed(source)),
         }
         let place = || protocol.place();
         let link = self.connect(message).await;
@@ -258,12 +344,24 @@ impl<P: Protocol> couriers::Flight for Flight<P> {
     }
 
     async fn keep_ready(&mut self) {
+        let load_at = self.due.checked_sub(LOAD_AHEAD).unwrap_or(self.due);
         loop {
-            tokio::time::sleep(REVIEW_EVERY).await;
             let Some(message) = &self.message else { return };
             if self.link.as_ref().is_none_or(|link| P::is_closed(link.connection())) {
+                if !self.trigger.lower() {
+                    // The release is on its way here.
+                    return;
+                }
+                self.parcel = None;
                 self.link = self.connect(message).await.ok();
             }
+            let load_in = load_at.saturating_duration_since(Instant::now());
+            if load_in.is_zero() && self.parcel.is_none() {
+                self.load();
+            }
+            let is_loaded = load_in.is_zero();
+            tokio::time::sleep(if is_loaded { REVIEW_EVERY } else { load_in.min(REVIEW_EVERY) })
+                .await;
         }
     }
 

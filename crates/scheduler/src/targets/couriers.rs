@@ -7,16 +7,20 @@ use crate::timer::Release;
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use thiserror::Error;
 use timeball_schedule::{FireId, Outcome, Reason};
 use timeball_timebase::Span;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How long before T a flight is made ready.
 const READY_AHEAD: Duration = Duration::from_millis(500);
+
+/// How long before T a message is handed to its connection, to be released by the firing thread.
+/// From then on its fire counts as begun.
+pub(super) const LOAD_AHEAD: Duration = Duration::from_millis(20);
 
 /// One message on its way, from its preparation to its answer.
 pub(super) trait Flight: Send + 'static {
@@ -42,7 +46,7 @@ pub(crate) struct Couriers {
 struct Shared {
     report: Arc<dyn Report>,
     messages_max: usize,
-    under_way: Semaphore,
+    under_way: Arc<Semaphore>,
     /// Where a released flight is told to stop.
     released: Mutex<HashMap<FireId, oneshot::Sender<Reason>>>,
 }
@@ -53,22 +57,45 @@ struct Released {
     stopped: oneshot::Receiver<Reason>,
 }
 
-/// The beginning of a fire: noted once, by whoever is the first to let its message leave.
+/// The beginning of a fire: noted once, by whoever is the first to let its message leave. The fire
+/// counts as under way from then until this is dropped.
 pub(super) struct Beginning {
     fire: FireId,
-    report: Arc<dyn Report>,
-    is_noted: AtomicBool,
+    couriers: Arc<Shared>,
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+/// Why a message must not leave.
+#[derive(Debug, Error)]
+pub(super) enum BeginError {
+    #[error("{messages_max} messages are under way; this one was not sent")]
+    Full { messages_max: usize },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl BeginError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Full { .. } => Reason::Unreachable,
+            Self::Journal(_) => Reason::StoreFailed,
+        }
+    }
 }
 
 impl Beginning {
     /// Notes it, if that has not been done. Only the flight's own task may call this.
     ///
     /// # Errors
-    /// Where it cannot be noted: the message must not leave.
-    pub(super) fn note(&self) -> Result<(), JournalError> {
-        if !self.is_noted.load(Ordering::Relaxed) {
-            self.report.begin(self.fire)?;
-            self.is_noted.store(true, Ordering::Relaxed);
+    /// Where it cannot be noted, or too many are under way: the message must not leave.
+    pub(super) fn note(&self) -> Result<(), BeginError> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() {
+            let Shared { report, under_way, messages_max, .. } = &*self.couriers;
+            let full = |_| BeginError::Full { messages_max: *messages_max };
+            let free = Arc::clone(under_way).try_acquire_owned().map_err(full)?;
+            report.begin(self.fire)?;
+            *place = Some(free);
         }
         Ok(())
     }
@@ -92,7 +119,7 @@ impl Couriers {
         let shared = Arc::new(Shared {
             report,
             messages_max,
-            under_way: Semaphore::new(messages_max),
+            under_way: Arc::new(Semaphore::new(messages_max)),
             released: Mutex::default(),
         });
         Ok(Self { shared, runtime: handle, stop: Some(stop), thread: Some(thread) })
@@ -100,8 +127,7 @@ impl Couriers {
 
     /// The beginning of a fire, to be noted before its message can leave.
     pub(super) fn beginning(&self, fire: FireId) -> Arc<Beginning> {
-        let report = Arc::clone(&self.shared.report);
-        Arc::new(Beginning { fire, report, is_noted: AtomicBool::new(false) })
+        Arc::new(Beginning { fire, couriers: Arc::clone(&self.shared), place: Mutex::default() })
     }
 
     /// Has a flight made ready shortly before it is due; the release calls `at_release` on the
@@ -167,8 +193,8 @@ impl Shared {
         let (outcome, message) = match stop {
             Stop::Asked(reason) => (Outcome::Failed(reason), "stopped before it was sent".into()),
             Stop::Open(stopped) => match beginning.note() {
-                Ok(()) => self.send(flight, stopped).await,
-                Err(error) => (Outcome::Failed(Reason::StoreFailed), error.to_string()),
+                Ok(()) => send(flight, stopped).await,
+                Err(error) => (Outcome::Failed(error.reason()), error.to_string()),
             },
         };
         fault::pass(Point::EffectDone);
@@ -179,27 +205,18 @@ impl Shared {
         self.report.end(Ended { fire, outcome, duration: Span::from_nanos(nanos), message });
     }
 
-    async fn send(
-        &self,
-        mut flight: impl Flight,
-        stopped: oneshot::Receiver<Reason>,
-    ) -> (Outcome, String) {
-        let Ok(_permit) = self.under_way.try_acquire() else {
-            let max = self.messages_max;
-            let message = format!("{max} messages are under way; this one was not sent");
-            return (Outcome::Failed(Reason::Unreachable), message);
-        };
-        tokio::select! {
-            ended = flight.send() => ended,
-            Ok(reason) = stopped => {
-                let message = "stopped before an answer came; whether it arrived is not known";
-                (Outcome::Failed(reason), message.to_owned())
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<FireId, oneshot::Sender<Reason>>> {
         self.released.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn send(mut flight: impl Flight, stopped: oneshot::Receiver<Reason>) -> (Outcome, String) {
+    tokio::select! {
+        ended = flight.send() => ended,
+        Ok(reason) = stopped => {
+            let message = "stopped before an answer came; whether it arrived is not known";
+            (Outcome::Failed(reason), message.to_owned())
+        }
     }
 }
 

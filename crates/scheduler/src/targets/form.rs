@@ -33,13 +33,10 @@ pub(crate) enum FormError {
     Username { field: &'static str, problem: &'static str },
     #[error("{field}: {source}")]
     Secret { field: &'static str, source: SecretError },
-    #[cfg(feature = "brokers")]
     #[error("nats.auth needs either `tokenFile`, or `username` and `passwordFile`")]
     NatsAuth,
-    #[cfg(feature = "brokers")]
     #[error("{field} `{}` {problem}", told(value))]
     Value { field: &'static str, value: String, problem: &'static str },
-    #[cfg(feature = "brokers")]
     #[error("{field} has {count} entries; it must have 1 to {count_max}")]
     Servers { field: &'static str, count: usize, count_max: usize },
     #[cfg(not(feature = "brokers"))]

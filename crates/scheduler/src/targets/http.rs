@@ -220,4 +220,4 @@ fn base64(octets: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

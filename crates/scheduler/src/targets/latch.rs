@@ -5,6 +5,7 @@
 //! stands on the connection; at T the firing thread makes one system call. Nobody has to trust that
 //! an early message was not sent: while the latch is held, not one octet is.
 
+use super::trigger::Load;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -116,6 +117,12 @@ impl Latch {
                 done => return Poll::Ready(done),
             }
         }
+    }
+}
+
+impl Load for Latch {
+    fn release(&self) {
+        self.open();
     }
 }
 

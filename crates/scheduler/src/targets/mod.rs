@@ -3,7 +3,6 @@
 //! A target is parsed when its file is read, prepared when a fire is armed, released on the firing
 //! thread (which only hands over), and told of when it has ended.
 
-#[cfg(feature = "brokers")]
 pub(crate) mod brokers;
 mod couriers;
 mod event;
@@ -14,6 +13,7 @@ mod latch;
 mod pool;
 mod secret;
 mod tls;
+mod trigger;
 
 use crate::store::JournalError;
 use crate::timer::Release;
@@ -31,7 +31,6 @@ pub(crate) enum Target {
     /// Sends an HTTP request.
     Http(Arc<http::Request>),
     /// Gives a message to a broker.
-    #[cfg(feature = "brokers")]
     Broker(brokers::Errand),
 }
 
@@ -42,7 +41,6 @@ impl Target {
         match self {
             Self::Exec(_) => false,
             Self::Http(request) => request.retries > 0,
-            #[cfg(feature = "brokers")]
             Self::Broker(errand) => errand.retries() > 0,
         }
     }
@@ -54,7 +52,6 @@ impl fmt::Display for Target {
         match self {
             Self::Exec(program) => write!(f, "exec {program}"),
             Self::Http(request) => write!(f, "http {request}"),
-            #[cfg(feature = "brokers")]
             Self::Broker(errand) => errand.fmt(f),
         }
     }
@@ -128,7 +125,6 @@ pub(crate) struct Targets {
     exec: exec::Runner,
     couriers: couriers::Couriers,
     http: http::Client,
-    #[cfg(feature = "brokers")]
     brokers: brokers::Posts,
 }
 
@@ -146,7 +142,6 @@ impl Targets {
             exec: exec::Runner::new(limits, gate, Arc::clone(&report))?,
             couriers: couriers::Couriers::start(limits, report)?,
             http: http::Client::default(),
-            #[cfg(feature = "brokers")]
             brokers: brokers::Posts::default(),
         })
     }
@@ -163,7 +158,6 @@ impl Targets {
         match target {
             Target::Exec(program) => self.exec.prepare(fire, due_in, name, program),
             Target::Http(request) => self.http.prepare(&self.couriers, fire, due_in, name, request),
-            #[cfg(feature = "brokers")]
             Target::Broker(errand) => {
                 self.brokers.prepare(&self.couriers, fire, due_in, name, errand)
             }
@@ -189,7 +183,7 @@ impl Targets {
 pub(crate) struct TargetLimits {
     /// Programs that run at once; further fires fail.
     pub(crate) programs_max: usize,
-    /// Messages under way at once; further fires fail.
+    /// Messages under way at once, from shortly before their instants on; further fires fail.
     pub(crate) messages_max: usize,
     /// How long a stopped program has between SIGTERM and SIGKILL.
     pub(crate) term_grace: Span,

@@ -4,6 +4,7 @@
 
 mod airflow;
 mod house;
+mod jetstream;
 mod kafka;
 mod nats;
 mod rabbitmq;

@@ -4,7 +4,7 @@
 //! each instant once; consumers find it in the header `ce_id`, too. The client is not an idempotent
 //! producer in Kafka's sense: a repeat is a second record under the same key.
 
-use super::{Message, Protocol, PublishError};
+use super::{Message, Protocol, PublishError, Unloadable};
 use crate::targets::event::Template;
 use crate::targets::secret::SecretFile;
 use crate::targets::tls::Trust;
@@ -60,6 +60,7 @@ impl fmt::Display for Kafka {
 
 impl Protocol for Kafka {
     type Connection = Connection;
+    type Parcel = Unloadable;
 
     fn place(&self) -> String {
         let place = format!("{}, topic `{}`", self.brokers.join(","), self.topic);

@@ -1,26 +1,47 @@
 //! NATS JetStream: publishes with `Nats-Msg-Id`, and waits for the stream's acknowledgement.
 //!
 //! A stream drops a message whose id it has seen within its duplicate window (2 minutes unless it
-//! is told otherwise), so within that a repeat has no second effect.
+//! is told otherwise), so within that a repeat has no second effect. The protocol is spoken here
+//! and not by a library, so that the firing thread itself can write a message at T.
 
-use super::{Message, Protocol, PublishError};
+mod opening;
+mod outbox;
+mod session;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wire;
+
+use super::{Message, Parcel as _, Protocol, PublishError};
 use crate::targets::secret::SecretFile;
 use crate::targets::tls::{Trust, TrustFiles};
-use async_nats::jetstream::{self, context::PublishErrorKind};
-use async_nats::{ConnectOptions, Event, HeaderMap};
+use serde::Deserialize;
+pub(crate) use session::Session;
+use session::{Answer, Parcel};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Where a message goes.
 #[derive(Debug)]
 pub(crate) struct Nats {
-    /// `nats://host:port`, tried in this order.
-    pub(super) servers: Vec<String>,
+    /// Tried in this order.
+    pub(super) servers: Vec<Server>,
     pub(super) subject: String,
     pub(super) auth: Option<NatsAuth>,
+    /// Where absent, TLS is spoken only with servers that ask for it.
     pub(super) trust: Option<Arc<Trust>>,
+}
+
+/// A server, as its file names it.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// `nats://host:port`, or `tls://`.
+    pub(super) url: String,
+    /// Name or address, without the brackets of IPv6.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Whether its address asks for TLS.
+    pub(super) is_secure: bool,
 }
 
 /// Who we are to the servers.
@@ -30,105 +51,112 @@ pub(super) enum NatsAuth {
     User { username: String, password: SecretFile },
 }
 
-pub(crate) struct Connection {
-    stream: jetstream::Context,
-    closed: watch::Receiver<bool>,
+/// What a stream says of a message.
+#[derive(Deserialize)]
+struct Acknowledgement {
+    stream: Option<String>,
+    error: Option<StreamError>,
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Why a stream did not take a message.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct StreamError {
+    code: i64,
+    err_code: i64,
+    description: String,
+}
+
+/// How long one server has to let us in before the next one is asked.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The status of a message to which nobody listens.
+const NO_RESPONDERS: u16 = 503;
+
+impl Nats {
+    fn servers(&self) -> String {
+        let urls: Vec<&str> = self.servers.iter().map(|server| server.url.as_str()).collect();
+        urls.join(",")
+    }
+
+    fn parcel(&self, session: &Session, message: &Message) -> Result<Parcel, PublishError> {
+        let mut headers = message.headers("ce-");
+        if let Some(kind) = &message.content_type {
+            headers.push(("content-type".to_owned(), kind.clone()));
+        }
+        headers.push(("Nats-Msg-Id".to_owned(), message.event.key.clone()));
+        session.parcel(&self.subject, &headers, &message.body)
+    }
+}
 
 impl fmt::Display for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.servers.join(","), self.subject)
+        write!(f, "{} {}", self.servers(), self.subject)
     }
 }
 
 impl Protocol for Nats {
-    type Connection = Connection;
+    type Connection = Session;
+    type Parcel = Parcel;
 
     fn place(&self) -> String {
         let files: Option<&TrustFiles> = self.trust.as_ref().map(|trust| trust.files());
         let who = (&self.auth, files);
         match who {
-            (None, None) => self.servers.join(","),
-            who => format!("{} as {who:?}", self.servers.join(",")),
+            (None, None) => self.servers(),
+            who => format!("{} as {who:?}", self.servers()),
         }
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
-        let (close, closed) = watch::channel(false);
-        let mut options = ConnectOptions::new()
-            .name("timeball")
-            .retain_servers_order()
-            .connection_timeout(CONNECT_TIMEOUT)
-            // A message that waits for a connection would leave late: we make a new one instead.
-            .max_reconnects(1)
-            .event_callback(move |event| {
-                if matches!(event, Event::Disconnected | Event::Closed) {
-                    close.send_replace(true);
-                }
-                std::future::ready(())
-            });
-        match &self.auth {
-            None => {}
-            Some(NatsAuth::Token(token)) => {
-                options = options.token(token.read().await.map_err(|error| error.to_string())?);
-            }
-            Some(NatsAuth::User { username, password }) => {
-                let password = password.read().await.map_err(|error| error.to_string())?;
-                options = options.user_and_password(username.clone(), password);
+    async fn connect(&self) -> Result<Session, String> {
+        let mut problems = Vec::new();
+        for server in &self.servers {
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open(server)).await;
+            let late = || Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()));
+            match opened.unwrap_or_else(|_| late()) {
+                Ok(session) => return Ok(session),
+                // Whoever tells of the problem names the server, unless there are more.
+                Err(problem) if self.servers.len() == 1 => return Err(problem),
+                Err(problem) => problems.push(format!("{}: {problem}", server.url)),
             }
         }
-        if let Some(trust) = &self.trust {
-            let config = trust.config().map_err(|error| error.to_string())?;
-            options = options.require_tls(true).tls_client_config((*config).clone());
-        }
-        let client = options.connect(&self.servers[..]).await.map_err(|error| error.to_string())?;
-        Ok(Connection { stream: jetstream::new(client), closed })
+        Err(problems.join("; "))
     }
 
-    async fn prepare(&self, connection: &Connection, _: &Message) -> Result<(), String> {
-        // A ping and its answer.
-        connection.stream.client().flush().await.map_err(|error| error.to_string())
+    async fn prepare(&self, session: &Session, _: &Message) -> Result<(), String> {
+        session.ping().await
     }
 
-    fn is_closed(connection: &Connection) -> bool {
-        *connection.closed.borrow()
+    fn is_closed(session: &Session) -> bool {
+        session.is_over()
     }
 
-    async fn publish(
-        &self,
-        connection: &Connection,
-        message: &Message,
-    ) -> Result<(), PublishError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in message.headers("ce-") {
-            headers.insert(name, value);
+    fn load(&self, session: &Session, message: &Message) -> Option<Parcel> {
+        self.parcel(session, message).ok()
+    }
+
+    async fn publish(&self, session: &Session, message: &Message) -> Result<(), PublishError> {
+        self.parcel(session, message)?.confirmed().await
+    }
+}
+
+impl super::Parcel for Parcel {
+    async fn confirmed(&self) -> Result<(), PublishError> {
+        let message = match self.answered().await? {
+            Answer::Refused(problem) => return Err(PublishError::Refused(problem)),
+            Answer::Message(message) => message,
+        };
+        let refused = |problem| Err(PublishError::Refused(problem));
+        if message.status == Some(NO_RESPONDERS) {
+            return refused(format!("no stream found that takes `{}`", self.subject()));
         }
-        if let Some(kind) = &message.content_type {
-            headers.insert("content-type", kind.as_str());
-        }
-        headers.insert("Nats-Msg-Id", message.event.key.as_str());
-        let (subject, body) = (self.subject.clone(), message.body.clone());
-        let sent = connection.stream.publish_with_headers(subject, headers, body).await;
-        let acknowledged = sent.map_err(|error| match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => PublishError::Refused(error.to_string()),
-            _ => PublishError::NotSent(error.to_string()),
-        })?;
-        let mut closed = connection.closed.clone();
-        tokio::select! {
-            acknowledged = async { acknowledged.await } => match acknowledged {
-                Ok(_) => Ok(()),
-                Err(error) => Err(match error.kind() {
-                    PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => {
-                        PublishError::Lost(error.to_string())
-                    }
-                    _ => PublishError::Refused(error.to_string()),
-                }),
-            },
-            _ = closed.wait_for(|closed| *closed) => {
-                Err(PublishError::Lost("the connection broke".to_owned()))
+        match serde_json::from_slice(&message.body) {
+            Ok(Acknowledgement { error: Some(error), .. }) => {
+                let StreamError { code, err_code, description } = error;
+                refused(format!("the stream refused it: {description} ({code}, {err_code})"))
             }
+            // A repeat that the stream has dropped is as good: it has the message.
+            Ok(Acknowledgement { stream: Some(_), error: None }) => Ok(()),
+            _ => refused("it was answered by something that is no stream".to_owned()),
         }
     }
 }

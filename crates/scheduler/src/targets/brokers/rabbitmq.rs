@@ -2,7 +2,7 @@
 //!
 //! RabbitMQ drops no repeats: consumers find the fire's key in `message_id`.
 
-use super::{Message, Protocol, PublishError};
+use super::{Message, Protocol, PublishError, Unloadable};
 use crate::targets::event::Template;
 use crate::targets::secret::SecretFile;
 use crate::targets::tls::Trust;
@@ -49,6 +49,7 @@ impl fmt::Display for RabbitMq {
 
 impl Protocol for RabbitMq {
     type Connection = Connection;
+    type Parcel = Unloadable;
 
     fn place(&self) -> String {
         // The broker closes a channel at an exchange that does not exist, so each has its own.

@@ -2,14 +2,15 @@
 
 use super::connections::{ConnectError, Connection, Connections, Held};
 use super::{Event, Message, MessageError, Request};
-use crate::targets::couriers;
+use crate::targets::couriers::{self, LOAD_AHEAD};
 use crate::targets::latch::Latch;
+use crate::targets::trigger::Trigger;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::{Response, StatusCode};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use timeball_schedule::{Outcome, Reason};
@@ -18,9 +19,6 @@ use timeball_schedule::{Outcome, Reason};
 const ANSWER_OCTETS_MAX: usize = 64 * 1024;
 /// How much of a refusal is kept.
 const REFUSAL_CHARS_MAX: usize = 300;
-/// How long before T the request is written into its connection's latch; a connection is then lost
-/// to others.
-const LOAD_AHEAD: Duration = Duration::from_millis(20);
 /// How long is waited after a connection that was lost before T, or could not be had.
 const RELOAD_PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,22 +29,10 @@ pub(super) struct Flight {
     connections: Arc<Connections>,
     beginning: Arc<couriers::Beginning>,
     due: Instant,
-    trigger: Arc<Trigger>,
+    trigger: Arc<Trigger<Latch>>,
     message: Option<Message>,
     held: Option<Held>,
     loaded: Option<Loaded>,
-}
-
-/// What the firing thread pulls at T.
-#[derive(Default)]
-pub(super) struct Trigger(Mutex<Aim>);
-
-#[derive(Default)]
-enum Aim {
-    #[default]
-    Nothing,
-    Loaded(Arc<Latch>),
-    Pulled,
 }
 
 /// A request that lies in the latch of its connection.
@@ -87,7 +73,7 @@ impl Flight {
         Self { request, event, connections, beginning, due, trigger, message, held, loaded }
     }
 
-    pub(super) fn trigger(&self) -> Arc<Trigger> {
+    pub(super) fn trigger(&self) -> Arc<Trigger<Latch>> {
         Arc::clone(&self.trigger)
     }
 
@@ -255,38 +241,6 @@ impl couriers::Flight for Flight {
             retry += 1;
             tokio::time::sleep(crate::targets::back_off(self.event.fire, retry)).await;
         }
-    }
-}
-
-impl Trigger {
-    /// Lets what is kept in the latch it is aimed at leave.
-    pub(super) fn pull(&self) {
-        let aim = std::mem::replace(&mut *self.lock(), Aim::Pulled);
-        if let Aim::Loaded(latch) = aim {
-            latch.open();
-        }
-    }
-
-    fn aim(&self, latch: &Arc<Latch>) {
-        let mut aim = self.lock();
-        match *aim {
-            Aim::Pulled => latch.open(),
-            _ => *aim = Aim::Loaded(Arc::clone(latch)),
-        }
-    }
-
-    /// Aims at nothing; `false` where it has been pulled.
-    fn lower(&self) -> bool {
-        let mut aim = self.lock();
-        if matches!(*aim, Aim::Pulled) {
-            return false;
-        }
-        *aim = Aim::Nothing;
-        true
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Aim> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -375,4 +375,4 @@ fn base_64_is_that_of_the_rfc() {
     }
 }
 
-mod tls;
+pub(crate) mod tls;

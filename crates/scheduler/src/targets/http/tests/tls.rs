@@ -13,7 +13,7 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
 }
 
-fn server_config(asks_for_certificate: bool) -> Arc<ServerConfig> {
+pub(crate) fn server_config(asks_for_certificate: bool) -> Arc<ServerConfig> {
     let certificates = |name| CertificateDer::pem_file_iter(file(name)).unwrap();
     let chain = certificates("server.pem").map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(file("server.key.pem")).unwrap();
@@ -66,7 +66,7 @@ fn https(port: u16, tls: &str) -> HttpTarget {
     form(&format!("{{ url: 'https://localhost:{port}/', method: GET, tls: {tls} }}"))
 }
 
-fn trusting() -> String {
+pub(crate) fn trusting() -> String {
     format!("{{ caFile: '{}' }}", file("authority.pem").display())
 }
 

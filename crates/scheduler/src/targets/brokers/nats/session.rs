@@ -1,0 +1,368 @@
+//! A conversation with a server over one connection, shared by all fires that name it.
+//!
+//! A message is a [`Parcel`]: complete before T, and given to the connection by whoever releases
+//! it. The firing thread does that with one system call. It waits for nobody: where somebody else
+//! is writing at that very moment, the couriers' thread gives the parcel next.
+
+use super::outbox::{Outbox, Place};
+use super::wire::{Connect, Decoder, Info, Message, Word, payload_octets, publication};
+use crate::targets::brokers::PublishError;
+use crate::targets::trigger::Load;
+use rustls::ClientConnection;
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
+
+/// An open connection, logged in; ended when this is dropped.
+pub(crate) struct Session(Arc<Shared>);
+
+struct Shared {
+    tcp: TcpStream,
+    /// Whether what arrives is encrypted.
+    is_sealed: bool,
+    outbox: Mutex<Outbox>,
+    waiting: Mutex<Waiting>,
+    /// The subject below which answers come.
+    inbox: String,
+    payload_octets_max: u64,
+    /// The number of the next parcel.
+    next: AtomicU64,
+    /// Whether the server wants its clients to go elsewhere.
+    is_leaving: AtomicBool,
+    /// Why the conversation is over, once it is.
+    over: OnceLock<String>,
+    /// Told when something waits in the outbox, or nobody uses the session any more.
+    wake: Notify,
+}
+
+/// Who waits for what.
+#[derive(Default)]
+struct Waiting {
+    parcels: HashMap<u64, Addressee>,
+    /// In the order of our `PING`s.
+    pongs: VecDeque<oneshot::Sender<()>>,
+}
+
+/// Who waits for what became of a parcel.
+struct Addressee {
+    subject: String,
+    place: Arc<OnceLock<Place>>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What became of a parcel.
+pub(super) enum Answer {
+    /// Somebody answered it.
+    Message(Message),
+    /// The server did not take it.
+    Refused(String),
+}
+
+/// A message that is complete, and leaves when it is released, once.
+pub(crate) struct Parcel {
+    session: Arc<Shared>,
+    number: u64,
+    subject: String,
+    frame: Vec<u8>,
+    /// Where it was put; set by whoever gives it to the connection.
+    place: Arc<OnceLock<Place>>,
+    answer: AsyncMutex<oneshot::Receiver<Answer>>,
+}
+
+/// The number of our only subscription.
+const SUBSCRIPTION: u32 = 1;
+/// How much is read at a time.
+const READ_OCTETS: usize = 16 * 1024;
+
+impl Session {
+    /// Logs in over a connection on which the server has said what it is.
+    pub(super) async fn begin(
+        tcp: TcpStream,
+        seal: Option<ClientConnection>,
+        decoder: Decoder,
+        info: Info,
+        connect: &Connect,
+    ) -> Result<Self, String> {
+        let inbox = format!("_INBOX.{}", nonce()?);
+        let subscription = format!("SUB {inbox}.* {SUBSCRIPTION}\r\n");
+        let greeting = [connect.line(), subscription.into_bytes()].concat();
+        let shared = Arc::new(Shared {
+            tcp,
+            is_sealed: seal.is_some(),
+            outbox: Mutex::new(Outbox::new(seal)),
+            waiting: Mutex::default(),
+            inbox,
+            payload_octets_max: info.max_payload,
+            next: AtomicU64::new(0),
+            is_leaving: AtomicBool::new(info.is_leaving),
+            over: OnceLock::new(),
+            wake: Notify::new(),
+        });
+        shared.give(&greeting);
+        let session = Self(Arc::clone(&shared));
+        tokio::spawn(async move {
+            let Err(problem) = shared.serve(decoder).await;
+            shared.end(problem);
+        });
+        session.ping().await?;
+        Ok(session)
+    }
+
+    /// Returns when the server has read all that was sent before.
+    pub(super) async fn ping(&self) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        {
+            // In one go, so that the answers come in the order of those who wait.
+            let mut waiting = self.0.waiting();
+            waiting.pongs.push_back(answer);
+            self.0.give(b"PING\r\n");
+        }
+        let is_over = self.0.over.get().is_some();
+        if is_over || answered.await.is_err() { Err(self.0.problem()) } else { Ok(()) }
+    }
+
+    /// Whether no new message should go this way.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.over.get().is_some() || self.0.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Makes a message to `subject` ready.
+    pub(super) fn parcel(
+        &self,
+        subject: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Result<Parcel, PublishError> {
+        let session = Arc::clone(&self.0);
+        let number = session.next.fetch_add(1, Ordering::Relaxed);
+        let reply = format!("{}.{number}", session.inbox);
+        let frame = publication(subject, &reply, headers, body);
+        let frame = frame.map_err(|error| PublishError::Refused(error.to_string()))?;
+        let (octets, octets_max) = (payload_octets(&frame), session.payload_octets_max);
+        if octets > octets_max {
+            return Err(PublishError::Refused(format!(
+                "the message has {octets} octets; the server's max_payload is {octets_max}"
+            )));
+        }
+        let (sender, answer) = oneshot::channel();
+        let place = Arc::new(OnceLock::new());
+        {
+            // Whoever ends the session empties this after it has said so.
+            let mut waiting = session.waiting();
+            if session.over.get().is_some() {
+                return Err(PublishError::NotSent(session.problem()));
+            }
+            let (subject, place) = (subject.to_owned(), Arc::clone(&place));
+            waiting.parcels.insert(number, Addressee { subject, place, answer: sender });
+        }
+        let (subject, answer) = (subject.to_owned(), AsyncMutex::new(answer));
+        Ok(Parcel { session, number, subject, frame, place, answer })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.over.set("nobody used it any more".to_owned());
+        self.0.wake.notify_one();
+    }
+}
+
+impl Load for Parcel {
+    fn release(&self) {
+        if self.session.over.get().is_some() {
+            return;
+        }
+        let outbox = match self.session.outbox.try_lock() {
+            Ok(outbox) => outbox,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        self.give(outbox);
+    }
+}
+
+impl Parcel {
+    /// What it is sent to.
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Gives it to the connection, where nobody has; returns what became of it.
+    pub(super) async fn answered(&self) -> Result<Answer, PublishError> {
+        if self.session.over.get().is_none() {
+            self.give(self.session.outbox());
+        }
+        if self.place.get().is_none() && self.session.over.get().is_none() {
+            let problem = "too much waits already that the server does not read";
+            return Err(PublishError::NotSent(problem.to_owned()));
+        }
+        let mut answer = self.answer.lock().await;
+        if let Ok(answer) = (&mut *answer).await {
+            return Ok(answer);
+        }
+        let problem = self.session.problem();
+        let has_left = |place: &Place| self.session.outbox().has_left(*place);
+        let may_be_there = self.place.get().is_some_and(has_left);
+        Err(if may_be_there { PublishError::Lost(problem) } else { PublishError::NotSent(problem) })
+    }
+
+    fn give(&self, mut outbox: MutexGuard<'_, Outbox>) {
+        // Nobody else sets it: all do it with the outbox locked.
+        if self.place.get().is_some() {
+            return;
+        }
+        if let Some(place) = outbox.push(&self.session.tcp, &self.frame) {
+            let _ = self.place.set(place);
+        }
+        let is_clogged = outbox.is_clogged();
+        drop(outbox);
+        if is_clogged {
+            self.session.wake.notify_one();
+        }
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        self.session.waiting().parcels.remove(&self.number);
+    }
+}
+
+impl Shared {
+    /// Reads what the server says until it or we have no more to say; returns why.
+    async fn serve(&self, mut decoder: Decoder) -> Result<Infallible, String> {
+        let mut octets = vec![0; READ_OCTETS];
+        // What came behind the server's first word, or with the last one of TLS' handshake.
+        self.take_in(&[], &mut decoder)?;
+        loop {
+            let is_clogged = self.outbox().is_clogged();
+            tokio::select! {
+                ready = self.tcp.readable() => {
+                    ready.map_err(broken)?;
+                    match self.tcp.try_read(&mut octets) {
+                        Ok(0) => return Err("the server closed the connection".to_owned()),
+                        Ok(n) => self.take_in(&octets[..n], &mut decoder)?,
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(broken(error)),
+                    }
+                }
+                ready = self.tcp.writable(), if is_clogged => {
+                    ready.map_err(broken)?;
+                    self.outbox().flush(&self.tcp).map_err(broken)?;
+                }
+                () = self.wake.notified() => {
+                    if self.over.get().is_some() {
+                        return Err(String::new());
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, arrived: &[u8], decoder: &mut Decoder) -> Result<(), String> {
+        if self.is_sealed {
+            let plain = self.outbox().decrypt(&self.tcp, arrived).map_err(broken)?;
+            decoder.feed(&plain);
+        } else {
+            // Without the outbox: the firing thread may want it now.
+            decoder.feed(arrived);
+        }
+        while let Some(word) = decoder.word().map_err(|error| format!("it says {error}"))? {
+            match word {
+                Word::Ping => self.give(b"PONG\r\n"),
+                Word::Pong => {
+                    let waiting = self.waiting().pongs.pop_front();
+                    waiting.map(|waiting| waiting.send(()));
+                }
+                Word::Message(message) => self.hand_over(message),
+                Word::Info(info) => self.is_leaving.store(info.is_leaving, Ordering::Relaxed),
+                Word::Error(problem) => self.complain(problem)?,
+                Word::Ok => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an answer to whoever waits for it.
+    fn hand_over(&self, message: Message) {
+        let number = message.subject.strip_prefix(&self.inbox).and_then(|rest| {
+            let number = rest.strip_prefix('.')?;
+            number.parse().ok()
+        });
+        let Some(number) = number else { return };
+        if let Some(addressee) = self.waiting().parcels.remove(&number) {
+            // Where nobody hears, the wait was too long.
+            let _ = addressee.answer.send(Answer::Message(message));
+        }
+    }
+
+    /// Tells those whom it concerns of what the server does not like. All but a subject that we may
+    /// not publish to is the end, for the server as a rule, and for us always.
+    fn complain(&self, problem: String) -> Result<(), String> {
+        let lower = problem.to_ascii_lowercase();
+        if !lower.starts_with("permissions violation for publish") {
+            return Err(problem);
+        }
+        let mut waiting = self.waiting();
+        let concerned: Vec<u64> = (waiting.parcels.iter())
+            .filter(|(_, addressee)| {
+                let subject = format!("\"{}\"", addressee.subject);
+                addressee.place.get().is_some() && problem.contains(&subject)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in concerned {
+            if let Some(addressee) = waiting.parcels.remove(&number) {
+                let _ = addressee.answer.send(Answer::Refused(problem.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends words of ours.
+    fn give(&self, words: &[u8]) {
+        let mut outbox = self.outbox();
+        let _ = outbox.push(&self.tcp, words);
+        let is_clogged = outbox.is_clogged();
+        drop(outbox);
+        if is_clogged {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Lets all who wait know that the conversation is over.
+    fn end(&self, problem: String) {
+        let _ = self.over.set(problem);
+        let waiting = std::mem::take(&mut *self.waiting());
+        drop(waiting);
+    }
+
+    fn problem(&self) -> String {
+        self.over.get().cloned().unwrap_or_else(|| "the connection is not used any more".to_owned())
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn broken(error: io::Error) -> String {
+    format!("the connection broke: {error}")
+}
+
+/// A name that nobody guesses: whoever knew it could answer in the stream's place.
+fn nonce() -> Result<String, String> {
+    let mut octets = [0; 16];
+    let provider = rustls::crypto::ring::default_provider();
+    let filled = provider.secure_random.fill(&mut octets);
+    filled.map_err(|_| "this machine has no random numbers".to_owned())?;
+    Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
+}
