@@ -13,10 +13,11 @@ use timeball_timebase::Timestamp;
 ///
 /// The sleeper reads a timerfd that blocks: one system call less after the wake-up than with `poll`
 /// of a timer and an eventfd. Whoever ends the sleep sets the same timer to an instant that has
-/// passed.
+/// passed. Who does not sleep asks a second one, which does not block and is never due.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     timer: OwnedFd,
+    watch: OwnedFd,
     /// The next sleep is to end, or not to begin.
     poked: AtomicBool,
     /// The clock was set, and the kernel has said so to a thread that poked.
@@ -37,32 +38,41 @@ pub(crate) enum Wake {
 impl Alarm {
     /// Makes an alarm that is not set.
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: takes no pointers.
-        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_CLOEXEC) })?;
-        // SAFETY: the descriptor was just made and belongs to nobody else.
-        let timer = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { timer, poked: AtomicBool::new(false), clock_set: AtomicBool::new(false) })
+        let (timer, watch) = (new_timer(0)?, new_timer(libc::TFD_NONBLOCK)?);
+        set_timer(&watch, NEVER)?;
+        Ok(Self { timer, watch, poked: AtomicBool::new(false), clock_set: AtomicBool::new(false) })
     }
 
     /// Sleeps until `at`, until somebody pokes, or until the clock is set; an instant that has
     /// passed, a poke and a setting since the last call end it at once.
     pub(crate) fn sleep_until(&self, at: Timestamp) -> io::Result<Wake> {
-        let mut wake = self.set(at)?;
+        let mut wake = set_timer(&self.timer, at)?;
         // Who pokes raises the flag before he sets the timer: whichever of us set it last, either
         // the flag is seen here or the timer is his.
         if wake == Wake::Nothing && !self.poked.load(Ordering::SeqCst) {
-            wake = self.read()?;
+            wake = read_timer(&self.timer)?;
         }
         // What he had to say was said before the flag was raised, so it is found after this.
         self.poked.store(false, Ordering::SeqCst);
-        Ok(if self.clock_set.swap(false, Ordering::SeqCst) { Wake::ClockSet } else { wake })
+        if self.clock_set.swap(false, Ordering::SeqCst) {
+            wake = Wake::ClockSet;
+        }
+        if wake == Wake::ClockSet {
+            // Told once is enough.
+            read_timer(&self.watch)?;
+        }
+        Ok(wake)
     }
 
     /// Whether the clock was set since the last call; never waits.
     pub(crate) fn ask(&self) -> io::Result<Wake> {
-        let [something] = poll_readable([self.timer.as_raw_fd()], 0)?;
-        let wake = if something { self.read()? } else { Wake::Nothing };
-        Ok(if self.clock_set.swap(false, Ordering::SeqCst) { Wake::ClockSet } else { wake })
+        let wake = read_timer(&self.watch)?;
+        if wake == Wake::ClockSet {
+            // Told once is enough; the next sleep sets the timer anew.
+            set_timer(&self.timer, NEVER)?;
+            self.clock_set.store(false, Ordering::SeqCst);
+        }
+        Ok(wake)
     }
 
     /// Ends the sleep of now, or the next one before it begins. For other threads.
@@ -71,46 +81,62 @@ impl Alarm {
             return;
         }
         // Nothing else can fail with an instant that is valid.
-        if matches!(self.set(Timestamp::MIN), Ok(Wake::ClockSet)) {
+        if matches!(set_timer(&self.timer, Timestamp::MIN), Ok(Wake::ClockSet)) {
             self.clock_set.store(true, Ordering::SeqCst);
         }
     }
+}
 
-    /// Sets the timer; one that has passed is due at once. Replaces the earlier setting.
-    /// Says `ClockSet` where the clock was set since the last call, else `Nothing`.
-    fn set(&self, at: Timestamp) -> io::Result<Wake> {
-        // All zero would disarm it, and an instant before 1970 would be refused.
-        let at = at.max(Timestamp::from_unix_nanos(1));
-        let setting = libc::itimerspec {
-            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: libc::timespec {
-                tv_sec: at.unix_seconds(),
-                tv_nsec: libc::c_long::from(at.subsec_nanos()),
-            },
-        };
-        let (fd, flags) =
-            (self.timer.as_raw_fd(), libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET);
-        // SAFETY: `setting` lives through the call, and no old value is asked for.
-        let result =
-            unsafe { libc::timerfd_settime(fd, flags, &raw const setting, ptr::null_mut()) };
-        match check(result) {
-            Ok(_) => Ok(Wake::Nothing),
-            // The setting was taken all the same.
-            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => Ok(Wake::ClockSet),
-            Err(error) => Err(error),
-        }
+/// An instant that does not come.
+const NEVER: Timestamp = Timestamp::from_unix(1 << 32, 0);
+
+/// A timerfd of the system clock that is not set.
+fn new_timer(flags: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd =
+        check(unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_CLOEXEC | flags) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets a timer; an instant that has passed is due at once. Replaces the earlier setting.
+/// Says `ClockSet` where the clock was set since the last call for this timer, else `Nothing`.
+fn set_timer(timer: &OwnedFd, at: Timestamp) -> io::Result<Wake> {
+    // All zero would disarm it, and an instant before 1970 would be refused.
+    let at = at.max(Timestamp::from_unix_nanos(1));
+    let setting = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: libc::timespec {
+            tv_sec: at.unix_seconds(),
+            tv_nsec: libc::c_long::from(at.subsec_nanos()),
+        },
+    };
+    let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
+    // SAFETY: `setting` lives through the call, and no old value is asked for.
+    let result = unsafe {
+        libc::timerfd_settime(timer.as_raw_fd(), flags, &raw const setting, ptr::null_mut())
+    };
+    match check(result) {
+        Ok(_) => Ok(Wake::Nothing),
+        // The setting was taken all the same.
+        Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => Ok(Wake::ClockSet),
+        Err(error) => Err(error),
     }
+}
 
-    /// Waits for the timer.
-    fn read(&self) -> io::Result<Wake> {
-        match read_count(self.timer.as_raw_fd()) {
-            Ok(()) => Ok(Wake::Due),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EINTR) => Ok(Wake::Nothing),
-                Some(libc::ECANCELED) => Ok(Wake::ClockSet),
-                _ => Err(error),
-            },
-        }
+/// What a timer says; waits for it, if it blocks.
+fn read_timer(timer: &OwnedFd) -> io::Result<Wake> {
+    let mut count = 0_u64;
+    // SAFETY: reads eight octets into a local of eight octets.
+    let read = unsafe { libc::read(timer.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+    if read >= 0 {
+        return Ok(Wake::Due);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR) => Ok(Wake::Nothing),
+        Some(libc::ECANCELED) => Ok(Wake::ClockSet),
+        _ => Err(error),
     }
 }
 
@@ -140,13 +166,6 @@ impl AsRawFd for Poked {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
-}
-
-fn read_count(fd: RawFd) -> io::Result<()> {
-    let mut count = 0_u64;
-    // SAFETY: reads eight octets into a local of eight octets.
-    let read = unsafe { libc::read(fd, (&raw mut count).cast(), size_of::<u64>()) };
-    if read < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Waits until one of `fds` can be read or has an error, at most `timeout_ms` (negative: for ever).
@@ -213,7 +232,6 @@ mod tests {
         alarm.poke();
         alarm.poke();
         alarm.sleep_until(in_an_hour()).unwrap();
-        alarm.set(in_an_hour()).unwrap();
         assert!(!alarm.poked.load(Ordering::SeqCst));
         assert_eq!(alarm.ask().unwrap(), Wake::Nothing);
     }
