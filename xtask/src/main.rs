@@ -4,6 +4,7 @@ mod bench;
 mod brokers;
 mod browser;
 mod check;
+mod emulator;
 mod guest;
 #[cfg(feature = "schema")]
 mod openapi;
@@ -32,6 +33,7 @@ Commands:
   tidy              only our own rules: arrows between crates, import circles, sizes, banned calls
   bench [NAME]      runs a benchmark; without NAME lists them
   peers             fetches chrony and ntpdig and unpacks them under target/peers; installs nothing
+  emulator          fetches qemu's emulation of AArch64 programs into target/qemu; installs nothing
   brokers           fetches nats-server, RabbitMQ and Kafka into target/brokers; installs nothing
   schema [--check]  writes docs/schemas from the types; --check only says whether they are current
   help, --help      prints this
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         ["bench", name, rest @ ..] => run(|project| bench::run(project, name, rest)),
         ["guest"] => run(guest::run),
         ["peers"] => run(peers::run),
+        ["emulator"] => run(emulator::run),
         ["brokers"] => run(brokers::run),
         ["schema"] => run(|project| schema::run(project, schema::Mode::Write)),
         ["schema", "--check"] => run(|project| schema::run(project, schema::Mode::Check)),

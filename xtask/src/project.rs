@@ -4,6 +4,9 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The program of the package `qemu-user-static` that runs AArch64 programs.
+pub(crate) const EMULATOR: &str = "usr/bin/qemu-aarch64-static";
+
 /// The workspace that this program was built from.
 pub(crate) struct Project {
     /// The directory of the workspace's Cargo.toml, absolute.
@@ -43,6 +46,11 @@ impl Project {
     /// The Python interpreter of the virtual environment that the tests use.
     pub(crate) fn python(&self) -> PathBuf {
         self.target.join("python/bin/python3")
+    }
+
+    /// What runs AArch64 programs on another machine.
+    pub(crate) fn emulator(&self) -> PathBuf {
+        self.target.join("qemu").join(EMULATOR)
     }
 
     /// Where the brokers are.

@@ -2,7 +2,7 @@
 
 use crate::project::Project;
 use crate::steps::{self, Steps};
-use crate::{brokers, browser, check, guest, peers, python};
+use crate::{brokers, browser, check, emulator, guest, peers, python};
 use anyhow::Result;
 
 pub(crate) fn run(project: &Project) -> Result<bool> {
@@ -10,6 +10,7 @@ pub(crate) fn run(project: &Project) -> Result<bool> {
     check::add_steps(project, &mut steps);
     peers::add_step(project, &mut steps);
     python::add_step(project, &mut steps);
+    emulator::add_step(project, &mut steps);
     add_tests(project, &mut steps);
     guest::add_step(project, &mut steps);
     brokers::add_steps(project, &mut steps);
@@ -22,6 +23,7 @@ fn add_tests(project: &Project, steps: &mut Steps) {
         let mut cargo = project.cargo();
         cargo.args(["test", "--workspace", "--no-fail-fast", "--exclude", "timeball"]);
         cargo.env("TIMEBALL_PYTHON", project.python());
+        cargo.env("TIMEBALL_QEMU_AARCH64", project.emulator());
         steps::stream(&mut cargo, tally)
     });
     let what = "tests of the binary: real peers, lying servers, kill -9 in mid-fire, bad input";
