@@ -19,8 +19,8 @@ pub(super) struct Outbox {
     head: usize,
     /// How many octets have left since the connection was opened.
     sent: u64,
-    /// Whether something that had to be sent could not be encrypted.
-    is_broken: bool,
+    /// Whether nothing is sent any more.
+    is_closed: bool,
 }
 
 /// Where in all that is sent over a connection a message begins.
@@ -30,15 +30,15 @@ pub(super) struct Place(u64);
 impl Outbox {
     /// The sending side of a connection; with `seal`, which has shaken hands, all is encrypted.
     pub(super) fn new(seal: Option<ClientConnection>) -> Self {
-        Self { seal, pending: Vec::new(), head: 0, sent: 0, is_broken: false }
+        Self { seal, pending: Vec::new(), head: 0, sent: 0, is_closed: false }
     }
 
     /// Sends as much of this as the system takes now, behind all that waits; the rest waits for
-    /// [`flush`](Self::flush). `None` where too much waits already: nothing of it is sent then. An
-    /// error shows in the next `flush`.
+    /// [`flush`](Self::flush), where an error shows. `None` where too much waits already, or the
+    /// outbox is closed: nothing of it is sent then.
     pub(super) fn push(&mut self, tcp: &TcpStream, octets: &[u8]) -> Option<Place> {
         let waiting = self.pending.len() - self.head;
-        if waiting + octets.len() > PENDING_OCTETS_MAX {
+        if self.is_closed || waiting + octets.len() > PENDING_OCTETS_MAX {
             return None;
         }
         let place = Place(self.sent + waiting as u64);
@@ -52,7 +52,7 @@ impl Outbox {
             None => self.pending.extend_from_slice(octets),
             Some(_) => {
                 for record in octets.chunks(RECORD_OCTETS) {
-                    self.is_broken |= self.encrypt(record).is_err();
+                    self.is_closed |= self.encrypt(record).is_err();
                     let _ = self.flush(tcp);
                 }
             }
@@ -65,8 +65,8 @@ impl Outbox {
     /// # Errors
     /// Where the connection is broken.
     pub(super) fn flush(&mut self, tcp: &TcpStream) -> io::Result<()> {
-        if self.is_broken {
-            return Err(io::Error::other("the connection's encryption has ended"));
+        if self.is_closed {
+            return Err(io::Error::other("nothing can be sent any more"));
         }
         while self.head < self.pending.len() {
             match tcp.try_write(&self.pending[self.head..]) {
@@ -89,12 +89,18 @@ impl Outbox {
 
     /// Whether something waits that the system has not taken, or an error to be met.
     pub(super) fn is_clogged(&self) -> bool {
-        self.is_broken || !self.pending.is_empty()
+        self.is_closed || !self.pending.is_empty()
     }
 
     /// Whether anything of the message at this place has left.
     pub(super) fn has_left(&self, place: Place) -> bool {
         self.sent > place.0
+    }
+
+    /// Drops what waits: what has not left by now never will.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        (self.pending, self.head) = (Vec::new(), 0);
     }
 
     /// Decrypts what has arrived; answers what TLS itself wants answered.

@@ -14,6 +14,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
@@ -31,7 +32,7 @@ struct Shared {
     payload_octets_max: u64,
     /// The number of the next parcel.
     next: AtomicU64,
-    /// Whether the server wants its clients to go elsewhere.
+    /// Whether new messages should go elsewhere: the server says so, or says nothing any more.
     is_leaving: AtomicBool,
     /// Why the conversation is over, once it is.
     over: OnceLock<String>,
@@ -43,8 +44,8 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     parcels: HashMap<u64, Addressee>,
-    /// In the order of our `PING`s.
-    pongs: VecDeque<oneshot::Sender<()>>,
+    /// Until when an answer may take, in the order of our `PING`s.
+    pongs: VecDeque<(Instant, oneshot::Sender<()>)>,
 }
 
 /// Who waits for what became of a parcel.
@@ -75,6 +76,8 @@ pub(crate) struct Parcel {
 
 /// The number of our only subscription.
 const SUBSCRIPTION: u32 = 1;
+/// How long an answer to a ping may take.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How much is read at a time.
 const READ_OCTETS: usize = 16 * 1024;
 
@@ -112,17 +115,21 @@ impl Session {
         Ok(session)
     }
 
-    /// Returns when the server has read all that was sent before.
+    /// Returns when the server has read all that was sent before. One that does not answer gets no
+    /// new messages: a connection can be lost without a word.
     pub(super) async fn ping(&self) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
         {
             // In one go, so that the answers come in the order of those who wait.
             let mut waiting = self.0.waiting();
-            waiting.pongs.push_back(answer);
+            waiting.pongs.push_back((Instant::now() + ANSWER_MAX, answer));
             self.0.give(b"PING\r\n");
         }
-        let is_over = self.0.over.get().is_some();
-        if is_over || answered.await.is_err() { Err(self.0.problem()) } else { Ok(()) }
+        self.0.wake.notify_one();
+        if self.0.over.get().is_some() {
+            return Err(self.0.problem());
+        }
+        answered.await.map_err(|_| self.0.problem())
     }
 
     /// Whether no new message should go this way.
@@ -197,7 +204,7 @@ impl Parcel {
             self.give(self.session.outbox());
         }
         if self.place.get().is_none() && self.session.over.get().is_none() {
-            let problem = "too much waits already that the server does not read";
+            let problem = "too much waits already for the server to read it";
             return Err(PublishError::NotSent(problem.to_owned()));
         }
         let mut answer = self.answer.lock().await;
@@ -240,6 +247,7 @@ impl Shared {
         self.take_in(&[], &mut decoder)?;
         loop {
             let is_clogged = self.outbox().is_clogged();
+            let answer_until = self.waiting().pongs.front().map(|(until, _)| *until);
             tokio::select! {
                 ready = self.tcp.readable() => {
                     ready.map_err(broken)?;
@@ -253,6 +261,10 @@ impl Shared {
                 ready = self.tcp.writable(), if is_clogged => {
                     ready.map_err(broken)?;
                     self.outbox().flush(&self.tcp).map_err(broken)?;
+                }
+                () = sleep_until(answer_until) => {
+                    self.is_leaving.store(true, Ordering::Relaxed);
+                    self.waiting().pongs.clear();
                 }
                 () = self.wake.notified() => {
                     if self.over.get().is_some() {
@@ -276,12 +288,14 @@ impl Shared {
                 Word::Ping => self.give(b"PONG\r\n"),
                 Word::Pong => {
                     let waiting = self.waiting().pongs.pop_front();
-                    waiting.map(|waiting| waiting.send(()));
+                    waiting.map(|(_, answer)| answer.send(()));
                 }
                 Word::Message(message) => self.hand_over(message),
-                Word::Info(info) => self.is_leaving.store(info.is_leaving, Ordering::Relaxed),
+                Word::Info(info) if info.is_leaving => {
+                    self.is_leaving.store(true, Ordering::Relaxed);
+                }
                 Word::Error(problem) => self.complain(problem)?,
-                Word::Ok => {}
+                Word::Info(_) | Word::Ok => {}
             }
         }
         Ok(())
@@ -337,12 +351,16 @@ impl Shared {
     /// Lets all who wait know that the conversation is over.
     fn end(&self, problem: String) {
         let _ = self.over.set(problem);
+        // First, so that what is not sent by now is not sent after somebody was told so.
+        self.outbox().close();
         let waiting = std::mem::take(&mut *self.waiting());
         drop(waiting);
     }
 
+    /// Why there will be no answer.
     fn problem(&self) -> String {
-        self.over.get().cloned().unwrap_or_else(|| "the connection is not used any more".to_owned())
+        let silent = || format!("no answer to a ping within {} s", ANSWER_MAX.as_secs());
+        self.over.get().cloned().unwrap_or_else(silent)
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
@@ -351,6 +369,14 @@ impl Shared {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns at this moment, or never.
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -355,3 +355,22 @@ fn more_messages_than_may_be_under_way_are_not_sent_although_they_lie_ready() {
     release();
     heard.recv_timeout(PATIENCE).unwrap();
 }
+
+#[test]
+fn a_server_that_says_nothing_any_more_is_connected_to_anew() {
+    let (port, heard) = server(INFO, |published, stream| {
+        let taken = reply(published, stream, ACKNOWLEDGED);
+        if published.connection == 0 {
+            std::thread::sleep(2 * PATIENCE);
+        }
+        taken
+    });
+    let house = House::new();
+    let retrying = form(port, ", retries: { limit: 10 }");
+    for second in 0..2 {
+        let end = house.fire(second, &retrying);
+        assert_eq!((end.outcome, end.message.as_str()), (Outcome::Fired, ""));
+        let published = heard.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(published.connection, usize::try_from(second).unwrap());
+    }
+}
