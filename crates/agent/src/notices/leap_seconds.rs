@@ -2,13 +2,16 @@
 
 use timeball_api::status::Notice;
 use timeball_ntp::engine::{Selection, SourceReport};
-use timeball_timebase::Span;
+use timeball_timebase::{LeapSecond, Span};
 
 use super::{Circumstances, warning};
 use crate::presets::smears;
 
 /// What GPS time, which counts on as TAI does, is behind TAI by.
 const GPS_BEHIND_TAI: Span = Span::from_secs(19);
+/// How far a smearing server may be from the even smear, besides the error of asking it: what is
+/// smeared between two polls of the longest usual interval, and something to spare.
+const SMEAR_TOLERANCE: Span = Span::from_millis(20);
 /// A clock that is off TAI or GPS time by no more than this was meant to keep it: no leap second is
 /// announced for longer ahead.
 const MEANT: Span = Span::from_secs(3);
@@ -17,7 +20,7 @@ const MEANT: Span = Span::from_secs(3);
 pub(super) fn all(c: &Circumstances<'_>) -> Vec<Notice> {
     let clocks = c.report.sources.iter().filter_map(|source| outdated_ahead(c, source));
     let list = old_leap_file(c).into_iter().chain(bad_leap_file(c));
-    mixed_leap_seconds(c).into_iter().chain(list).chain(clocks).collect()
+    mixed_leap_seconds(c).into_iter().chain(smeared(c)).chain(list).chain(clocks).collect()
 }
 
 /// A list of leap seconds that has expired may lack the next one.
@@ -60,6 +63,41 @@ fn mixed_leap_seconds(c: &Circumstances<'_>) -> Option<Notice> {
     })
 }
 
+/// Who contradicts the majority just as a server does that smears the leap second of this day, or
+/// as the others do if they smear it and it does not.
+fn smeared(c: &Circumstances<'_>) -> Vec<Notice> {
+    let Some(leap) = c.report.clock.leap_second else { return Vec::new() };
+    let sources = c.report.sources.iter().filter(|s| s.selection == Selection::Falseticker);
+    sources.filter_map(|source| smear_of(c, source, leap)).collect()
+}
+
+fn smear_of(c: &Circumstances<'_>, source: &SourceReport, leap: LeapSecond) -> Option<Notice> {
+    let sample = source.last_sample?;
+    let ahead = sample.offset - (c.reading.estimate - c.system);
+    let smear = leap.smear(sample.server_time, sample.server_time >= leap.at);
+    let tolerance = SMEAR_TOLERANCE + sample.error_margin;
+    let is_near = |expected: Span| (ahead - expected).abs() <= tolerance;
+    // Less than that could be any clock that is a little off.
+    if smear.abs() <= tolerance * 2 {
+        return None;
+    }
+    let (host, at) = (&source.host, leap.at);
+    let what = if is_near(smear) {
+        format!("{host} is off the other sources by {ahead}, as if it smeared the leap second")
+    } else if is_near(-smear) {
+        format!(
+            "The other sources are off {host} by {}, as if they smeared the leap second",
+            -ahead
+        )
+    } else {
+        return None;
+    };
+    Some(warning(
+        "LeapSmear",
+        format!("{what} at {at} over the day around it. Use servers of one kind only."),
+    ))
+}
+
 /// What a hardware clock is ahead of UTC by changes with each leap second, and its setting does
 /// not.
 fn outdated_ahead(c: &Circumstances<'_>, source: &SourceReport) -> Option<Notice> {
@@ -97,7 +135,8 @@ fn outdated_ahead(c: &Circumstances<'_>, source: &SourceReport) -> Option<Notice
 mod tests {
     use super::super::tests::{KERNEL_GOOD, circumstances, reasons, report};
     use super::*;
-    use timeball_timebase::{SyncState, Timestamp};
+    use timeball_ntp::engine::SampleReport;
+    use timeball_timebase::{MonoTime, SyncState, Timestamp};
 
     #[test]
     fn a_list_of_leap_seconds_that_has_expired_is_said_to() {
@@ -128,6 +167,40 @@ mod tests {
         report.sources[1].host = "ntp.example.org".to_owned();
         report.sources[1].selection = Selection::NotSelectable;
         assert!(reasons(&circumstances(&report, &KERNEL_GOOD)).is_empty());
+    }
+
+    #[test]
+    fn a_falseticker_that_is_off_as_a_leap_smear_is_looks_like_one() {
+        let at = Timestamp::from_unix(1_483_228_800, 0);
+        let both = [Selection::Chief, Selection::Falseticker];
+        let mut report = report(SyncState::Synchronized, &both);
+        report.clock.leap_second = Some(LeapSecond { at, is_inserted: true });
+        // Of the half second before midnight, an even smear has half behind it at six.
+        let evening = at - Span::from_minutes(360);
+        let mut told = |ahead: Span, server_time, margin| {
+            report.sources[1].last_sample = Some(SampleReport {
+                at: MonoTime::ZERO,
+                // The system clock is two seconds ahead.
+                offset: ahead - Span::from_secs(2),
+                delay: Span::from_millis(1),
+                error_margin: margin,
+                server_time,
+            });
+            let mut c = circumstances(&report, &KERNEL_GOOD);
+            c.system = evening;
+            c.reading.estimate = evening - Span::from_secs(2);
+            all(&c).into_iter().map(|notice| notice.message).collect::<String>()
+        };
+        let (quarter, close) = (Span::from_millis(250), Span::from_millis(5));
+        let one = told(-quarter, evening, close);
+        assert!(one.starts_with("host1 is off the other sources by -250.00 ms"), "{one}");
+        assert!(one.contains("as if it smeared the leap second at 2017-01-01T00:00:00"), "{one}");
+        let others = told(quarter, evening, close);
+        assert!(others.contains("by -250.00 ms, as if they smeared"), "{others}");
+        assert!(told(quarter, at + Span::from_minutes(360), close).contains("as if it smeared"));
+        assert_eq!(told(quarter / 2, evening, close), "");
+        assert_eq!(told(-quarter, evening, quarter), "", "it cannot be told so roughly");
+        assert_eq!(told(-quarter, evening - Span::from_minutes(600), close), "");
     }
 
     #[test]
