@@ -325,6 +325,10 @@ fn every_mistake_in_a_message_to_nats_is_named_with_its_fix() {
             &["`Nats-Msg-Id` is set by the scheduler"],
         ),
         (nats("servers: ['tls://a b'], subject: a"), &["`tls://a b` is no address"]),
+        (
+            nats("servers: ['nats://a?token=hush'], subject: a"),
+            &["`nats://a?token=…` must be nats://host:port"],
+        ),
         (nats("servers: ['http://a'], subject: a"), &["must be nats://host:port or tls://"]),
         (nats("servers: ['tls://a..b'], subject: a"), &["nats.`a..b` is no name"]),
     ] {
