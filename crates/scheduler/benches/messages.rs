@@ -7,7 +7,8 @@
 //! In each round every way has its turn, in random order. The bare thread appears twice for each
 //! receiver (A/A): what differs between its two rows is noise. Ratios are those to the bare thread
 //! in the same round; how sure their median is, and what that says of the target, stands with them.
-//! `cargo bench -p timeball-scheduler --bench messages [-- --rounds N]`
+//! `cargo bench -p timeball-scheduler --bench messages [-- --rounds N] [-- --only RECEIVER]`, where
+//! the receiver is a name of the table's first column.
 #![allow(clippy::print_stdout)]
 
 use std::io::{Read, Write};
@@ -55,9 +56,14 @@ struct Seen {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let position = arguments.iter().position(|argument| argument == "--rounds");
-    let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(12);
-    let servers = servers();
+    let value = |name: &str| {
+        let position = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(position + 1)
+    };
+    let rounds = value("--rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(12);
+    let only = value("--only");
+    let mut servers = servers();
+    servers.retain(|server| only.is_none_or(|only| server.name == *only));
     let ways = servers.len() * WAYS.len();
     let mut seen: Vec<Seen> = std::iter::repeat_with(Seen::default).take(ways).collect();
     let mut failed = Vec::new();
