@@ -129,23 +129,23 @@ impl Bank {
         }
     }
 
-    /// Takes away the knowledge that a source's bias is about zero, by a weight: the reciprocal of
-    /// a variance, 1/s². What it made of phase and other biases goes with it, as if the bias had
-    /// been that uncertain all the time.
-    pub(super) fn unlearn_bias(&mut self, source: usize, weight: f64) {
+    /// Adds the knowledge that a source's bias is about zero, by a weight: the reciprocal of a
+    /// variance, 1/s². A negative one takes such knowledge away again, and with it what it made of
+    /// phase and other biases, as if the bias had been that uncertain all the time.
+    pub(super) fn weigh_bias(&mut self, source: usize, weight: f64) {
         let (n, at) = (self.dimension, BIASES + source);
         for member in self.change() {
             let p = &mut member.covariance;
             let known = p[at * n + at].max(f64::MIN_POSITIVE);
             // There may be less to take away: the bias was doubted meanwhile.
-            let weight = weight.min(TAKEN_MAX / known);
-            let share = weight / (1.0 - weight * known);
+            let weight = weight.max(-TAKEN_MAX / known);
+            let share = weight / (1.0 + weight * known);
             let column: Vec<f64> = (0..n).map(|i| p[i * n + at]).collect();
             let bias = member.state[at];
             for i in 0..n {
-                member.state[i] += column[i] * share * bias;
+                member.state[i] -= column[i] * share * bias;
                 for j in 0..n {
-                    p[i * n + j] += column[i] * column[j] * share;
+                    p[i * n + j] -= column[i] * column[j] * share;
                 }
             }
         }
@@ -388,12 +388,16 @@ mod tests {
             let liars_too = if step < 3 { 0..4 } else { 1..4 };
             liars_too.for_each(|i| bank.update(i, if i == 0 { 25e-3 } else { 0.0 }, 1e-8));
         }
+        let honest = bank.clone();
         assert!(bank.estimate().phase > 5e-3, "{:?}", bank.estimate());
-        bank.unlearn_bias(0, 1.0 / (sd * sd) - 1.0 / 1e-4);
+        let weight = 1.0 / (sd * sd) - 1.0 / 1e-4;
+        bank.weigh_bias(0, -weight);
         let estimate = bank.estimate();
         assert!(estimate.phase.abs() < 150e-6, "{estimate:?}");
         assert!((estimate.phase_variance.sqrt() / sd - 1.0 / 3_f64.sqrt()).abs() < 0.01);
         assert!((bank.bias(0) - 25e-3).abs() < 150e-6);
+        bank.weigh_bias(0, weight);
+        assert!((bank.estimate().phase - honest.estimate().phase).abs() < 1e-9);
     }
 
     #[test]

