@@ -319,9 +319,7 @@ impl Estimator {
     fn enrol(&mut self, source: usize, sample: &Sample, first_of_all: Option<f64>) {
         let memory = &mut self.sources[source];
         if memory.bias_variance > 0.0 {
-            if memory.disowned > 0.0 {
-                self.bank.weigh_bias(source, core::mem::take(&mut memory.disowned));
-            }
+            self.bank.weigh_bias(source, core::mem::take(&mut memory.disowned));
             return;
         }
         let path = sample.delay + sample.root_delay;
