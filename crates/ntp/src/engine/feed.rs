@@ -23,12 +23,10 @@ impl Engine {
         if let Some(sample) = sample {
             let interval = self.rates.interval_of(&sample);
             self.suspect_pause(index, &sample, interval);
-            let estimated = self.estimator.credible_at(sample.at);
-            let credible = estimated.is_none_or(|estimated| estimated.overlaps(&interval));
             let source = &mut self.sources[index];
             let new = TimedInterval { at: sample.at, interval };
             source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
-            source.keep(sample, credible);
+            source.keep(sample);
             self.rates.note_sample(index, &sample);
         }
         self.counters.received += 1;

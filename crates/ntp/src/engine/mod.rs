@@ -335,12 +335,9 @@ impl Engine {
             self.verdict.keep_credible(&voters, credible);
         }
         let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
-        let sources = self.sources.iter_mut().zip(&self.verdict.selections);
-        for (i, (source, selection)) in sources.enumerate() {
-            if majority && *selection == Selection::Falseticker && source.is_used() {
-                self.misled = true;
-                self.estimator.disown(i);
-            }
+        for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
+            let is_found_false = majority && *selection == Selection::Falseticker;
+            self.misled |= is_found_false && source.is_used();
             source.take_part(*selection, majority);
         }
         match self.verdict.outcome {

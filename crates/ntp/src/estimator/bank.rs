@@ -24,8 +24,6 @@ const WANDER_QUANTILE: f64 = 0.95;
 /// likely, as a logarithm, with every decade.
 const WANDER_TAME: f64 = 1e-17;
 const WILDNESS: f64 = 3.0;
-/// Of what is known of a bias, no more than this share is taken away.
-const TAKEN_MAX: f64 = 0.9999;
 /// Position of phase and frequency in the state; biases follow.
 const PHASE: usize = 0;
 const FREQUENCY: usize = 1;
@@ -126,28 +124,6 @@ impl Bank {
                 member.covariance[i * n + at] = 0.0;
             }
             member.covariance[at * n + at] = variance;
-        }
-    }
-
-    /// Adds the knowledge that a source's bias is about zero, by a weight: the reciprocal of a
-    /// variance, 1/s². A negative one takes such knowledge away again, and with it what it made of
-    /// phase and other biases, as if the bias had been that uncertain all the time.
-    pub(super) fn weigh_bias(&mut self, source: usize, weight: f64) {
-        let (n, at) = (self.dimension, BIASES + source);
-        for member in self.change() {
-            let p = &mut member.covariance;
-            let known = p[at * n + at].max(f64::MIN_POSITIVE);
-            // There may be less to take away: the bias was doubted meanwhile.
-            let weight = weight.max(-TAKEN_MAX / known);
-            let share = weight / (1.0 + weight * known);
-            let column: Vec<f64> = (0..n).map(|i| p[i * n + at]).collect();
-            let bias = member.state[at];
-            for i in 0..n {
-                member.state[i] -= column[i] * share * bias;
-                for j in 0..n {
-                    p[i * n + j] -= column[i] * column[j] * share;
-                }
-            }
         }
     }
 
@@ -375,29 +351,6 @@ mod tests {
         }
         assert!(bank.bias(0).abs() < 1e-7, "{}", bank.bias(0));
         assert!(bank.estimate().phase.abs() < 5e-6, "{:?}", bank.estimate());
-    }
-
-    #[test]
-    fn what_a_source_that_lied_made_of_the_phase_is_taken_back() {
-        let sd = 1e-3;
-        let mut bank = Bank::new(4, 0.0, 1e-4);
-        (0..4).for_each(|source| bank.set_bias(source, sd * sd));
-        bank.set_phase_by(0, 25e-3, 1e-4);
-        for step in 1..100 {
-            bank.advance(1.0, &[0.0; 4]);
-            let liars_too = if step < 3 { 0..4 } else { 1..4 };
-            liars_too.for_each(|i| bank.update(i, if i == 0 { 25e-3 } else { 0.0 }, 1e-8));
-        }
-        let honest = bank.clone();
-        assert!(bank.estimate().phase > 5e-3, "{:?}", bank.estimate());
-        let weight = 1.0 / (sd * sd) - 1.0 / 1e-4;
-        bank.weigh_bias(0, -weight);
-        let estimate = bank.estimate();
-        assert!(estimate.phase.abs() < 150e-6, "{estimate:?}");
-        assert!((estimate.phase_variance.sqrt() / sd - 1.0 / 3_f64.sqrt()).abs() < 0.01);
-        assert!((bank.bias(0) - 25e-3).abs() < 150e-6);
-        bank.weigh_bias(0, weight);
-        assert!((bank.estimate().phase - honest.estimate().phase).abs() < 1e-9);
     }
 
     #[test]

@@ -122,8 +122,6 @@ struct SourceMemory {
     usual_variance: f64,
     /// The square of the largest bias it can have by its own word and round trip, s².
     bias_variance_max: f64,
-    /// What of the knowledge of its bias was taken away when it was found false, 1/s².
-    disowned: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -278,22 +276,8 @@ impl Estimator {
         for (source, memory) in self.sources.iter().enumerate() {
             self.bank.set_bias(source, memory.bias_variance);
         }
-        self.sources.iter_mut().for_each(|memory| memory.disowned = 0.0);
         self.held = None;
         self.latest.clear();
-    }
-
-    /// A source that was listened to was found false: it may be off by all that its answers allow,
-    /// so what it made of the estimate is taken back. When it is listened to again, it is trusted
-    /// as before.
-    pub(crate) fn disown(&mut self, source: usize) {
-        let Some(memory) = self.sources.get_mut(source) else { return };
-        if memory.disowned > 0.0 || memory.bias_variance <= 0.0 {
-            return;
-        }
-        let most = memory.bias_variance_max.max(memory.bias_variance);
-        memory.disowned = 1.0 / memory.bias_variance - 1.0 / most;
-        self.bank.weigh_bias(source, -memory.disowned);
     }
 
     /// Whether these sources' biases lean to one side by more than chance explains: then it is the
@@ -319,7 +303,6 @@ impl Estimator {
     fn enrol(&mut self, source: usize, sample: &Sample, first_of_all: Option<f64>) {
         let memory = &mut self.sources[source];
         if memory.bias_variance > 0.0 {
-            self.bank.weigh_bias(source, core::mem::take(&mut memory.disowned));
             return;
         }
         let path = sample.delay + sample.root_delay;
