@@ -59,7 +59,7 @@ impl Engine {
                 Selection::NoMajority | Selection::Unreachable => {}
                 _ => {
                     if !source.backlog.is_empty() {
-                        source.polling.rest();
+                        source.polling.weigh(0.0);
                     }
                     source.backlog.clear();
                 }
@@ -72,7 +72,8 @@ impl Engine {
             let expected = self.estimator.estimate_at(sample.at);
             let taken = self.estimator.update(*i, sample);
             let source = &mut self.sources[*i];
-            if let Some(Taken::Used { surprised: clock, rate_change: change }) = taken {
+            if let Some(Taken::Used { gain, surprised: clock, rate_change: change }) = taken {
+                source.polling.weigh(gain);
                 surprised |= clock;
                 // Beyond that it is a path, or a clock that was never known.
                 if change <= RATE_JUMP {
@@ -84,7 +85,6 @@ impl Engine {
                 source.jitter += (error - source.jitter) / 8;
             }
         }
-        self.adapt_polling(samples.iter().map(|(i, _)| *i));
         if surprised {
             self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
@@ -92,17 +92,6 @@ impl Engine {
             self.doubt_the_rate(at, rate_change);
         }
         !samples.is_empty()
-    }
-
-    /// Decides anew how often those are asked that were just listened to.
-    fn adapt_polling(&mut self, heard: impl Iterator<Item = usize>) {
-        let used: Vec<usize> =
-            (0..self.sources.len()).filter(|&i| self.sources[i].is_used()).collect();
-        let estimator = &self.estimator;
-        for index in heard {
-            let weight_after = |interval| estimator.weight_after(index, interval, &used);
-            self.sources[index].polling.adapt(|interval| weight_after(interval).unwrap_or(1.0));
-        }
     }
 
     /// The oscillator seems to have changed its rate by more than promises allow for. Those that

@@ -165,16 +165,6 @@ impl Bank {
         (likeliest.expected(source), likeliest.expected_variance(self.dimension, source))
     }
 
-    /// The weight, 0 to 1, of a measurement by `source` with this variance `dt` seconds from now:
-    /// the filters' mean, as the likeliest of them is another from one measurement to the next.
-    pub(super) fn weight_after(&self, source: usize, dt: f64, noise: f64) -> f64 {
-        let weight = |member: &Member| {
-            let variance = member.expected_variance_after(self.dimension, source, dt);
-            variance / (variance + noise).max(f64::MIN_POSITIVE)
-        };
-        self.members.iter().zip(self.weights()).map(|(m, belief)| belief * weight(m)).sum()
-    }
-
     /// Makes phase and frequency more uncertain by these variances.
     pub(super) fn widen(&mut self, phase_variance: f64, frequency_variance: f64) {
         let n = self.dimension;
@@ -311,14 +301,6 @@ impl Member {
         let at = BIASES + source;
         let p = &self.covariance;
         (p[PHASE * n + PHASE] + 2.0 * p[PHASE * n + at] + p[at * n + at]).max(0.0)
-    }
-
-    /// The same `dt` seconds from now.
-    fn expected_variance_after(&self, n: usize, source: usize, dt: f64) -> f64 {
-        let (at, p) = (BIASES + source, &self.covariance);
-        let frequency = p[FREQUENCY * n + FREQUENCY] + self.wander * dt / 3.0;
-        let shared = p[PHASE * n + FREQUENCY] + p[FREQUENCY * n + at];
-        (self.expected_variance(n, source) + 2.0 * dt * shared + dt * dt * frequency).max(0.0)
     }
 }
 

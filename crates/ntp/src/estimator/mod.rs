@@ -73,6 +73,8 @@ pub(crate) struct Estimate {
 pub(crate) enum Taken {
     /// It moved the estimate.
     Used {
+        /// Weight of the measurement against what was known before it, 0 to 1.
+        gain: f64,
         /// Whether our own clock turned out to be another than it was taken for.
         surprised: bool,
         /// By how much its rate seems to have changed since the measurement before, where chance
@@ -118,8 +120,6 @@ struct SourceMemory {
     last: Option<(MonoTime, f64)>,
     /// Variance of its bias at first; zero until enrolled.
     bias_variance: f64,
-    /// Variance of what a measurement with its median round trip tells, s²; zero before the first.
-    usual_variance: f64,
     /// The square of the largest bias it can have by its own word and round trip, s².
     bias_variance_max: f64,
 }
@@ -174,7 +174,6 @@ impl Estimator {
             variance,
             reading_sd(sample),
         );
-        self.sources[source].usual_variance = noise.usual_variance;
         let innovation = measured - noise.shift - expected;
         let normalized = innovation / (variance + noise.variance + noise.doubt.powi(2)).sqrt();
         let elapsed = since_own.unwrap_or(dt).max(0.1);
@@ -186,28 +185,11 @@ impl Estimator {
             Account::Strange => (false, true),
             Account::Noise | Account::Path => (false, false),
         };
+        let (_, variance) = self.bank.predict(source);
         self.bank.update(source, measured - noise.shift, noise.variance);
+        let gain = variance / (variance + noise.variance);
         let rate_change = if doubted { innovation.abs() / elapsed } else { 0.0 };
-        Some(Taken::Used { surprised, rate_change })
-    }
-
-    /// The weight against all that is known, 0 to 1, of a usual measurement of this source after
-    /// such an `interval` between its measurements; `None` for one beyond [`COMBINED_MAX`].
-    ///
-    /// If those of `company` are asked as often, what is known is refreshed in between by as much
-    /// as their measurements are worth beside its own.
-    pub(crate) fn weight_after(
-        &self,
-        source: usize,
-        interval: Span,
-        company: &[usize],
-    ) -> Option<f64> {
-        let usual = |source: usize| Some(self.sources.get(source)?.usual_variance);
-        let own = usual(source)?;
-        let others = company.iter().filter(|&&other| other != source);
-        let others_worth = others.filter_map(|&other| usual(other)).filter(|v| *v > 0.0);
-        let share = 1.0 / (1.0 + others_worth.map(|variance| own / variance).sum::<f64>());
-        Some(self.bank.weight_after(source, interval.as_seconds_f64() * share, own))
+        Some(Taken::Used { gain, surprised, rate_change })
     }
 
     /// What is known, carried to `at`; `None` before the first measurement.
