@@ -1,5 +1,7 @@
 //! What the estimator is fed with, and what it has to forget.
 
+use core::ops::RangeInclusive;
+
 use timeball_timebase::{MonoTime, Now, Span};
 
 use super::Engine;
@@ -23,10 +25,12 @@ impl Engine {
         if let Some(sample) = sample {
             let interval = self.rates.interval_of(&sample);
             self.suspect_pause(index, &sample, interval);
+            let estimated = self.estimator.credible_at(sample.at);
+            let credible = estimated.is_none_or(|estimated| estimated.overlaps(&interval));
             let source = &mut self.sources[index];
             let new = TimedInterval { at: sample.at, interval };
             source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
-            source.keep(sample);
+            source.keep(sample, credible);
             self.rates.note_sample(index, &sample);
         }
         self.counters.received += 1;
@@ -59,7 +63,7 @@ impl Engine {
                 Selection::NoMajority | Selection::Unreachable => {}
                 _ => {
                     if !source.backlog.is_empty() {
-                        source.polling.weigh(0.0);
+                        source.polling.rest();
                     }
                     source.backlog.clear();
                 }
@@ -72,8 +76,7 @@ impl Engine {
             let expected = self.estimator.estimate_at(sample.at);
             let taken = self.estimator.update(*i, sample);
             let source = &mut self.sources[*i];
-            if let Some(Taken::Used { gain, surprised: clock, rate_change: change }) = taken {
-                source.polling.weigh(gain);
+            if let Some(Taken::Used { surprised: clock, rate_change: change }) = taken {
                 surprised |= clock;
                 // Beyond that it is a path, or a clock that was never known.
                 if change <= RATE_JUMP {
@@ -85,6 +88,7 @@ impl Engine {
                 source.jitter += (error - source.jitter) / 8;
             }
         }
+        self.adapt_polling(samples.iter().map(|(i, _)| *i));
         if surprised {
             self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
@@ -92,6 +96,17 @@ impl Engine {
             self.doubt_the_rate(at, rate_change);
         }
         !samples.is_empty()
+    }
+
+    /// Decides anew how often those are asked that were just listened to.
+    fn adapt_polling(&mut self, heard: impl Iterator<Item = usize>) {
+        let used: Vec<usize> =
+            (0..self.sources.len()).filter(|&i| self.sources[i].is_used()).collect();
+        let estimator = &self.estimator;
+        for index in heard {
+            let weight_after = |interval| estimator.weight_after(index, interval, &used);
+            self.sources[index].polling.adapt(|interval| weight_after(interval).unwrap_or(1.0));
+        }
     }
 
     /// The oscillator seems to have changed its rate by more than promises allow for. Those that
@@ -145,21 +160,18 @@ impl Engine {
         Some(Estimate { offset: estimate.offset + moved, frequency, ..estimate })
     }
 
-    /// Frees the estimate from what a source put into it that a majority has found false since:
-    /// the others' last samples are all that it begins with again.
-    pub(super) fn forget_convicts(&mut self, at: MonoTime) {
-        let Outcome::Majority(interval) = self.verdict.outcome else { return };
-        if !core::mem::take(&mut self.misled) {
-            return;
-        }
+    /// The rates that the oscillator can have, which may have jumped unnoticed.
+    pub(super) fn possible_rates(&self, at: MonoTime) -> RangeInclusive<f64> {
+        self.rates.possible(at, RATE_JUMP)
+    }
+
+    /// Frees the estimate from what those sources put into it that a majority has found false since
+    /// they were listened to.
+    pub(super) fn disown(&mut self, convicts: &[usize]) {
         let used: Vec<usize> =
             (0..self.sources.len()).filter(|&i| self.sources[i].is_used()).collect();
-        if !self.estimator.is_skewed(&used) {
-            return;
-        }
-        self.estimator.relearn(at, interval);
-        for source in self.sources.iter_mut().filter(|source| source.is_used()) {
-            source.backlog.extend(source.newest.filter(|_| source.backlog.is_empty()));
+        for &convict in convicts {
+            self.estimator.disown(convict, &used);
         }
     }
 }

@@ -89,8 +89,6 @@ pub struct Engine {
     /// What a majority promised last.
     hull: Option<Hull>,
     verdict: Verdict,
-    /// Whether a source that the estimator had believed was found false since.
-    misled: bool,
     /// When any source gave its last sample.
     heard_at: Option<MonoTime>,
     /// When the estimate learned something last, and how long after the time before.
@@ -131,7 +129,6 @@ impl Engine {
             pauses: PauseWatch::default(),
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
-            misled: false,
             heard_at: None,
             updated: None,
             unexplained: None,
@@ -306,12 +303,12 @@ impl Engine {
     fn decide(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.vote(now);
         self.learn_rate(now.raw);
-        self.forget_convicts(now.raw);
         if self.feed_estimator(now.raw) {
             // More is known of the rate by which promises age, or less.
             self.vote(now);
             if let Outcome::Majority(interval) = self.verdict.outcome {
-                self.estimator.restrain(now.raw, interval);
+                let rates = self.possible_rates(now.raw);
+                self.estimator.restrain(now.raw, interval, rates);
             }
             self.counters.updates += 1;
             let gap = self.updated.map_or(Span::ZERO, |(former, _)| now.raw - former);
@@ -335,11 +332,15 @@ impl Engine {
             self.verdict.keep_credible(&voters, credible);
         }
         let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
-        for (source, selection) in self.sources.iter_mut().zip(&self.verdict.selections) {
-            let is_found_false = majority && *selection == Selection::Falseticker;
-            self.misled |= is_found_false && source.is_used();
+        let sources = self.sources.iter_mut().zip(&self.verdict.selections);
+        let mut convicts = Vec::new();
+        for (i, (source, selection)) in sources.enumerate() {
+            if majority && *selection == Selection::Falseticker && source.is_used() {
+                convicts.push(i);
+            }
             source.take_part(*selection, majority);
         }
+        self.disown(&convicts);
         match self.verdict.outcome {
             Outcome::Majority(interval) => self.hull = Some(self.new_hull(now.raw, interval)),
             Outcome::Remnant(interval) => {

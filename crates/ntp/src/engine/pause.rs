@@ -94,7 +94,8 @@ impl Engine {
         self.hull = None;
         self.constraints.allow_lost(pause.lost);
         self.rates.interrupt(now.raw);
-        self.estimator.relearn(pause.claim.at, pause.claim.interval);
+        let rates = self.possible_rates(pause.claim.at);
+        self.estimator.relearn(pause.claim.at, pause.claim.interval, rates);
         for (i, source) in self.sources.iter_mut().enumerate() {
             if i != pause.source {
                 source.forget_promise();

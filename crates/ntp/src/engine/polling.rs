@@ -20,19 +20,11 @@ const ROW_REQUESTS: u8 = 4;
 const ROW_WORTH: Span = Span::from_secs(32);
 /// A source that has been asked this often in vain is no longer waited for at the start.
 const TRIES_BEFORE_DOUBT: u32 = 3;
-/// The interval grows while measurements weigh less than this, on average, and shrinks above.
-///
-/// At twice the interval they weigh about half as much again. Both limits are hardly further apart
-/// than that: else two or three intervals would hold where they are, and the first of them that is
-/// come to, the shortest, would stay for hours.
-const GAIN_LOW: f64 = 0.34;
-const GAIN_HIGH: f64 = 0.55;
-/// Where the average starts, at another interval anew: two light measurements let it grow again.
-const GAIN_START: f64 = 0.35;
-/// So many measurements are averaged; the start counts as one while there are fewer.
-const GAIN_MEMORY: u32 = 8;
-/// Measurements between two changes of the interval.
-const CHANGE_SAMPLES_MIN: u32 = 2;
+/// A source is asked when what is known has become so uncertain that a usual measurement of it will
+/// weigh this much: a little more than all that was known.
+const WEIGHT_WORTH: f64 = 0.55;
+/// After so many answers in a row that were not used the interval grows.
+const UNUSED_ANSWERS: u8 = 2;
 
 /// The polling state of one source.
 #[derive(Clone, Debug)]
@@ -47,8 +39,8 @@ pub(super) struct Polling {
     row_left: u8,
     reach: u8,
     tries: u32,
-    gain: f64,
-    since_change: u32,
+    /// Answers since one was used or the interval grew.
+    unused: u8,
 }
 
 impl Polling {
@@ -66,8 +58,7 @@ impl Polling {
             row_left: 0,
             reach: 0,
             tries: 0,
-            gain: GAIN_START,
-            since_change: 0,
+            unused: 0,
         }
     }
 
@@ -150,31 +141,37 @@ impl Polling {
         self.reach |= 1;
     }
 
-    /// Adapts the interval to the weight of a measurement that was used.
-    pub(super) fn weigh(&mut self, gain: f64) {
+    /// Sets the interval to the longest at whose end a measurement is not worth more than what is
+    /// known then; `weight_after` tells what it will weigh, 0 to 1, that much later. To be called
+    /// when an answer was used: it lets the interval double at most, as how long the next one takes
+    /// to come is known from few.
+    pub(super) fn adapt(&mut self, weight_after: impl Fn(Span) -> f64) {
         if self.burst_left > 0 {
-            // Nothing is known yet, so all weigh much; that tells nothing of the regular interval.
             return;
         }
-        self.since_change = self.since_change.saturating_add(1);
-        let averaged = self.since_change.saturating_add(1).min(GAIN_MEMORY);
-        self.gain += (gain - self.gain) / f64::from(averaged);
-        if self.since_change < CHANGE_SAMPLES_MIN {
+        self.unused = 0;
+        let most = (self.poll + 1).min(self.range.max);
+        let mut longer = (self.range.min + 1..=most).rev();
+        let longest = longer.find(|&poll| weight_after(self.until_answer(poll)) <= WEIGHT_WORTH);
+        self.poll = longest.unwrap_or(self.range.min);
+    }
+
+    /// How long it takes on average to the next answer, at the rate of the last eight polls.
+    fn until_answer(&self, poll: i8) -> Span {
+        let asked = self.tries.clamp(1, u8::BITS);
+        let answered = self.reach.count_ones().clamp(1, asked);
+        interval(poll) * i64::from(asked) / i64::from(answered)
+    }
+
+    /// Notes that an answer was not used: the source is asked less often.
+    pub(super) fn rest(&mut self) {
+        if self.burst_left > 0 {
             return;
         }
-        let change = if self.gain < GAIN_LOW {
-            1
-        } else if self.gain > GAIN_HIGH {
-            -1
-        } else {
-            return;
-        };
-        let poll = (self.poll + change).clamp(self.range.min, self.range.max);
-        if poll != self.poll {
-            self.poll = poll;
-            self.since_change = 0;
-            // At another interval the weight will be another.
-            self.gain = GAIN_START;
+        self.unused += 1;
+        if self.unused == UNUSED_ANSWERS {
+            self.unused = 0;
+            self.poll = (self.poll + 1).min(self.range.max);
         }
     }
 
@@ -184,8 +181,6 @@ impl Polling {
             return;
         }
         self.poll = self.range.min;
-        self.gain = GAIN_START;
-        self.since_change = 0;
         let soon = now + interval(self.poll) / 4;
         self.next = self.next.map(|next| next.min(soon));
     }
@@ -293,17 +288,38 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_follows_the_weight_of_measurements_within_its_limits() {
-        let (mut polling, mut random) = polling(-4, 17);
+    fn a_source_is_asked_when_a_measurement_will_be_worth_it_within_the_limits() {
+        let (mut polling, _) = polling(4, 10);
+        let worth_after = |seconds: i64| {
+            move |after: Span| if after <= Span::from_secs(seconds) { 0.5 } else { 0.6 }
+        };
+        polling.adapt(worth_after(i64::MAX / 1_000_000_000));
+        assert_eq!(polling.poll(), 4, "the burst has not ended");
         polling.burst_left = 0;
-        polling.sent(MonoTime::ZERO, &mut random);
-        for _ in 0..10_000 {
-            polling.weigh(0.0);
+        for (worth_s, poll) in [(512, 5), (512, 6), (127, 6), (300, 7), (300, 8), (300, 8), (9, 4)]
+        {
+            polling.adapt(worth_after(worth_s));
+            assert_eq!(polling.poll(), poll, "worth it after {worth_s} s");
         }
+        (0..20).for_each(|_| polling.adapt(|_| 0.0));
+        assert_eq!(polling.poll(), 10);
+        // Of four requests three are lost.
+        (polling.reach, polling.tries) = (0b0001_0001, 8);
+        polling.adapt(worth_after(256));
+        assert_eq!(polling.poll(), 6);
+    }
+
+    #[test]
+    fn a_source_that_is_not_used_is_asked_less_and_less() {
+        let (mut polling, _) = polling(-4, 17);
+        polling.burst_left = 0;
+        polling.rest();
+        assert_eq!(polling.poll(), -4);
+        polling.rest();
+        assert_eq!(polling.poll(), -3);
+        (0..1_000).for_each(|_| polling.rest());
         assert_eq!(polling.interval(), Span::from_secs(131_072));
-        for _ in 0..10_000 {
-            polling.weigh(1.0);
-        }
+        polling.adapt(|_| 1.0);
         assert_eq!(polling.interval(), Span::from_micros(62_500));
         assert_eq!(interval(i8::MAX), Span::from_secs(131_072));
     }

@@ -4,6 +4,7 @@
 
 mod path;
 
+use core::ops::RangeInclusive;
 use std::collections::VecDeque;
 
 use timeball_timebase::{Frequency, Interval, MonoTime, Span, coverage_hull};
@@ -155,8 +156,18 @@ impl Rates {
 
     /// A rate, or where it is wrong by more than `jump` the middle of what the rate can be.
     pub(super) fn credible(&self, at: MonoTime, rate: f64, jump: f64) -> f64 {
+        let possible = self.possible(at, jump);
+        if possible.contains(&rate) {
+            return rate;
+        }
+        let (lowest, highest) = possible.into_inner();
+        lowest / 2.0 + highest / 2.0
+    }
+
+    /// What the rate can be, should it have changed by `jump` unnoticed.
+    pub(super) fn possible(&self, at: MonoTime, jump: f64) -> RangeInclusive<f64> {
         let RateInterval { lowest, highest } = self.interval(at).widened(jump);
-        if (lowest..=highest).contains(&rate) { rate } else { lowest / 2.0 + highest / 2.0 }
+        lowest..=highest
     }
 
     /// Takes an answer of a source.

@@ -41,7 +41,7 @@ pub(super) enum Record {
     Clean,
     /// It was found false not long ago: it is used where there is no other.
     Probation,
-    /// The last majority found it false: only another majority can find it true.
+    /// A majority, or what the last one promised, found it false: only a majority can acquit it.
     Convicted,
 }
 

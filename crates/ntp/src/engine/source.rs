@@ -308,15 +308,20 @@ impl Source {
         self.exchanges.forget_former();
     }
 
-    /// Keeps a sample for the estimator.
-    pub(super) fn keep(&mut self, sample: Sample) {
+    /// Keeps a sample for the estimator; `credible`: whether the estimate alone allows for it.
+    pub(super) fn keep(&mut self, sample: Sample, credible: bool) {
         if self.backlog.len() == BACKLOG_MAX {
             self.backlog.remove(0);
         }
         self.backlog.push(sample);
         self.newest = Some(sample);
-        if self.is_believed() {
-            self.probation = self.probation.saturating_sub(1);
+        if self.probation == 0 {
+            return;
+        }
+        if !credible {
+            self.probation = PROBATION;
+        } else if self.is_believed() {
+            self.probation -= 1;
         }
     }
 

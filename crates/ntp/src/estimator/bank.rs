@@ -24,6 +24,8 @@ const WANDER_QUANTILE: f64 = 0.95;
 /// likely, as a logarithm, with every decade.
 const WANDER_TAME: f64 = 1e-17;
 const WILDNESS: f64 = 3.0;
+/// A variance that tells nothing beside others, as a multiple of theirs.
+const NOTHING_KNOWN: f64 = 1e4;
 /// Position of phase and frequency in the state; biases follow.
 const PHASE: usize = 0;
 const FREQUENCY: usize = 1;
@@ -127,6 +129,47 @@ impl Bank {
         }
     }
 
+    /// Sets the frequency to be learned anew, with this variance.
+    pub(super) fn set_frequency(&mut self, frequency: f64, variance: f64) {
+        let n = self.dimension;
+        for member in self.change() {
+            member.state[FREQUENCY] = frequency;
+            for i in 0..n {
+                member.covariance[FREQUENCY * n + i] = 0.0;
+                member.covariance[i * n + FREQUENCY] = 0.0;
+            }
+            member.covariance[FREQUENCY * n + FREQUENCY] = variance;
+        }
+    }
+
+    /// Finds anew where the phase lies among the measurements: by these sources, whose biases are
+    /// zero with these variances, and by nothing that was known before. What was learned of
+    /// differences between sources, and of the frequency, stays.
+    pub(super) fn reanchor(&mut self, sources: &[(usize, f64)]) {
+        let Some(most) = sources.iter().map(|(_, variance)| *variance).reduce(f64::max) else {
+            return;
+        };
+        let n = self.dimension;
+        for member in self.change() {
+            // What all measurements have in common may be the phase or all biases alike.
+            let common = |i: usize| match i {
+                PHASE => 1.0,
+                FREQUENCY => 0.0,
+                _ => -1.0,
+            };
+            for i in 0..n {
+                for j in 0..n {
+                    member.covariance[i * n + j] += NOTHING_KNOWN * most * common(i) * common(j);
+                }
+            }
+            for &(source, variance) in sources {
+                let at = BIASES + source;
+                let column: Vec<f64> = (0..n).map(|i| member.covariance[i * n + at]).collect();
+                member.absorb(-member.state[at], column[at] + variance, &column);
+            }
+        }
+    }
+
     /// Moves the phase of all filters.
     pub(super) fn shift(&mut self, seconds: f64) {
         for member in self.change() {
@@ -165,6 +208,16 @@ impl Bank {
         (likeliest.expected(source), likeliest.expected_variance(self.dimension, source))
     }
 
+    /// The weight, 0 to 1, of a measurement by `source` with this variance `dt` seconds from now:
+    /// the filters' mean, as the likeliest of them is another from one measurement to the next.
+    pub(super) fn weight_after(&self, source: usize, dt: f64, noise: f64) -> f64 {
+        let weight = |member: &Member| {
+            let variance = member.expected_variance_after(self.dimension, source, dt);
+            variance / (variance + noise).max(f64::MIN_POSITIVE)
+        };
+        self.members.iter().zip(self.weights()).map(|(m, belief)| belief * weight(m)).sum()
+    }
+
     /// Makes phase and frequency more uncertain by these variances.
     pub(super) fn widen(&mut self, phase_variance: f64, frequency_variance: f64) {
         let n = self.dimension;
@@ -195,21 +248,10 @@ impl Bank {
             let likelihood = -0.5 * (total.ln() + distance);
             member.score = member.score * FADING + likelihood;
             member.habit = member.habit * FADING_OF_HABIT + likelihood;
-            let p = &mut member.covariance;
             for (i, sum) in column.iter_mut().enumerate() {
-                *sum = p[i * n + PHASE] + p[i * n + at];
+                *sum = member.covariance[i * n + PHASE] + member.covariance[i * n + at];
             }
-            for i in 0..n {
-                let gain = column[i] / total;
-                member.state[i] += gain * innovation;
-                for j in 0..n {
-                    p[i * n + j] -= gain * column[j];
-                }
-            }
-            // Rounding must not make a variance negative.
-            for i in 0..n {
-                p[i * n + i] = p[i * n + i].max(0.0);
-            }
+            member.absorb(innovation, total, &column);
         }
     }
 
@@ -261,8 +303,8 @@ impl Bank {
         enough.map_or(0.0, |(wander, _)| wander)
     }
 
-    /// A source's bias, in seconds.
-    pub(super) fn bias(&self, source: usize) -> f64 {
+    #[cfg(test)]
+    fn bias(&self, source: usize) -> f64 {
         let members = self.members.iter().zip(self.weights());
         members.map(|(member, weight)| weight * member.state[BIASES + source]).sum()
     }
@@ -293,6 +335,23 @@ impl Member {
         self.score - self.handicap
     }
 
+    /// Takes something measured that is off by `innovation` from what was expected, with this
+    /// variance of the two together; `column` is its covariance with the state.
+    fn absorb(&mut self, innovation: f64, total: f64, column: &[f64]) {
+        let n = column.len();
+        for (i, own) in column.iter().enumerate() {
+            let gain = own / total;
+            self.state[i] += gain * innovation;
+            for (j, other) in column.iter().enumerate() {
+                self.covariance[i * n + j] -= gain * other;
+            }
+        }
+        // Rounding must not make a variance negative.
+        for i in 0..n {
+            self.covariance[i * n + i] = self.covariance[i * n + i].max(0.0);
+        }
+    }
+
     fn expected(&self, source: usize) -> f64 {
         self.state[PHASE] + self.state[BIASES + source]
     }
@@ -301,6 +360,14 @@ impl Member {
         let at = BIASES + source;
         let p = &self.covariance;
         (p[PHASE * n + PHASE] + 2.0 * p[PHASE * n + at] + p[at * n + at]).max(0.0)
+    }
+
+    /// The same `dt` seconds from now.
+    fn expected_variance_after(&self, n: usize, source: usize, dt: f64) -> f64 {
+        let (at, p) = (BIASES + source, &self.covariance);
+        let frequency = p[FREQUENCY * n + FREQUENCY] + self.wander * dt / 3.0;
+        let shared = p[PHASE * n + FREQUENCY] + p[FREQUENCY * n + at];
+        (self.expected_variance(n, source) + 2.0 * dt * shared + dt * dt * frequency).max(0.0)
     }
 }
 
@@ -333,6 +400,48 @@ mod tests {
         }
         assert!(bank.bias(0).abs() < 1e-7, "{}", bank.bias(0));
         assert!(bank.estimate().phase.abs() < 5e-6, "{:?}", bank.estimate());
+    }
+
+    #[test]
+    fn what_a_source_that_lied_made_of_the_phase_is_taken_back() {
+        let sd = 1e-3;
+        let mut bank = Bank::new(4, 0.0, 1e-4);
+        (0..4).for_each(|source| bank.set_bias(source, sd * sd));
+        bank.set_phase_by(0, 25e-3, 1e-4);
+        for step in 1..100 {
+            bank.advance(1.0, &[0.0; 4]);
+            let liars_too = if step < 3 { 0..4 } else { 1..4 };
+            liars_too.for_each(|i| bank.update(i, if i == 0 { 25e-3 } else { 0.0 }, 1e-8));
+        }
+        assert!(bank.estimate().phase > 5e-3, "{:?}", bank.estimate());
+        bank.set_bias(0, sd * sd);
+        bank.reanchor(&[1, 2, 3].map(|source| (source, sd * sd)));
+        let estimate = bank.estimate();
+        assert!(estimate.phase.abs() < 1e-6, "{estimate:?}");
+        assert!((estimate.phase_variance.sqrt() / sd - 1.0 / 3_f64.sqrt()).abs() < 0.01);
+        assert!(bank.bias(1).abs() < 1e-6, "{}", bank.bias(1));
+    }
+
+    #[test]
+    fn where_the_phase_lies_is_found_anew_whatever_was_doubted_before() {
+        let (sd, most) = (1e-3, 1e-1);
+        let mut bank = Bank::new(2, 0.0, 1e-4);
+        (0..2).for_each(|source| bank.set_bias(source, sd * sd));
+        bank.set_phase_by(0, 40e-3, 1e-2);
+        for step in 1..100 {
+            bank.advance(1.0, &[0.0; 2]);
+            (0..2).for_each(|i| bank.update(i, [40e-3, 1e-3][i], 1e-8));
+            if step == 2 {
+                (0..2).for_each(|i| bank.widen_bias(i, most * most, most * most));
+            }
+        }
+        let frequency = bank.estimate().frequency;
+        bank.set_bias(0, sd * sd);
+        bank.reanchor(&[(1, sd * sd)]);
+        let estimate = bank.estimate();
+        assert!((estimate.phase - 1e-3).abs() < 1e-5, "{estimate:?}");
+        assert!((estimate.phase_variance.sqrt() / sd - 1.0).abs() < 0.01, "{estimate:?}");
+        assert!((estimate.frequency - frequency).abs() < 1e-9, "{estimate:?}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Noise {
     pub(super) shift: f64,
     /// Variance of what is left, s².
     pub(super) variance: f64,
+    /// The same of a measurement whose round trip is the median, s².
+    pub(super) usual_variance: f64,
     /// How little the smallest possible round trip is known, and so the variance, seconds: before a
     /// measurement surprises, it must stand out of this, too.
     pub(super) doubt: f64,
@@ -100,7 +102,13 @@ impl Delays {
         }
         let tilt = if self.recent.len() > TILT_SAMPLES_MIN { self.tilt() / scale } else { 0.0 };
         let (mean, variance) = truncated_exponential(tilt, excess);
-        Noise { shift: mean - excess / 2.0, variance: variance + reading, doubt }
+        let (_, usual) = truncated_exponential(tilt, scale + doubt);
+        Noise {
+            shift: mean - excess / 2.0,
+            variance: variance + reading,
+            usual_variance: usual + reading,
+            doubt,
+        }
     }
 
     fn remember(&mut self, delay: f64) {
@@ -259,7 +267,7 @@ mod tests {
     #[test]
     fn queues_on_one_way_only_are_learned() {
         let mut delays = Delays::default();
-        let mut noise = Noise { shift: 0.0, variance: 0.0, doubt: 0.0 };
+        let mut noise = Noise { shift: 0.0, variance: 0.0, usual_variance: 0.0, doubt: 0.0 };
         for i in 0..200 {
             // All of the excess is on the way to the server: it makes the offset look larger.
             let excess = 1e-4 * f64::from(i % 10);

@@ -12,12 +12,16 @@
 //! sees it too, or a change of that source's path: with several sources it is held back until the
 //! next one has spoken.
 
+mod account;
 mod bank;
 mod delays;
+
+use core::ops::RangeInclusive;
 
 use timeball_timebase::{Interval, MonoTime, Span};
 
 use crate::sample::Sample;
+use account::Account;
 use bank::{Bank, BankEstimate};
 use delays::Delays;
 
@@ -31,19 +35,8 @@ const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
 const FREQUENCY_SD_REMEMBERED: f64 = 2e-6;
 /// Innovations beyond this many standard deviations are surprises.
 const SURPRISE: f64 = 5.0;
-/// Beyond this they are too strange for promises to rely on the clock being what it was.
-const STRANGE: f64 = 3.0;
-/// Beyond this the first measurements of a source tell of its bias.
-const NEWCOMER_SURPRISE: f64 = 3.0;
-/// Three in a row of one sign beyond this are one, too.
-const SURPRISE_IN_A_ROW: f64 = 2.2;
-/// Samples of a source before its surprises count: until then its noise is not known.
-const SURPRISE_SAMPLES_MIN: usize = 8;
 /// Standard deviation of a phase that is learned anew, in half widths of what it is learned from.
 const RELEARN_DOUBT: f64 = 5.0;
-/// The largest change of frequency that one surprise suggests; a second in a row suggests more.
-const FREQUENCY_CHANGE: f64 = 2e-5;
-const FREQUENCY_CHANGE_MAX: f64 = 5e-4;
 /// How asymmetric a path is likely to be, as a share of its smallest round trip.
 const ASYMMETRY_SD: f64 = 0.05;
 /// How far a server is likely to be off, as a share of its own root dispersion.
@@ -73,8 +66,6 @@ pub(crate) struct Estimate {
 pub(crate) enum Taken {
     /// It moved the estimate.
     Used {
-        /// Weight of the measurement against what was known before it, 0 to 1.
-        gain: f64,
         /// Whether our own clock turned out to be another than it was taken for.
         surprised: bool,
         /// By how much its rate seems to have changed since the measurement before, where chance
@@ -83,21 +74,6 @@ pub(crate) enum Taken {
     },
     /// It contradicts what the others say and waits for one of them to confirm it.
     HeldBack,
-}
-
-/// Who was found to be the cause of an innovation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Account {
-    /// Nobody in particular.
-    Noise,
-    /// Nobody else is there to be asked, and noise it hardly is.
-    Strange,
-    /// The path to the source, or the source.
-    Path,
-    /// Our own clock.
-    Clock,
-    /// Another source is to be heard first.
-    HoldBack,
 }
 
 /// The estimator.
@@ -120,6 +96,8 @@ struct SourceMemory {
     last: Option<(MonoTime, f64)>,
     /// Variance of its bias at first; zero until enrolled.
     bias_variance: f64,
+    /// Variance of what a measurement with its median round trip tells, s²; zero before the first.
+    usual_variance: f64,
     /// The square of the largest bias it can have by its own word and round trip, s².
     bias_variance_max: f64,
 }
@@ -174,6 +152,7 @@ impl Estimator {
             variance,
             reading_sd(sample),
         );
+        self.sources[source].usual_variance = noise.usual_variance;
         let innovation = measured - noise.shift - expected;
         let normalized = innovation / (variance + noise.variance + noise.doubt.powi(2)).sqrt();
         let elapsed = since_own.unwrap_or(dt).max(0.1);
@@ -185,11 +164,28 @@ impl Estimator {
             Account::Strange => (false, true),
             Account::Noise | Account::Path => (false, false),
         };
-        let (_, variance) = self.bank.predict(source);
         self.bank.update(source, measured - noise.shift, noise.variance);
-        let gain = variance / (variance + noise.variance);
         let rate_change = if doubted { innovation.abs() / elapsed } else { 0.0 };
-        Some(Taken::Used { gain, surprised, rate_change })
+        Some(Taken::Used { surprised, rate_change })
+    }
+
+    /// The weight against all that is known, 0 to 1, of a usual measurement of this source after
+    /// such an `interval` between its measurements; `None` for one beyond [`COMBINED_MAX`].
+    ///
+    /// If those of `company` are asked as often, what is known is refreshed in between by as much
+    /// as their measurements are worth beside its own.
+    pub(crate) fn weight_after(
+        &self,
+        source: usize,
+        interval: Span,
+        company: &[usize],
+    ) -> Option<f64> {
+        let usual = |source: usize| Some(self.sources.get(source)?.usual_variance);
+        let own = usual(source)?;
+        let others = company.iter().filter(|&&other| other != source);
+        let others_worth = others.filter_map(|&other| usual(other)).filter(|v| *v > 0.0);
+        let share = 1.0 / (1.0 + others_worth.map(|variance| own / variance).sum::<f64>());
+        Some(self.bank.weight_after(source, interval.as_seconds_f64() * share, own))
     }
 
     /// What is known, carried to `at`; `None` before the first measurement.
@@ -230,8 +226,8 @@ impl Estimator {
     }
 
     /// Brings the estimate back into an interval that certainly holds the truth, if it has left it
-    /// by more than it can be wrong by.
-    pub(crate) fn restrain(&mut self, at: MonoTime, truth: Interval) {
+    /// by more than it can be wrong by; `rates` are those that the raw clock can have.
+    pub(crate) fn restrain(&mut self, at: MonoTime, truth: Interval, rates: RangeInclusive<f64>) {
         let Some(estimate) = self.estimate_at(at) else { return };
         let outside = (truth.earliest - estimate.offset).max(estimate.offset - truth.latest);
         let half = truth.half_width().as_seconds_f64();
@@ -239,19 +235,27 @@ impl Estimator {
         let lost = outside.as_seconds_f64() > SURPRISE * estimate.offset_sd
             || estimate.offset_sd > 4.0 * half;
         if outside > Span::ZERO && lost {
-            self.relearn(at, truth);
+            self.relearn(at, truth, rates);
         }
     }
 
     /// Learns phase and biases anew from an interval that certainly holds the truth: what misled
     /// the estimate (a liar that was believed for a while, an error of several paths at once) is
-    /// in the biases, too. The frequency is kept.
-    pub(crate) fn relearn(&mut self, at: MonoTime, truth: Interval) {
+    /// in the biases, too. The frequency is kept unless it is none of `rates`, which it can have.
+    pub(crate) fn relearn(&mut self, at: MonoTime, truth: Interval, rates: RangeInclusive<f64>) {
         let (Some(estimate), Some((anchor, bank_at))) = (self.estimate_at(at), self.anchor) else {
             return;
         };
+        let frequency = if rates.contains(&estimate.frequency) {
+            estimate.frequency
+        } else {
+            let (lowest, highest) = rates.into_inner();
+            let centre = lowest / 2.0 + highest / 2.0;
+            self.bank.set_frequency(centre, (highest - centre).powi(2));
+            centre
+        };
         let half = truth.half_width().as_seconds_f64();
-        let moved = (at - bank_at).as_seconds_f64() * estimate.frequency;
+        let moved = (at - bank_at).as_seconds_f64() * frequency;
         let phase = (truth.centre() - anchor).as_seconds_f64() - moved;
         // Hardly a weight: the interval's centre is not to be found again in the biases.
         self.bank.set_phase(phase, (RELEARN_DOUBT * half).powi(2));
@@ -262,16 +266,20 @@ impl Estimator {
         self.latest.clear();
     }
 
-    /// Whether these sources' biases lean to one side by more than chance explains: then it is the
-    /// estimate that is off.
-    pub(crate) fn is_skewed(&self, sources: &[usize]) -> bool {
-        let normalized = |&source: &usize| {
-            let memory = self.sources.get(source).filter(|memory| memory.bias_variance > 0.0)?;
-            Some(self.bank.bias(source) / memory.bias_variance.sqrt())
+    /// A source that was listened to was found false: what it made of the estimate is taken back,
+    /// and where the phase lies is what these `others` say alone. When it is listened to again its
+    /// bias is learned anew: what it was while the source lied tells nothing of what it is then.
+    pub(crate) fn disown(&mut self, source: usize, others: &[usize]) {
+        let Some(memory) = self.sources.get(source) else { return };
+        self.bank.set_bias(source, memory.bias_variance);
+        let variance = |&other: &usize| {
+            let variance = self.sources.get(other)?.bias_variance;
+            (variance > 0.0).then_some((other, variance))
         };
-        let biases: Vec<f64> = sources.iter().filter_map(normalized).collect();
-        let sum: f64 = biases.iter().sum();
-        sum.abs() > SURPRISE * (biases.len() as f64).sqrt()
+        let others: Vec<(usize, f64)> = others.iter().filter_map(variance).collect();
+        self.bank.reanchor(&others);
+        self.held = None;
+        self.latest.clear();
     }
 
     /// Forgets what belongs to a source's path and server: it has another address now.
@@ -298,92 +306,6 @@ impl Estimator {
             self.bank.set_phase_by(source, measured, half * half);
         }
     }
-
-    /// Finds who is to blame for an innovation that is too large, and makes that more uncertain.
-    fn account_for(
-        &mut self,
-        source: usize,
-        innovation: f64,
-        normalized: f64,
-        elapsed: f64,
-        at: MonoTime,
-    ) -> Account {
-        self.latest.push((source, normalized));
-        if self.latest.len() > 3 {
-            self.latest.remove(0);
-        }
-        let alone = !self.others_are_fresh(source, at);
-        let settled = self.sources[source].delays.count() > SURPRISE_SAMPLES_MIN;
-        let surprised = normalized.abs() > SURPRISE && settled;
-        if let Some(held) = self.held.take() {
-            let agrees = innovation * held.innovation > 0.0 && normalized.abs() > SURPRISE_IN_A_ROW;
-            if held.source == source || agrees {
-                if held.source == source {
-                    self.blame_the_path(source, innovation);
-                }
-                return self.blame_the_clock(innovation, elapsed);
-            }
-            self.blame_the_path(held.source, held.innovation);
-        }
-        if !settled && !alone && normalized.abs() > NEWCOMER_SURPRISE {
-            // Whoever comes to a settled company is measured by it, and does not move it.
-            self.blame_the_path(source, innovation);
-            return Account::Path;
-        }
-        if surprised && !alone {
-            self.held = Some(Held { source, innovation });
-            return Account::HoldBack;
-        }
-        if surprised {
-            return self.blame_the_clock(innovation, elapsed);
-        }
-        if settled && self.three_in_a_row() {
-            let of_one_source = self.latest.iter().all(|(of, _)| *of == source);
-            if of_one_source && !alone {
-                self.blame_the_path(source, innovation);
-                self.latest.clear();
-                return Account::Path;
-            }
-            return self.blame_the_clock(innovation, elapsed);
-        }
-        self.surprised_before = false;
-        if settled && alone && normalized.abs() > STRANGE {
-            Account::Strange
-        } else {
-            Account::Noise
-        }
-    }
-
-    fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) -> Account {
-        let limit = if self.surprised_before { FREQUENCY_CHANGE_MAX } else { FREQUENCY_CHANGE };
-        let change = (innovation.abs() / elapsed).min(limit);
-        self.bank.widen(innovation * innovation, change * change);
-        self.latest.clear();
-        self.surprised_before = true;
-        Account::Clock
-    }
-
-    fn blame_the_path(&mut self, source: usize, innovation: f64) {
-        let limit = self.sources[source].bias_variance_max;
-        self.bank.widen_bias(source, innovation * innovation, limit);
-    }
-
-    fn three_in_a_row(&self) -> bool {
-        self.latest.len() == 3
-            && (self.latest.iter().all(|(_, n)| *n > SURPRISE_IN_A_ROW)
-                || self.latest.iter().all(|(_, n)| *n < -SURPRISE_IN_A_ROW))
-    }
-
-    fn others_are_fresh(&self, source: usize, at: MonoTime) -> bool {
-        const GRACE_S: f64 = 10.0;
-        self.sources.iter().enumerate().any(|(other, memory)| {
-            other != source
-                && memory.delays.count() > SURPRISE_SAMPLES_MIN
-                && memory.last.is_some_and(|(last, interval)| {
-                    (at - last).as_seconds_f64() < 2.0 * interval + GRACE_S
-                })
-        })
-    }
 }
 
 fn reading_sd(sample: &Sample) -> f64 {
@@ -394,4 +316,77 @@ fn reading_sd(sample: &Sample) -> f64 {
 
 fn seconds(seconds: f64) -> Span {
     Span::from_seconds_f64(seconds).unwrap_or(Span::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeball_timebase::Timestamp;
+
+    fn sample(second: i64, offset: Span) -> Sample {
+        Sample {
+            at: MonoTime::from_nanos(second * 1_000_000_000),
+            offset,
+            delay: Span::from_millis(20),
+            dispersion: Span::from_micros(1),
+            root_delay: Span::ZERO,
+            root_dispersion: Span::from_millis(1),
+            scatter: Span::ZERO,
+            server_sent: Timestamp::from_unix(0, 0),
+        }
+    }
+
+    #[test]
+    fn a_frequency_that_no_clock_of_ours_can_have_is_learned_anew() {
+        let mut estimator = Estimator::new(2, Some((0.0, 1e-6)));
+        let hear = |estimator: &mut Estimator, second: i64| {
+            for source in 0..2 {
+                estimator.update(source, &sample(second, Span::ZERO));
+            }
+            let at = MonoTime::from_nanos(second * 1_000_000_000);
+            let truth = Interval::around(Span::ZERO, Span::from_millis(1));
+            estimator.restrain(at, truth, -2e-5..=2e-5);
+            estimator.estimate_at(at).unwrap()
+        };
+        for step in 0..20 {
+            hear(&mut estimator, step * 64);
+        }
+        estimator.bank.set_frequency(-3e-3, 1e-14);
+        let estimates: Vec<Estimate> = (20..40).map(|i| hear(&mut estimator, i * 64)).collect();
+        let last = estimates.last().unwrap();
+        assert!(last.frequency.abs() < 1e-6, "{last:?}");
+        assert!(last.offset.abs() < Span::from_micros(100), "{last:?}");
+    }
+
+    #[test]
+    fn a_liar_that_was_believed_moves_the_estimate_neither_for_good_nor_when_it_has_reformed() {
+        let mut estimator = Estimator::new(4, None);
+        let lie = Span::from_millis(25);
+        let hear = |estimator: &mut Estimator, sources: std::ops::Range<usize>, second: i64| {
+            for source in sources {
+                assert!(estimator.update(source, &sample(second, Span::ZERO)).is_some());
+            }
+        };
+        let offset_at = |estimator: &Estimator, second: i64| {
+            let at = MonoTime::from_nanos(second * 1_000_000_000);
+            estimator.estimate_at(at).unwrap().offset
+        };
+        for second in 0..200 {
+            if second < 3 {
+                assert!(estimator.update(0, &sample(second, lie)).is_some());
+            }
+            hear(&mut estimator, 1..4, second);
+        }
+        assert!(offset_at(&estimator, 200) > Span::from_millis(2), "it was believed");
+        estimator.disown(0, &[1, 2, 3]);
+        for second in 200..400 {
+            hear(&mut estimator, 1..4, second);
+        }
+        assert!(offset_at(&estimator, 400).abs() < Span::from_micros(200));
+        for second in 400..600 {
+            hear(&mut estimator, 0..4, second);
+            let offset = offset_at(&estimator, second);
+            assert!(offset.abs() < Span::from_micros(200), "{offset} after {second} s");
+        }
+    }
 }

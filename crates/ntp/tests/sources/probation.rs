@@ -104,3 +104,20 @@ fn who_is_found_false_again_is_on_probation_anew() {
     answers_until_not(&mut world, Selection::Falseticker);
     assert_eq!(answers_until_not(&mut world, Selection::Candidate), PROBATION);
 }
+
+#[test]
+fn answers_that_the_estimate_does_not_allow_for_end_no_probation() {
+    let mut world = convicted();
+    // All intervals are half a millisecond to either side, so this one touches the others'.
+    world.server(C).lie = Span::from_micros(800);
+    answers_until_not(&mut world, Selection::Falseticker);
+    let acquitted = answers(&world);
+    while answers(&world) < acquitted + 3 * PROBATION {
+        world.run(STEP);
+        assert_eq!(part(&world), Selection::Candidate);
+    }
+    world.server(C).lie = Span::ZERO;
+    let served = answers_until_not(&mut world, Selection::Candidate);
+    assert!((PROBATION..=PROBATION + 1).contains(&served), "{served}");
+    assert_eq!(part(&world), Selection::Combined);
+}
