@@ -173,9 +173,9 @@ impl Programs {
         for at in at {
             let fire = FireId { schedule: ScheduleUid([0; 16]), scheduled_at: *at };
             let due_in = *at - timeball_runtime::read_clocks().system;
-            let release = self.runner.prepare(fire, due_in, &name, &program);
             let clock = ClockPolicy::default();
-            self.timer.arm(ArmedFire { fire, release_at: *at, not_after: None, clock }, release);
+            let armed = ArmedFire { fire, release_at: *at, not_after: None, clock };
+            self.timer.arm(armed, self.runner.prepare(&armed, due_in, &name, &program));
         }
         let mut said = Vec::with_capacity(at.len());
         while said.len() < at.len() {
@@ -243,7 +243,7 @@ impl Messenger {
             let clock = ClockPolicy::default();
             let armed = ArmedFire { fire, release_at: *at, not_after: None, clock };
             let due_in = *at - timeball_runtime::read_clocks().system;
-            self.timer.arm(armed, self.targets.prepare(fire, due_in, &name, &self.target));
+            self.timer.arm(armed, self.targets.prepare(&armed, due_in, &name, &self.target));
         }
         let patience = Duration::from_secs(60);
         let ends = instants.iter().map_while(|_| self.ended.recv_timeout(patience).ok());

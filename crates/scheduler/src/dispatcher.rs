@@ -306,7 +306,7 @@ impl Dispatcher {
         };
         let due_in = fire.release_at - now.by(fire.clock.follow);
         let targets = &self.parts.targets;
-        let release = targets.prepare(fire.fire, due_in, &schedule.name, &schedule.target);
+        let release = targets.prepare(&fire, due_in, &schedule.name, &schedule.target);
         if let Some(timer) = &self.parts.timer {
             timer.arm(fire, release);
             fault::pass(Point::FireArmed);

@@ -89,6 +89,15 @@ pub struct ClockPolicy {
     pub on_exceeded: OnExceeded,
 }
 
+impl ClockPolicy {
+    /// Whether a fire that is due may wait for a better clock, for as long as its deadline allows.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        let can_exceed = self.max_error.is_some() || self.fire == FireMode::NotBefore;
+        can_exceed && self.on_exceeded == OnExceeded::Delay
+    }
+}
+
 /// Which clock decides when T is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Follow {

@@ -20,7 +20,7 @@ pub(crate) use nats::Nats;
 #[cfg(feature = "brokers")]
 pub(crate) use rabbitmq::RabbitMq;
 
-use super::couriers::{self, Beginning, Couriers, LOAD_AHEAD};
+use super::couriers::{self, Beginning, Couriers};
 use super::event::{Event, EventMode, Payload, Template};
 use super::secret::{SecretError, SecretFile};
 use super::trigger::{Load, Trigger};
@@ -32,7 +32,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use timeball_schedule::{FireId, Outcome, Reason};
+use timeball_schedule::planner::ArmedFire;
+use timeball_schedule::{Outcome, Reason};
 use timeball_timebase::Span;
 
 /// How messages reach one kind of broker.
@@ -213,44 +214,43 @@ impl Posts {
     pub(crate) fn prepare(
         &self,
         couriers: &Couriers,
-        fire: FireId,
+        armed: &ArmedFire,
         due_in: Span,
         name: &ScheduleName,
         errand: &Errand,
     ) -> Release {
         let errand = Errand::clone(errand);
         match errand {
-            Errand::Nats(order) => fly(couriers, fire, due_in, name, order, &self.nats),
+            Errand::Nats(order) => fly(couriers, armed, due_in, name, order, &self.nats),
             #[cfg(feature = "brokers")]
-            Errand::RabbitMq(order) => fly(couriers, fire, due_in, name, order, &self.rabbitmq),
+            Errand::RabbitMq(order) => fly(couriers, armed, due_in, name, order, &self.rabbitmq),
             #[cfg(feature = "brokers")]
-            Errand::Kafka(order) => fly(couriers, fire, due_in, name, order, &self.kafka),
+            Errand::Kafka(order) => fly(couriers, armed, due_in, name, order, &self.kafka),
         }
     }
 }
 
 fn fly<P: Protocol>(
     couriers: &Couriers,
-    fire: FireId,
+    armed: &ArmedFire,
     due_in: Span,
     name: &ScheduleName,
     order: Arc<Order<P>>,
     links: &Arc<Links<P::Connection>>,
 ) -> Release {
-    let beginning = couriers.beginning(fire);
+    let beginning = couriers.beginning(armed, due_in);
     let flight = Flight {
         order,
-        event: Event::new(fire, name),
+        event: Event::new(armed.fire, name),
         links: Arc::clone(links),
         beginning: Arc::clone(&beginning),
-        due: Instant::now() + couriers::duration(due_in),
         trigger: Arc::default(),
         message: None,
         link: None,
         parcel: None,
     };
     let trigger = Arc::clone(&flight.trigger);
-    couriers.prepare(beginning, due_in, flight, move || trigger.pull())
+    couriers.prepare(beginning, flight, move || trigger.pull())
 }
 
 /// How long connecting ahead of T may take before it is left to T itself.
@@ -263,7 +263,6 @@ struct Flight<P: Protocol> {
     event: Event,
     links: Arc<Links<P::Connection>>,
     beginning: Arc<Beginning>,
-    due: Instant,
     trigger: Arc<Trigger<P::Parcel>>,
     message: Option<Message>,
     link: Option<Arc<Link<P::Connection>>>,
@@ -344,7 +343,7 @@ impl<P: Protocol> couriers::Flight for Flight<P> {
     }
 
     async fn keep_ready(&mut self) {
-        let load_at = self.due.checked_sub(LOAD_AHEAD).unwrap_or(self.due);
+        let load_at = self.beginning.load_at();
         loop {
             let Some(message) = &self.message else { return };
             if self.link.as_ref().is_none_or(|link| P::is_closed(link.connection())) {
@@ -355,7 +354,8 @@ impl<P: Protocol> couriers::Flight for Flight<P> {
                 self.parcel = None;
                 self.link = self.connect(message).await.ok();
             }
-            let load_in = load_at.saturating_duration_since(Instant::now());
+            let load_in = load_at.map(|at| at.saturating_duration_since(Instant::now()));
+            let load_in = load_in.unwrap_or(Duration::MAX);
             if load_in.is_zero() && self.parcel.is_none() {
                 self.load();
             }
@@ -363,6 +363,14 @@ impl<P: Protocol> couriers::Flight for Flight<P> {
             tokio::time::sleep(if is_loaded { REVIEW_EVERY } else { load_in.min(REVIEW_EVERY) })
                 .await;
         }
+    }
+
+    fn stand_down(&mut self) -> bool {
+        let stands_down = self.trigger.lower();
+        if stands_down {
+            (self.link, self.parcel) = (None, None);
+        }
+        stands_down
     }
 
     async fn send(&mut self) -> (Outcome, String) {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use timeball_schedule::planner::ArmedFire;
 use timeball_schedule::{FireId, Outcome, Reason};
 use timeball_timebase::Span;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -20,7 +21,11 @@ const READY_AHEAD: Duration = Duration::from_millis(500);
 
 /// How long before T a message is handed to its connection, to be released by the firing thread.
 /// From then on its fire counts as begun.
-pub(super) const LOAD_AHEAD: Duration = Duration::from_millis(20);
+const LOAD_AHEAD: Duration = Duration::from_millis(20);
+
+/// How long after its instant a message lies ready that was not released: where the clock was set
+/// back, say, others want its place.
+const UNRELEASED_MAX: Duration = Duration::from_secs(1);
 
 /// One message on its way, from its preparation to its answer.
 pub(super) trait Flight: Send + 'static {
@@ -29,6 +34,10 @@ pub(super) trait Flight: Send + 'static {
 
     /// Sees to it that what was made ready is so at T; may be dropped at any point.
     fn keep_ready(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Lets go of all that was made ready, and leaves the message to its release; `false` where
+    /// that has come.
+    fn stand_down(&mut self) -> bool;
 
     /// Sends the message, as often as its file allows, and says how that ended, with a message for
     /// a person.
@@ -57,12 +66,21 @@ struct Released {
     stopped: oneshot::Receiver<Reason>,
 }
 
-/// The beginning of a fire: noted once, by whoever is the first to let its message leave. The fire
-/// counts as under way from then until this is dropped.
+/// The beginning of a fire: noted once, by whoever is the first to let its message leave. From
+/// shortly before that until it has ended, the fire has one of the places of what is under way.
 pub(super) struct Beginning {
     fire: FireId,
+    due: Instant,
+    /// Whether the release may come long after `due`.
+    may_wait: bool,
     couriers: Arc<Shared>,
-    place: Mutex<Option<OwnedSemaphorePermit>>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    place: Option<OwnedSemaphorePermit>,
+    is_noted: bool,
 }
 
 /// Why a message must not leave.
@@ -84,20 +102,48 @@ impl BeginError {
 }
 
 impl Beginning {
-    /// Notes it, if that has not been done. Only the flight's own task may call this.
+    /// When to hand the message to its connection; `None` where it may wait there for hours: it
+    /// would have a place all that time, and be unknown after a crash.
+    pub(super) fn load_at(&self) -> Option<Instant> {
+        let load_at = self.due.checked_sub(LOAD_AHEAD).unwrap_or(self.due);
+        (!self.may_wait).then_some(load_at)
+    }
+
+    /// Takes a place among the messages under way, where it has none.
+    ///
+    /// # Errors
+    /// Where all are taken: the message must not leave.
+    pub(super) fn take_place(&self) -> Result<(), BeginError> {
+        let mut progress = self.lock();
+        if progress.place.is_none() {
+            let Shared { under_way, messages_max, .. } = &*self.couriers;
+            let full = |_| BeginError::Full { messages_max: *messages_max };
+            progress.place = Some(Arc::clone(under_way).try_acquire_owned().map_err(full)?);
+        }
+        Ok(())
+    }
+
+    /// Takes a place and notes the fire, as far as that has not been done. Only the flight's own
+    /// task may call this.
     ///
     /// # Errors
     /// Where it cannot be noted, or too many are under way: the message must not leave.
     pub(super) fn note(&self) -> Result<(), BeginError> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.is_none() {
-            let Shared { report, under_way, messages_max, .. } = &*self.couriers;
-            let full = |_| BeginError::Full { messages_max: *messages_max };
-            let free = Arc::clone(under_way).try_acquire_owned().map_err(full)?;
-            report.begin(self.fire)?;
-            *place = Some(free);
+        self.take_place()?;
+        if !self.lock().is_noted {
+            self.couriers.report.begin(self.fire)?;
+            self.lock().is_noted = true;
         }
         Ok(())
+    }
+
+    /// Leaves the place to others, until the release.
+    fn give_way(&self) {
+        self.lock().place = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,9 +171,13 @@ impl Couriers {
         Ok(Self { shared, runtime: handle, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The beginning of a fire, to be noted before its message can leave.
-    pub(super) fn beginning(&self, fire: FireId) -> Arc<Beginning> {
-        Arc::new(Beginning { fire, couriers: Arc::clone(&self.shared), place: Mutex::default() })
+    /// The beginning of a fire that is due in about `due_in`, to be noted before its message can
+    /// leave.
+    pub(super) fn beginning(&self, armed: &ArmedFire, due_in: Span) -> Arc<Beginning> {
+        let ArmedFire { fire, clock, .. } = *armed;
+        let (due, may_wait) = (Instant::now() + duration(due_in), clock.may_wait());
+        let (couriers, progress) = (Arc::clone(&self.shared), Mutex::default());
+        Arc::new(Beginning { fire, due, may_wait, couriers, progress })
     }
 
     /// Has a flight made ready shortly before it is due; the release calls `at_release` on the
@@ -135,15 +185,13 @@ impl Couriers {
     pub(super) fn prepare(
         &self,
         beginning: Arc<Beginning>,
-        due_in: Span,
         flight: impl Flight,
         at_release: impl FnOnce() + Send + 'static,
     ) -> Release {
         let (release, released) = oneshot::channel();
-        let wait = duration(due_in).saturating_sub(READY_AHEAD);
         let shared = Arc::clone(&self.shared);
         let fire = beginning.fire;
-        self.runtime.spawn(Arc::clone(&shared).fly(beginning, flight, wait, released));
+        self.runtime.spawn(Arc::clone(&shared).fly(beginning, flight, released));
         Box::new(move || {
             let at = Instant::now();
             at_release();
@@ -186,10 +234,10 @@ impl Shared {
         self: Arc<Self>,
         beginning: Arc<Beginning>,
         mut flight: impl Flight,
-        wait: Duration,
         released: oneshot::Receiver<Released>,
     ) {
-        let Some((at, stop)) = stand_by(&mut flight, wait, released).await else { return };
+        let standing_by = stand_by(&mut flight, &beginning, released);
+        let Some((at, stop)) = standing_by.await else { return };
         let (outcome, message) = match stop {
             Stop::Asked(reason) => (Outcome::Failed(reason), "stopped before it was sent".into()),
             Stop::Open(stopped) => match beginning.note() {
@@ -229,15 +277,16 @@ enum Stop {
 /// Makes a flight ready and keeps it so until its release; `None` where that never comes.
 async fn stand_by(
     flight: &mut impl Flight,
-    wait: Duration,
+    beginning: &Beginning,
     mut released: oneshot::Receiver<Released>,
 ) -> Option<(Instant, Stop)> {
+    let ready_at = beginning.due.checked_sub(READY_AHEAD).unwrap_or(beginning.due);
     tokio::select! {
         word = &mut released => {
             let Released { at, stopped } = word.ok()?;
             return Some((at, Stop::Open(stopped)));
         }
-        () = tokio::time::sleep(wait) => {}
+        () = tokio::time::sleep_until(ready_at.into()) => {}
     }
     {
         let mut ready = pin!(flight.make_ready());
@@ -257,11 +306,18 @@ async fn stand_by(
         flight.keep_ready().await;
         std::future::pending::<()>().await;
     };
-    let word = tokio::select! {
-        word = released => word,
-        () = kept => return None,
-    };
-    let Released { at, stopped } = word.ok()?;
+    tokio::select! {
+        word = &mut released => {
+            let Released { at, stopped } = word.ok()?;
+            return Some((at, Stop::Open(stopped)));
+        }
+        () = kept => {}
+        () = tokio::time::sleep_until((beginning.due + UNRELEASED_MAX).into()) => {}
+    }
+    if flight.stand_down() {
+        beginning.give_way();
+    }
+    let Released { at, stopped } = released.await.ok()?;
     Some((at, Stop::Open(stopped)))
 }
 

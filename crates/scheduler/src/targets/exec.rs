@@ -34,6 +34,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use timeball_schedule::planner::ArmedFire;
 use timeball_schedule::{FireId, Outcome, Reason};
 use timeball_timebase::Span;
 
@@ -111,16 +112,17 @@ impl Runner {
     /// instead, it takes the program back.
     pub(crate) fn prepare(
         &self,
-        fire: FireId,
+        armed: &ArmedFire,
         due_in: Span,
         name: &ScheduleName,
         program: &Arc<Program>,
     ) -> Release {
+        let fire = armed.fire;
         let plan = Arc::new(plan::spawn_plan(fire, name, program));
         if let Err(error) = self.shared.pool.warm(READY_MAX) {
             tracing::warn!(%error, "no thread could be made ready for programs");
         }
-        let armed = self.loader.as_ref().and_then(|loader| loader.arm(fire, &plan, due_in));
+        let armed = self.loader.as_ref().and_then(|loader| loader.arm(armed, &plan, due_in));
         let (shared, program) = (Arc::clone(&self.shared), Arc::clone(program));
         Box::new(move || shared.release(fire, armed, plan, program))
     }

@@ -25,9 +25,9 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVa
 use hyper::{Method, StatusCode, Uri};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
-use timeball_schedule::FireId;
+use timeball_schedule::planner::ArmedFire;
 use timeball_timebase::Span;
 
 /// A request as its file asks for it, parsed.
@@ -108,19 +108,18 @@ impl Client {
     pub(crate) fn prepare(
         &self,
         couriers: &Couriers,
-        fire: FireId,
+        armed: &ArmedFire,
         due_in: Span,
         name: &ScheduleName,
         request: &Arc<Request>,
     ) -> Release {
-        let due = Instant::now() + super::couriers::duration(due_in);
-        let event = Event::new(fire, name);
+        let event = Event::new(armed.fire, name);
         let connections = Arc::clone(&self.connections);
-        let beginning = couriers.beginning(fire);
+        let beginning = couriers.beginning(armed, due_in);
         let began = Arc::clone(&beginning);
-        let flight = exchange::Flight::new(Arc::clone(request), event, connections, began, due);
+        let flight = exchange::Flight::new(Arc::clone(request), event, connections, began);
         let trigger = flight.trigger();
-        couriers.prepare(beginning, due_in, flight, move || trigger.pull())
+        couriers.prepare(beginning, flight, move || trigger.pull())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::timer::Release;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use timeball_schedule::planner::ArmedFire;
 use timeball_schedule::{FireId, Outcome, Reason};
 use timeball_timebase::Span;
 
@@ -120,6 +121,13 @@ impl<F: Fn(Ended) + Send + Sync> Report for F {
     }
 }
 
+/// A fire of a test, which goes by the clock as most do.
+#[cfg(test)]
+pub(crate) fn armed(fire: FireId) -> ArmedFire {
+    let release_at = fire.scheduled_at;
+    ArmedFire { fire, release_at, not_after: None, clock: Default::default() }
+}
+
 /// All targets that run or are prepared.
 pub(crate) struct Targets {
     exec: exec::Runner,
@@ -150,7 +158,7 @@ impl Targets {
     /// `due_in` is about how far away that is; negative for a late fire.
     pub(crate) fn prepare(
         &self,
-        fire: FireId,
+        fire: &ArmedFire,
         due_in: Span,
         name: &ScheduleName,
         target: &Target,

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use timeball_schedule::FireId;
+use timeball_schedule::planner::ArmedFire;
 use timeball_timebase::Span;
 
 /// How long before its instant a program is loaded. A loaded machine takes tens of milliseconds,
@@ -96,19 +97,29 @@ impl Loader {
     }
 
     /// Has the program loaded before its instant; `None` if there is no time for that.
-    pub(super) fn arm(&self, fire: FireId, plan: &Arc<SpawnPlan>, due_in: Span) -> Option<Armed> {
+    pub(super) fn arm(
+        &self,
+        fire: &ArmedFire,
+        plan: &Arc<SpawnPlan>,
+        due_in: Span,
+    ) -> Option<Armed> {
         let due_in = Duration::from_nanos(due_in.as_nanos().max(0).unsigned_abs());
         if due_in < LOAD_AHEAD_MIN {
             return None;
         }
         let state = Mutex::new(State::Waiting);
-        let slot = Arc::new(Slot { fire, plan: Arc::clone(plan), state, loaded: Condvar::new() });
+        let (ArmedFire { fire, clock, .. }, plan) = (*fire, Arc::clone(plan));
+        let slot = Arc::new(Slot { fire, plan, state, loaded: Condvar::new() });
         let mut agenda = self.shared.lock();
         agenda.number += 1;
         let (now, number) = (Instant::now(), agenda.number);
         let ahead = |ahead| (now + due_in.saturating_sub(ahead), number);
         agenda.to_load.insert(ahead(LOAD_AHEAD), Arc::clone(&slot));
-        agenda.to_note.insert(ahead(NOTE_AHEAD), Arc::clone(&slot));
+        // Where it may wait for hours, a crash meanwhile must not leave it unknown: it is noted by
+        // whoever takes it, and let go a little later.
+        if !clock.may_wait() {
+            agenda.to_note.insert(ahead(NOTE_AHEAD), Arc::clone(&slot));
+        }
         drop(agenda);
         self.shared.changed.notify_one();
         Some(Armed { slot, shared: Arc::clone(&self.shared) })

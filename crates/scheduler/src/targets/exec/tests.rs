@@ -2,8 +2,10 @@ mod given;
 
 use super::*;
 use crate::store::JournalError;
+use crate::targets::armed;
 use std::sync::mpsc::{self, Receiver};
 use timeball_schedule::ScheduleUid;
+use timeball_schedule::planner::{ClockPolicy, FireMode, OnExceeded};
 use timeball_timebase::Timestamp;
 
 fn runner(programs_max: usize) -> (Runner, Receiver<Ended>) {
@@ -39,7 +41,7 @@ fn fire(second: i64) -> FireId {
 
 fn release(runner: &Runner, second: i64, program: Program) {
     let name = ScheduleName { namespace: "default".to_owned(), name: "flush".to_owned() };
-    runner.prepare(fire(second), Span::ZERO, &name, &Arc::new(program))();
+    runner.prepare(&armed(fire(second)), Span::ZERO, &name, &Arc::new(program))();
 }
 
 fn run(program: Program) -> Ended {
@@ -124,9 +126,13 @@ fn a_failure_is_tried_again_as_often_as_asked() {
 }
 
 fn prepare(runner: &Runner, program: Program) -> Release {
+    prepare_armed(runner, &armed(fire(0)), program)
+}
+
+fn prepare_armed(runner: &Runner, armed: &ArmedFire, program: Program) -> Release {
     let name = ScheduleName { namespace: "default".to_owned(), name: "flush".to_owned() };
     // Nothing happens by itself at the instant: only the release lets it go.
-    runner.prepare(fire(0), Span::from_millis(400), &name, &Arc::new(program))
+    runner.prepare(armed, Span::from_millis(400), &name, &Arc::new(program))
 }
 
 /// A program that says in a file that it has begun, and whose arguments tell it from all others.
@@ -307,7 +313,15 @@ impl Report for Notes {
 
 #[test]
 fn a_held_program_is_noted_shortly_before_its_instant_and_not_begun_where_it_cannot_be() {
-    for refuses in [false, true] {
+    let waiting = ClockPolicy {
+        fire: FireMode::NotBefore,
+        on_exceeded: OnExceeded::Delay,
+        ..ClockPolicy::default()
+    };
+    // One that may wait for a better clock is noted when it is released, and not before.
+    for (refuses, clock, noted_ahead) in
+        [(false, ClockPolicy::default(), 1), (true, ClockPolicy::default(), 0), (false, waiting, 0)]
+    {
         let directory = tempfile::tempdir().unwrap();
         let (program, mark) = marking(&directory);
         let (sender, ended) = mpsc::channel();
@@ -316,10 +330,12 @@ fn a_held_program_is_noted_shortly_before_its_instant_and_not_begun_where_it_can
         let gate = GateProgram::of_this_process(crate::sys::GATE_OF_TESTS);
         let told = Arc::clone(&notes) as Arc<dyn Report>;
         let runner = Runner::new(TargetLimits::default(), gate, told).unwrap();
-        let release = prepare(&runner, program.clone());
+        let armed = ArmedFire { clock, ..armed(fire(0)) };
+        let release = prepare_armed(&runner, &armed, program.clone());
         held(&program);
         // The instant is 400 ms away; it is noted 20 ms before, or by its release if that is first.
         std::thread::sleep(Duration::from_millis(450));
+        assert!(notes.noted.lock().unwrap().len() <= noted_ahead);
         release();
         let ended = ended.recv_timeout(Duration::from_secs(30)).unwrap();
         if refuses {

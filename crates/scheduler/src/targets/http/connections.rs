@@ -79,7 +79,8 @@ pub(super) enum ConnectError {
 /// Many servers close a connection after a few idle seconds; one that has been idle for longer than
 /// this may be closed at the very moment it is used.
 const IDLE_MAX: Duration = Duration::from_secs(2);
-/// Connections to one server that are held for fires to come. Fires beyond take at T what is idle.
+/// Connections to one server that are held for fires to come. Each fire beyond takes what is idle
+/// shortly before T, or opens one of its own then.
 const HELD_MAX: usize = 16;
 /// Connections to one server that are kept idle.
 const IDLE_PER_SERVER_MAX: usize = 32;

@@ -2,7 +2,7 @@
 
 use super::connections::{ConnectError, Connection, Connections, Held};
 use super::{Event, Message, MessageError, Request};
-use crate::targets::couriers::{self, LOAD_AHEAD};
+use crate::targets::couriers::{self, BeginError};
 use crate::targets::latch::Latch;
 use crate::targets::trigger::Trigger;
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,7 +11,7 @@ use hyper::client::conn::TrySendError;
 use hyper::{Response, StatusCode};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 use timeball_schedule::{Outcome, Reason};
 
@@ -28,7 +28,6 @@ pub(super) struct Flight {
     event: Event,
     connections: Arc<Connections>,
     beginning: Arc<couriers::Beginning>,
-    due: Instant,
     trigger: Arc<Trigger<Latch>>,
     message: Option<Message>,
     held: Option<Held>,
@@ -67,10 +66,9 @@ impl Flight {
         event: Event,
         connections: Arc<Connections>,
         beginning: Arc<couriers::Beginning>,
-        due: Instant,
     ) -> Self {
         let (trigger, message, held, loaded) = (Arc::default(), None, None, None);
-        Self { request, event, connections, beginning, due, trigger, message, held, loaded }
+        Self { request, event, connections, beginning, trigger, message, held, loaded }
     }
 
     pub(super) fn trigger(&self) -> Arc<Trigger<Latch>> {
@@ -78,13 +76,18 @@ impl Flight {
     }
 
     /// Writes the request into the latch of a connection; `false` where there is none to be had.
-    async fn load(&mut self, message: &Message) -> bool {
+    ///
+    /// # Errors
+    /// Where it must not leave as things are; the release asks again.
+    async fn load(&mut self, message: &Message) -> Result<bool, BeginError> {
+        // First of all, since a connection that is opened for nothing costs the server, too.
+        self.beginning.take_place()?;
         let held = self.held.take().and_then(Held::take);
         let connection = match held.or_else(|| self.connections.idle(&self.request)) {
             Some(connection) => connection,
             None => match self.connections.take(&self.request).await {
                 Ok(connection) => connection,
-                Err(_) => return false,
+                Err(_) => return Ok(false),
             },
         };
         let Connection { mut sender, latch } = connection;
@@ -92,17 +95,15 @@ impl Flight {
         let mut answer: Answer = Box::pin(sender.try_send_request(message.encode()));
         tokio::select! {
             // The connection was closed at this very moment.
-            _ = &mut answer => return false,
+            _ = &mut answer => return Ok(false),
             () = latch.complete() => {}
         }
         // From here on the firing thread can let it leave.
-        if self.beginning.note().is_err() {
-            return false;
-        }
+        self.beginning.note()?;
         self.trigger.aim(&latch);
         let connection = Connection { sender, latch };
         self.loaded = Some(Loaded { connection, answer, early: None });
-        true
+        Ok(true)
     }
 
     /// Returns where the loaded connection is of no use any more.
@@ -212,18 +213,28 @@ impl couriers::Flight for Flight {
     }
 
     async fn keep_ready(&mut self) {
-        let load_at = self.due.checked_sub(LOAD_AHEAD).unwrap_or(self.due);
+        let Some(load_at) = self.beginning.load_at() else { return };
         tokio::time::sleep_until(load_at.into()).await;
         loop {
             // Whoever drops this in between finds it gone, and writes it again.
             let Some(message) = self.message.take() else { return };
-            let is_loaded = self.load(&message).await;
+            let loaded = self.load(&message).await;
             self.message = Some(message);
-            if is_loaded {
-                self.watch().await;
+            match loaded {
+                Ok(true) => self.watch().await,
+                Ok(false) => {}
+                Err(_) => return,
             }
             tokio::time::sleep(RELOAD_PAUSE).await;
         }
+    }
+
+    fn stand_down(&mut self) -> bool {
+        let stands_down = self.trigger.lower();
+        if stands_down {
+            (self.held, self.loaded) = (None, None);
+        }
+        stands_down
     }
 
     async fn send(&mut self) -> (Outcome, String) {

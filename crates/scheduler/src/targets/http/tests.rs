@@ -1,11 +1,11 @@
 use super::*;
-use crate::targets::{Ended, TargetLimits};
+use crate::targets::{Ended, TargetLimits, armed};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use timeball_api::targets::{HttpTarget, Retries};
-use timeball_schedule::{Outcome, Reason, ScheduleUid};
+use timeball_schedule::{FireId, Outcome, Reason, ScheduleUid};
 use timeball_timebase::Timestamp;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,16 +18,20 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::with_limits(TargetLimits::default())
+    }
+
+    fn with_limits(limits: TargetLimits) -> Self {
         let (sender, ended) = mpsc::channel();
         let report = Arc::new(move |ended: Ended| sender.send(ended).unwrap());
-        let couriers = Couriers::start(TargetLimits::default(), report).unwrap();
+        let couriers = Couriers::start(limits, report).unwrap();
         Self { couriers, client: Client::default(), ended }
     }
 
     fn prepare_in(&self, second: i64, due_in: Span, form: &HttpTarget) -> Release {
         let name = ScheduleName { namespace: "default".to_owned(), name: "flush".to_owned() };
         let request = Arc::new(Request::parse(form).unwrap());
-        self.client.prepare(&self.couriers, fire(second), due_in, &name, &request)
+        self.client.prepare(&self.couriers, &armed(fire(second)), due_in, &name, &request)
     }
 
     fn prepare(&self, second: i64, form: &HttpTarget) -> Release {
@@ -281,6 +285,50 @@ fn a_fire_that_is_revoked_while_it_lies_in_the_latch_is_never_sent() {
     assert_eq!(house.end().fire, fire(1));
     assert!(heard.recv_timeout(PATIENCE).unwrap().contains(&fire(1).to_string()));
     assert!(heard.try_recv().is_err());
+}
+
+#[test]
+fn a_request_that_finds_no_place_opens_no_connection_after_the_other_and_is_sent_where_one_is_free()
+{
+    let (accepted, connections) = mpsc::channel();
+    let (port, heard) = server(move |n, stream, heard| {
+        accepted.send(n).unwrap();
+        let (mut stream, heard) = (stream.try_clone().unwrap(), heard.clone());
+        std::thread::spawn(move || answer_all(&mut stream, &heard, OK));
+    });
+    let house = House::with_limits(TargetLimits { messages_max: 1, ..TargetLimits::default() });
+    let due_in = Span::from_millis(50);
+    let first = house.prepare_in(0, due_in, &request(port));
+    let second = house.prepare_in(1, due_in, &request(port));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(connections.try_iter().count(), 2, "one for each");
+    for (n, release) in [first, second].into_iter().enumerate() {
+        release();
+        assert_eq!(house.end().outcome, Outcome::Fired);
+        assert!(heard.recv_timeout(PATIENCE).unwrap().contains(&fire(n as i64).to_string()));
+    }
+}
+
+#[test]
+fn a_request_that_is_not_released_leaves_its_place_to_others_and_is_sent_once_it_is() {
+    let (port, heard) = server(|_, stream, heard| {
+        let (mut stream, heard) = (stream.try_clone().unwrap(), heard.clone());
+        std::thread::spawn(move || answer_all(&mut stream, &heard, OK));
+    });
+    let house = House::with_limits(TargetLimits { messages_max: 1, ..TargetLimits::default() });
+    let waiting = house.prepare_in(0, Span::from_millis(50), &request(port));
+    std::thread::sleep(Duration::from_millis(200));
+    house.prepare(1, &request(port))();
+    let end = house.end();
+    assert_eq!(end.message, "1 messages are under way; this one was not sent");
+    std::thread::sleep(Duration::from_millis(1_300));
+    house.prepare(2, &request(port))();
+    assert_eq!(house.end().outcome, Outcome::Fired);
+    assert!(heard.recv_timeout(PATIENCE).unwrap().contains(&fire(2).to_string()));
+    assert!(heard.try_recv().is_err(), "nothing before its release");
+    waiting();
+    assert_eq!(house.end().outcome, Outcome::Fired);
+    assert!(heard.recv_timeout(PATIENCE).unwrap().contains(&fire(0).to_string()));
 }
 
 #[test]

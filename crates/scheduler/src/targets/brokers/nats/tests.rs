@@ -1,7 +1,8 @@
 use super::super::{Errand, Order, Posts};
 use super::*;
+use crate::store::JournalError;
 use crate::targets::couriers::Couriers;
-use crate::targets::{Ended, ScheduleName, TargetLimits};
+use crate::targets::{Ended, Report, ScheduleName, TargetLimits, armed};
 use crate::timer::Release;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 use timeball_api::targets::NatsTarget;
+use timeball_schedule::planner::{ArmedFire, ClockPolicy, OnExceeded};
 use timeball_schedule::{FireId, Outcome, Reason, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
@@ -21,7 +23,21 @@ const ACKNOWLEDGED: &str = "{\"stream\":\"S\",\"seq\":1}";
 struct House {
     couriers: Couriers,
     posts: Posts,
+    begun: Receiver<FireId>,
     ended: Receiver<Ended>,
+}
+
+struct Book(Sender<FireId>, Sender<Ended>);
+
+impl Report for Book {
+    fn begin(&self, fire: FireId) -> Result<(), JournalError> {
+        self.0.send(fire).unwrap();
+        Ok(())
+    }
+
+    fn end(&self, ended: Ended) {
+        self.1.send(ended).unwrap();
+    }
 }
 
 impl House {
@@ -30,17 +46,20 @@ impl House {
     }
 
     fn with_limits(limits: TargetLimits) -> Self {
-        let (sender, ended) = mpsc::channel();
-        let report = Arc::new(move |ended: Ended| sender.send(ended).unwrap());
-        let couriers = Couriers::start(limits, report).unwrap();
-        Self { couriers, posts: Posts::default(), ended }
+        let ((begins, begun), (ends, ended)) = (mpsc::channel(), mpsc::channel());
+        let couriers = Couriers::start(limits, Arc::new(Book(begins, ends))).unwrap();
+        Self { couriers, posts: Posts::default(), begun, ended }
     }
 
     fn prepare_in(&self, second: i64, due_in: Span, form: &str) -> Release {
+        self.prepare(&armed(fire(second)), due_in, form)
+    }
+
+    fn prepare(&self, armed: &ArmedFire, due_in: Span, form: &str) -> Release {
         let form: NatsTarget = serde_saphyr::from_str(form).unwrap();
         let errand = Errand::Nats(Arc::new(Order::<Nats>::parse(&form).unwrap()));
         let name = ScheduleName { namespace: "default".to_owned(), name: "flush".to_owned() };
-        self.posts.prepare(&self.couriers, fire(second), due_in, &name, &errand)
+        self.posts.prepare(&self.couriers, armed, due_in, &name, &errand)
     }
 
     /// Fires now; returns how it ended.
@@ -354,6 +373,48 @@ fn more_messages_than_may_be_under_way_are_not_sent_although_they_lie_ready() {
     let release = house.prepare_in(2, Span::ZERO, &form);
     release();
     heard.recv_timeout(PATIENCE).unwrap();
+}
+
+#[test]
+fn fires_that_wait_for_a_better_clock_take_no_place_from_others_and_have_not_begun() {
+    let (port, heard) = taking();
+    let (house, form, due_in) = (House::new(), form(port, ""), Span::from_millis(300));
+    let clock = ClockPolicy {
+        max_error: Some(Span::from_millis(1)),
+        on_exceeded: OnExceeded::Delay,
+        ..ClockPolicy::default()
+    };
+    let waiting = i64::try_from(TargetLimits::default().messages_max).unwrap();
+    let prepare =
+        |second| house.prepare(&ArmedFire { clock, ..armed(fire(second)) }, due_in, &form);
+    let releases: Vec<Release> = (0..waiting).map(prepare).collect();
+    let other = house.prepare_in(waiting, due_in, &form);
+    std::thread::sleep(Duration::from_millis(400));
+    other();
+    let end = house.end();
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Fired, ""));
+    assert_eq!(house.begun.try_iter().collect::<Vec<_>>(), [fire(waiting)]);
+    assert!(heard.recv_timeout(PATIENCE).unwrap().text.contains(&fire(waiting).to_string()));
+    for release in releases {
+        release();
+        assert_eq!(house.end().outcome, Outcome::Fired);
+    }
+    assert_eq!(heard.try_iter().count(), house.begun.try_iter().count());
+}
+
+#[test]
+fn a_message_that_is_not_released_leaves_its_place_to_others_and_is_sent_once_it_is() {
+    let (port, heard) = taking();
+    let house = House::with_limits(TargetLimits { messages_max: 1, ..TargetLimits::default() });
+    let waiting = house.prepare_in(0, Span::from_millis(50), &form(port, ""));
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(house.fire(1, &form(port, "")).outcome, Outcome::Fired);
+    assert!(heard.recv_timeout(PATIENCE).unwrap().text.contains(&fire(1).to_string()));
+    waiting();
+    assert_eq!(house.end().outcome, Outcome::Fired);
+    assert!(heard.recv_timeout(PATIENCE).unwrap().text.contains(&fire(0).to_string()));
+    // It was noted when it lay ready, and not again.
+    assert_eq!(house.begun.try_iter().collect::<Vec<_>>(), [fire(0), fire(1)]);
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn certificates_that_are_replaced_are_taken_up() {
     let house = House::new();
     let name = ScheduleName { namespace: "default".to_owned(), name: "flush".to_owned() };
     let send = |second| {
-        house.client.prepare(&house.couriers, fire(second), Span::ZERO, &name, &request)();
+        house.client.prepare(&house.couriers, &armed(fire(second)), Span::ZERO, &name, &request)();
         house.end().outcome
     };
     assert_eq!(send(0), Outcome::Failed(Reason::Unreachable));
