@@ -122,6 +122,29 @@ fn a_second_up_on_the_same_state_is_refused_with_the_pid_of_the_first() {
 }
 
 #[test]
+fn up_writes_nothing_where_the_settings_of_an_agent_beside_it_say() {
+    let (scratch, source) = (Scratch::new("settings"), honest());
+    let (config, theirs) = (scratch.join("agent.toml"), scratch.join("agent"));
+    let text = |directory: &str| {
+        let source = source.address();
+        format!(
+            "[[source]]\naddress = \"{source}\"\n[state]\ndirectory = \"{directory}\"\n\
+             [clockbound]\nsegment = \"{theirs}/shm0\"\n"
+        )
+    };
+    let started = |state: &str, directory: &str| {
+        std::fs::write(&config, text(directory)).unwrap();
+        let up = Up::start(state, &["--config", &config]);
+        up.next_event("second");
+        assert!(up.interrupt().success());
+        assert!(!Path::new(&theirs).exists(), "it is not ours to make");
+    };
+    started(&scratch.join("state"), &theirs);
+    // Not even where both are said to live in one place.
+    started(&scratch.join("shared"), &scratch.join("shared"));
+}
+
+#[test]
 fn a_taken_default_port_gives_way_and_an_explicit_one_is_an_error() {
     let (scratch, source) = (Scratch::new("ports"), honest());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

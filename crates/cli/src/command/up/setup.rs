@@ -60,7 +60,9 @@ pub(crate) fn config(
     config.mode = ClockMode::Observe;
     config.server_listen.clear();
     config.admin_listen = None;
-    // Nothing is written elsewhere; an agent beside may have the one of the settings.
+    // Nothing is written elsewhere: an agent beside may have what the settings name, and the same
+    // directory as ours. What is learned of a clock that is only measured is not kept.
+    config.state_directory = None;
     config.segment = Some(state_client::segment(state));
     let origin = if !arguments.sources.is_empty() {
         config.sources =
