@@ -108,7 +108,8 @@ fn a_crontab_runs_as_schedules_and_an_export_says_what_would_be_lost() {
 
 const CRON_JOB: &str = "apiVersion: batch/v1
 kind: CronJob
-metadata: { name: report, namespace: accounts }
+metadata:
+  { name: report, namespace: accounts, labels: { app: report }, annotations: { owner: ada } }
 spec:
   schedule: '30 6 */2 * MON'
   timeZone: America/New_York
@@ -120,16 +121,16 @@ spec:
   jobTemplate:
     spec:
       backoffLimit: 3
-      activeDeadlineSeconds: 90
       template:
         spec:
           restartPolicy: Never
+          activeDeadlineSeconds: 90
           containers:
             - name: main
               image: busybox
               workingDir: /tmp
               command: [echo]
-              args: [hello, 'a b']
+              args: [hello, 'a $(LEVEL) b']
               env: [{ name: LEVEL, value: '7' }]
 ";
 
@@ -146,17 +147,17 @@ fn a_cron_job_comes_in_is_taken_by_up_and_goes_out_with_the_same_meaning() {
     up.ask(&["schedule", "run", "accounts/report", "--yes"]);
     let outcome = outcome(&up, "accounts/report");
     assert_eq!(outcome["result"], "fired", "{outcome}");
-    assert!(outcome["message"].as_str().unwrap().contains("hello a b"), "{outcome}");
+    assert!(outcome["message"].as_str().unwrap().contains("hello a 7 b"), "{outcome}");
 
     let before: Value = yaml(CRON_JOB);
     let exported = stdout(&["schedule", "export", &file, "--image", "busybox"]);
     let after: Value = yaml(&exported);
     assert_eq!(after["metadata"], before["metadata"]);
     let (mut was, is) = (before["spec"].clone(), &after["spec"]);
-    // The command and its arguments are one list now, which a container runs alike.
+    // Command and arguments are one list now, with the variable's value: a container runs it alike.
     let container = &mut was["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
     container.as_object_mut().unwrap().remove("args");
-    container["command"] = json!(["echo", "hello", "a b"]);
+    container["command"] = json!(["echo", "hello", "a 7 b"]);
     assert_eq!(*is, was);
 
     // Either day, as Kubernetes means it: every second day of the month, and Mondays.

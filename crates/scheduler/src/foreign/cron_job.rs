@@ -1,15 +1,22 @@
 //! Kubernetes' CronJob as a schedule, and back where nothing is lost.
 
 use super::Imported;
+use super::references::{References, escaped};
 use crate::files;
 use crate::targets::form::{RETRIES_MAX, TIMEOUT_S_MAX};
 use crate::zones::Zones;
 use serde_json::{Map, Value, json};
-use timeball_api::cron_job::{CatchUpPolicy, ClockPolicy, ConcurrencyPolicy, PreciseCronJob, Spec};
+use timeball_api::cron_job::{
+    CatchUpPolicy, ClockPolicy, ConcurrencyPolicy, EnvVar, PreciseCronJob, Spec,
+};
 use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 
 /// The largest catch-up window: a CronJob has none, and one run is caught up in any case.
 const WINDOW_S: i64 = 366 * 86_400;
+/// What only kubectl reads: the manifest itself once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The shortest deadline that Kubernetes advises: its controller once looked every 10 s.
+const DEADLINE_S_MIN: i64 = 10;
 /// What a Job has where it says nothing.
 const BACKOFF_LIMIT: i64 = 6;
 const KEPT: [&str; 6] = [
@@ -34,8 +41,14 @@ pub(super) fn import(job: &Value, imported: &mut Imported, zones: &mut Zones) {
     remarks.iter().for_each(|remark| imported.remark(remark));
     match converted {
         Ok(mut document) => {
-            if let Some(namespace) = job["metadata"]["namespace"].as_str() {
-                document["metadata"]["namespace"] = json!(namespace);
+            for field in ["namespace", "labels", "annotations"] {
+                if !job["metadata"][field].is_null() {
+                    document["metadata"][field] = job["metadata"][field].clone();
+                }
+            }
+            let annotations = document.pointer_mut("/metadata/annotations");
+            if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+                annotations.remove(LAST_APPLIED);
             }
             imported.take(&name, document, zones);
         }
@@ -54,14 +67,11 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
     let [container] = containers else {
         return Err(format!("has {} containers; one is what `exec` can run", containers.len()));
     };
-    let mut command = Vec::new();
-    for part in ["command", "args"] {
-        command.extend(container[part].as_array().into_iter().flatten().cloned());
-    }
     if !container["command"].is_array() {
         return Err("has no command: its image's own entry point is not known here".to_owned());
     }
-    let exec = exec(name, command, container, job_spec, remarks);
+    let mut exec = exec(name, container, remarks)?;
+    limit(name, job_spec, &mut exec, remarks);
     drop_others(name, job, container, remarks);
     if spec["timeZone"].is_null() {
         remarks.push(format!(
@@ -83,39 +93,90 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
     Ok(super::document(name, Value::Object(new)))
 }
 
-/// The target of a container's command.
+/// The target of a container's command, without its limits.
 fn exec(
     name: &str,
-    command: Vec<Value>,
     container: &Value,
-    job_spec: &Value,
     remarks: &mut Vec<String>,
-) -> Map<String, Value> {
+) -> Result<Map<String, Value>, String> {
+    let mut references = References::default();
+    let variables = container["env"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (mut literal, mut dropped) = (Vec::new(), Vec::new());
+    for variable in variables {
+        let of = variable["name"].as_str().unwrap_or_default();
+        let is_literal = variable["valueFrom"].is_null();
+        let Some(value) = variable["value"].as_str().or(is_literal.then_some("")) else {
+            dropped.push(of);
+            continue;
+        };
+        let value = references.replace(value)?;
+        references.define(of, &value);
+        let mut variable = variable.clone();
+        variable["value"] = json!(value);
+        literal.push(variable);
+    }
+    if !dropped.is_empty() {
+        let dropped = dropped.join(", ");
+        remarks.push(format!("{name}: variables with `valueFrom` are dropped: {dropped}"));
+    }
+    let mut command = Vec::new();
+    for part in ["command", "args"] {
+        for word in container[part].as_array().into_iter().flatten() {
+            // What is no text is refused where the schedule is checked.
+            command.push(match word.as_str() {
+                Some(text) => json!(references.replace(text)?),
+                None => word.clone(),
+            });
+        }
+    }
+    for unknown in &references.unknown {
+        remarks.push(format!(
+            "{name}: $({unknown}) stays as it is: no variable of the container has that name and \
+             a value"
+        ));
+    }
     let mut exec = Map::new();
     exec.insert("command".to_owned(), Value::Array(command));
-    if let Some(directory) = container["workingDir"].as_str() {
-        exec.insert("workingDirectory".to_owned(), json!(directory));
-    }
-    let variables = container["env"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let literal: Vec<&Value> = variables.iter().filter(|each| each["value"].is_string()).collect();
-    if literal.len() < variables.len() {
-        remarks.push(format!("{name}: variables with `valueFrom` are dropped"));
-    }
+    // Where a container names none, it is its image's; here it is always this one.
+    let directory = container["workingDir"].as_str().unwrap_or("/");
+    exec.insert("workingDirectory".to_owned(), json!(directory));
     if !literal.is_empty() {
         exec.insert("env".to_owned(), json!(literal));
     }
-    let mut at_most = |field: &str, absent: i64, most: i64| {
-        let given = job_spec[field].as_i64().unwrap_or(absent);
+    Ok(exec)
+}
+
+/// Adds how long each try may take, and how many there are.
+///
+/// A pod that is never restarted is one try, so its `activeDeadlineSeconds` is our limit. That of
+/// the Job is one of all tries together, which there is none of here.
+fn limit(name: &str, job_spec: &Value, exec: &mut Map<String, Value>, remarks: &mut Vec<String>) {
+    let pod = &job_spec["template"]["spec"];
+    let given = [&job_spec["activeDeadlineSeconds"], &pod["activeDeadlineSeconds"]];
+    let [of_job, of_pod] = given.map(Value::as_i64);
+    let is_restarted = pod["restartPolicy"] == "OnFailure";
+    let of_try = of_pod.filter(|_| !is_restarted);
+    let of_all = [of_job, of_pod.filter(|_| is_restarted)].into_iter().flatten().min();
+
+    let mut at_most = |what: &str, given: i64, most: i64| {
         if given > most {
-            remarks.push(format!("{name}: {field} is {given}, and becomes {most}, the most here"));
+            remarks.push(format!("{name}: {what} is {given}, and becomes {most}, the most here"));
         }
-        json!(given.min(most))
+        given.min(most)
     };
-    let timeout = at_most("activeDeadlineSeconds", TIMEOUT_S_MAX, TIMEOUT_S_MAX);
-    exec.insert("timeoutSeconds".to_owned(), timeout);
-    let retries = at_most("backoffLimit", BACKOFF_LIMIT, RETRIES_MAX);
+    let limit = of_try.into_iter().chain(of_all).min().unwrap_or(TIMEOUT_S_MAX);
+    let limit = at_most("activeDeadlineSeconds", limit, TIMEOUT_S_MAX);
+    let retries = job_spec["backoffLimit"].as_i64().unwrap_or(BACKOFF_LIMIT);
+    let retries = at_most("backoffLimit", retries, RETRIES_MAX);
+    let tries = retries.saturating_add(1);
+    if let Some(all) = of_all.filter(|all| tries.saturating_mul(limit) > *all) {
+        remarks.push(format!(
+            "{name}: activeDeadlineSeconds limits all tries to {all} s; here each of {tries} may \
+             take {limit} s"
+        ));
+    }
+    exec.insert("timeoutSeconds".to_owned(), json!(limit));
     exec.insert("retries".to_owned(), json!({ "limit": retries }));
-    exec
 }
 
 /// Names the fields that the schedule cannot carry, wherever they stand.
@@ -128,14 +189,19 @@ fn drop_others(name: &str, job: &Value, container: &Value, remarks: &mut Vec<Str
     let names = ["name", "namespace"];
     for (place, value, kept) in [
         ("containers[0]", container, &["name", "command", "args", "workingDir", "env"][..]),
-        ("pod", &pod["spec"], &["containers", "restartPolicy"]),
+        ("pod", &pod["spec"], &["containers", "restartPolicy", "activeDeadlineSeconds"]),
         ("pod's metadata", &pod["metadata"], &names),
         ("pod template", pod, &["metadata", "spec"]),
         ("job", &template["spec"], &["template", "activeDeadlineSeconds", "backoffLimit"]),
         ("job's metadata", &template["metadata"], &names),
         ("job template", template, &["metadata", "spec"]),
         ("spec", spec, &of_spec),
-        ("metadata", &job["metadata"], &names),
+        ("metadata", &job["metadata"], &["name", "namespace", "labels", "annotations"]),
+        (
+            "annotations",
+            &json!({ LAST_APPLIED: job["metadata"]["annotations"][LAST_APPLIED] }),
+            &[],
+        ),
     ] {
         let fields = value.as_object().into_iter().flatten();
         // Tools write `creationTimestamp: null`.
@@ -152,16 +218,11 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
     let mut lost = Vec::new();
     let spec = &job.spec;
     let expression = expression(job, &mut lost);
+    if job.metadata.uid.is_some() {
+        lost.push("metadata.uid: the cluster gives a CronJob one of its own".to_owned());
+    }
     lose_policies(spec, &mut lost);
-    let deadline = match (spec.starting_deadline_seconds, spec.starting_deadline_milliseconds) {
-        (None, Some(millis)) if millis % 1_000 != 0 => {
-            lost.push(format!(
-                "startingDeadlineMilliseconds {millis}: a CronJob has whole seconds"
-            ));
-            None
-        }
-        (seconds, millis) => seconds.or(millis.map(|millis| millis / 1_000)),
-    };
+    let deadline = deadline(spec, &mut lost);
     let Some(exec) = &spec.target.exec else {
         lost.push("target: only `exec` can become the command of a container".to_owned());
         return Err(lost);
@@ -172,12 +233,17 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
     if !lost.is_empty() {
         return Err(lost);
     }
-    let mut container = json!({ "name": "main", "image": image, "command": exec.command });
-    if let Some(directory) = &exec.working_directory {
-        container["workingDir"] = json!(directory);
-    }
+    let command: Vec<String> = exec.command.iter().map(|word| escaped(word)).collect();
+    let mut container = json!({
+        "name": "main", "image": image, "command": command,
+        // Ours where the schedule names none; a container's would be its image's.
+        "workingDir": exec.working_directory.as_deref().unwrap_or("/"),
+    });
     if !exec.env.is_empty() {
-        container["env"] = json!(exec.env);
+        let variables = exec.env.iter();
+        let variables = variables
+            .map(|EnvVar { name, value }| json!({ "name": name, "value": escaped(value) }));
+        container["env"] = variables.collect();
     }
     let mut new = json!({
         "schedule": expression,
@@ -187,16 +253,52 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
         "successfulJobsHistoryLimit": spec.successful_jobs_history_limit,
         "failedJobsHistoryLimit": spec.failed_jobs_history_limit,
         "jobTemplate": { "spec": {
-            "activeDeadlineSeconds": exec.timeout_seconds,
             "backoffLimit": exec.retries.limit,
-            "template": { "spec": { "restartPolicy": "Never", "containers": [container] } },
+            // Of the pod, which is one try, and not of the Job, which is all of them.
+            "template": { "spec": {
+                "restartPolicy": "Never",
+                "activeDeadlineSeconds": exec.timeout_seconds,
+                "containers": [container],
+            } },
         } },
     });
     if let Some(seconds) = deadline {
         new["startingDeadlineSeconds"] = json!(seconds);
     }
-    let metadata = json!({ "name": job.metadata.name, "namespace": job.metadata.namespace });
+    let mut metadata = json!({ "name": job.metadata.name, "namespace": job.metadata.namespace });
+    for (field, entries) in
+        [("labels", &job.metadata.labels), ("annotations", &job.metadata.annotations)]
+    {
+        if !entries.is_empty() {
+            metadata[field] = json!(entries);
+        }
+    }
     Ok(json!({ "apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": new }))
+}
+
+/// How late a run may start, in the whole seconds of a CronJob: also how far back it catches up,
+/// which our window says where it is the smaller.
+fn deadline(spec: &Spec, lost: &mut Vec<String>) -> Option<i64> {
+    let deadline = match (spec.starting_deadline_seconds, spec.starting_deadline_milliseconds) {
+        (None, Some(millis)) if millis % 1_000 != 0 => {
+            lost.push(format!(
+                "startingDeadlineMilliseconds {millis}: a CronJob has whole seconds"
+            ));
+            None
+        }
+        (seconds, millis) => seconds.or(millis.map(|millis| millis / 1_000)),
+    };
+    let window = spec.catch_up.window_seconds;
+    if window >= deadline.unwrap_or(WINDOW_S) {
+        return deadline;
+    }
+    if window < DEADLINE_S_MIN {
+        lost.push(format!(
+            "catchUp.windowSeconds {window}: a CronJob has a startingDeadlineSeconds, of at least \
+             {DEADLINE_S_MIN}, which holds for runs on time too"
+        ));
+    }
+    Some(window)
 }
 
 /// Says which policies a CronJob has not.
@@ -259,99 +361,4 @@ fn expression(job: &PreciseCronJob, lost: &mut Vec<String>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cron_job() -> Value {
-        json!({
-            "apiVersion": "batch/v1", "kind": "CronJob",
-            "metadata": { "name": "hello" },
-            "spec": {
-                "schedule": "*/5 * * * *", "timeZone": "Etc/UTC", "concurrencyPolicy": "Forbid",
-                "startingDeadlineSeconds": 30,
-                "jobTemplate": { "spec": { "backoffLimit": 2, "activeDeadlineSeconds": 10,
-                    "template": { "spec": { "restartPolicy": "Never", "containers": [
-                        { "name": "main", "image": "busybox", "command": ["date"], "args": ["-u"] }
-                    ] } } } },
-            },
-        })
-    }
-
-    #[test]
-    fn a_cron_job_comes_in_and_goes_out_the_same() {
-        let mut imported = Imported::default();
-        import(&cron_job(), &mut imported, &mut Zones::new());
-        assert_eq!(imported.left_out, Vec::<String>::new());
-        let document = imported.documents.remove(0);
-        assert_eq!(document["spec"]["dialect"], "kubernetes");
-        assert!(imported.remarks.iter().any(|remark| remark.contains("image")));
-        let typed: PreciseCronJob = serde_json::from_value(document).unwrap();
-        let out = export(&typed, "busybox").unwrap();
-        let (was, is) = (cron_job(), out);
-        for field in ["schedule", "timeZone", "concurrencyPolicy", "startingDeadlineSeconds"] {
-            assert_eq!(is["spec"][field], was["spec"][field], "{field}");
-        }
-        let job = &is["spec"]["jobTemplate"]["spec"];
-        assert_eq!((&job["backoffLimit"], &job["activeDeadlineSeconds"]), (&json!(2), &json!(10)));
-        let container = &job["template"]["spec"]["containers"][0];
-        assert_eq!(container["command"], json!(["date", "-u"]));
-    }
-
-    #[test]
-    fn all_that_a_schedule_cannot_carry_is_named_with_its_place() {
-        let mut job = cron_job();
-        job["metadata"] = json!({ "name": "hello", "creationTimestamp": null, "uid": "1" });
-        job["spec"]["surprise"] = json!(1);
-        let template = &mut job["spec"]["jobTemplate"];
-        template["metadata"] = json!({ "name": "hello", "labels": {}, "annotations": {} });
-        template["spec"]["ttlSecondsAfterFinished"] = json!(5);
-        template["spec"]["template"]["metadata"] = json!({ "labels": { "a": "b" } });
-        template["spec"]["template"]["spec"]["volumes"] = json!([]);
-        let mut imported = Imported::default();
-        import(&job, &mut imported, &mut Zones::new());
-        let expected = [
-            "containers[0]: image",
-            "pod: volumes",
-            "pod's metadata: labels",
-            "job: ttlSecondsAfterFinished",
-            "job's metadata: annotations, labels",
-            "spec: surprise",
-            "metadata: uid",
-        ];
-        let expected = expected.map(|what| format!("hello: dropped from the {what}"));
-        assert_eq!(imported.remarks, expected);
-    }
-
-    #[test]
-    fn an_export_says_all_that_would_be_lost() {
-        let mut document = super::super::document(
-            "tick",
-            json!({
-                "schedule": "*/0.5 * * * * *", "timeZone": "Europe/Berlin", "jitterMilliseconds": 5,
-                "concurrencyPolicy": "BufferOne", "startingDeadlineMilliseconds": 500,
-                "exclude": [{ "calendar": "holidays" }],
-                "target": { "exec": { "command": ["true"] } },
-            }),
-        );
-        let typed = |document: &Value| serde_json::from_value(document.clone()).unwrap();
-        let lost = export(&typed(&document), "busybox").unwrap_err().join("\n");
-        for part in
-            ["fields", "BufferOne", "jitter", "Milliseconds 500", "dst: kubernetes", "holidays"]
-        {
-            assert!(lost.contains(part), "{part} in {lost}");
-        }
-        document["spec"] =
-            json!({ "schedule": "0 0 */2 * MON", "target": { "exec": { "command": ["true"] } } });
-        let lost = export(&typed(&document), "busybox").unwrap_err();
-        assert!(lost[0].contains("other days"), "{lost:?}");
-    }
-
-    #[test]
-    fn a_cron_job_that_exec_cannot_run_is_left_out() {
-        let mut job = cron_job();
-        job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] = json!([{}, {}]);
-        let mut imported = Imported::default();
-        import(&job, &mut imported, &mut Zones::new());
-        assert!(imported.left_out[0].contains("2 containers"), "{:?}", imported.left_out);
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 
 mod cron_job;
 mod crontab;
+mod references;
 
 pub use crontab::CrontabOptions;
 
