@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timeball_api::files::{FileProblem, Reload};
 use timeball_api::schedules as api;
 use timeball_schedule::language::LeftOut;
+use timeball_schedule::planner::Times;
 use timeball_schedule::{FireId, Reason, ScheduleUid, Trigger};
 use timeball_timebase::{Span, Timestamp};
 
@@ -76,6 +77,7 @@ pub(crate) struct Totals {
     pub(crate) schedules: u64,
     pub(crate) running: u64,
     pub(crate) problems: u64,
+    /// The next instant of all, by the clock that its schedule follows.
     pub(crate) next: Option<Timestamp>,
     pub(crate) paused: u64,
     pub(crate) tally: Tally,
@@ -141,7 +143,7 @@ impl Board {
     }
 
     /// Everything, by namespace and name, as of `now`.
-    pub(crate) fn report(&self, now: Timestamp) -> api::Schedules {
+    pub(crate) fn report(&self, now: &Times) -> api::Schedules {
         // The lock is held only to copy handles: next instants may take a while to find.
         let (panels, problems, reload) = {
             let content = self.lock();
@@ -150,12 +152,12 @@ impl Board {
             (panels, problems.cloned().collect(), content.reload.clone())
         };
         let mut schedules: Vec<api::Schedule> =
-            panels.iter().map(|panel| panel.report(now)).collect();
+            panels.iter().map(|panel| panel.report(panel.time(now))).collect();
         schedules.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         api::Schedules { schedules, problems, reload }
     }
 
-    pub(crate) fn totals(&self, now: Timestamp) -> Totals {
+    pub(crate) fn totals(&self, now: &Times) -> Totals {
         let (panels, mut totals) = {
             let content = self.lock();
             let panels: Vec<Arc<Panel>> = content.panels.values().map(Arc::clone).collect();
@@ -173,12 +175,15 @@ impl Board {
             };
             (panels, totals)
         };
+        let mut soonest: Option<(Span, Timestamp)> = None;
         for panel in panels {
             totals.running += u64::from(panel.progress().running);
             totals.paused += u64::from(panel.progress().paused.is_some());
-            let next = panel.next(now, 1).pop();
-            totals.next = [totals.next, next].into_iter().flatten().min();
+            let now = panel.time(now);
+            let next = panel.next(now, 1).pop().map(|at| (at - now, at));
+            soonest = soonest.into_iter().chain(next).min();
         }
+        totals.next = soonest.map(|(_, at)| at);
         totals
     }
 
@@ -196,6 +201,12 @@ impl Panel {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the clock shows that the schedule follows.
+    fn time(&self, now: &Times) -> Timestamp {
+        now.by(self.schedule.spec.clock.follow)
+    }
+
+    /// The next instants after `now`, which is by that clock as everywhere here.
     fn next(&self, now: Timestamp, n: usize) -> Vec<Timestamp> {
         let spec = &self.schedule.spec;
         if spec.suspended || self.progress().paused.is_some() {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use timeball_api::files::{FileChanges, FileProblem};
 use timeball_runtime::read_clocks;
 use timeball_schedule::planner::{
-    Action, ArmedFire, Follow, Input, OutcomeRecord, Planner, PlannerOptions, Times,
+    Action, ArmedFire, Input, OutcomeRecord, Planner, PlannerOptions, Times,
 };
 use timeball_schedule::{FireId, Reason, ScheduleUid, Trigger};
 use timeball_timebase::{Span, Timestamp};
@@ -213,10 +213,7 @@ impl Dispatcher {
             }
             TimerEvent::ClockSet => {
                 tracing::info!("the system clock was set; everything is planned anew");
-                // Also where that is too little to be seen as a jump.
-                let now = self.clock_watch.now();
-                let mut set = vec![Follow::System];
-                set.extend((now.auto == now.system).then_some(Follow::Auto));
+                let set = self.clock_watch.look_after_setting();
                 self.input(Input::ClockStepped(set));
                 if let Some(timer) = &self.parts.timer {
                     timer.resume();

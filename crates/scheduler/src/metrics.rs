@@ -9,12 +9,11 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
-use timeball_runtime::read_clocks;
 
 impl Scheduler {
     /// Registers what the scheduler counts, as of now; to be called at each scrape.
     pub fn metrics(&self, registry: &mut Registry) {
-        let totals = self.board().totals(read_clocks().system);
+        let totals = self.totals();
         let gauge = |n: u64| ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX));
         registry.register("timeball_schedules", "Schedules", gauge(totals.schedules));
         registry.register(

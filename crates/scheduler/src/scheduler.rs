@@ -1,12 +1,12 @@
 //! The scheduler as a whole: what is started, read and stopped from outside.
 
-use crate::board::Board;
+use crate::board::{Board, Totals};
 use crate::dispatcher::{BackfillRange, Command, ControlError, Dispatcher, Message, Parts, Wish};
 use crate::files::{LoadedSet, Seen, Watcher};
 use crate::store::{DiskStore, Journal, JournalError, Ledger, StoreError, boot_id};
 use crate::targets::exec::GateProgram;
 use crate::targets::{Ended, Report, TargetLimits, Targets};
-use crate::timer::{FollowedClock, RealTimeError, Timer, TimerOptions};
+use crate::timer::{FollowedClock, RealTimeError, Timer, TimerOptions, times_now};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -19,7 +19,7 @@ use thiserror::Error;
 use timeball_api::control::{Accepted, Backfill, WHY_OCTETS_MAX};
 use timeball_api::files::FileChanges;
 use timeball_api::schedules::{History, Schedules};
-use timeball_runtime::{ClockCell, read_clocks};
+use timeball_runtime::ClockCell;
 use timeball_schedule::{FireId, ScheduleUid};
 use timeball_timebase::{Span, Timestamp};
 
@@ -95,6 +95,7 @@ pub struct Scheduler(Arc<Shared>);
 
 pub(crate) struct Shared {
     board: Arc<Board>,
+    clock: Arc<FollowedClock>,
     inbox: Sender<Message>,
     store_aside: Option<PathBuf>,
     real_time_refused: Vec<RealTimeError>,
@@ -152,7 +153,7 @@ impl Scheduler {
         let grace = Duration::from_nanos(term_grace.as_nanos().unsigned_abs());
         let dispatcher = Dispatcher::new(Parts {
             ledger,
-            clock,
+            clock: Arc::clone(&clock),
             timer: Some(timer),
             targets,
             board: Arc::clone(&board),
@@ -175,13 +176,14 @@ impl Scheduler {
         })?;
         let threads = Mutex::new(Some(Threads { watcher, dispatcher }));
         let shared =
-            Shared { board, inbox, store_aside, real_time_refused, schedules_dir, threads };
+            Shared { board, clock, inbox, store_aside, real_time_refused, schedules_dir, threads };
         Ok(Self(Arc::new(shared)))
     }
 
-    /// All schedules and how they fare, and what is wrong with files or store.
+    /// All schedules and how they fare, and what is wrong with files or store. What is next is told
+    /// by the clock that a schedule follows.
     pub fn schedules(&self) -> Schedules {
-        self.0.board.report(read_clocks().system)
+        self.0.board.report(&times_now(&self.0.clock))
     }
 
     /// The outcomes of a schedule, newest first. Waits for the dispatcher, milliseconds as a rule.
@@ -314,8 +316,9 @@ impl Scheduler {
         }
     }
 
-    pub(crate) fn board(&self) -> &Board {
-        &self.0.board
+    /// What metrics tell.
+    pub(crate) fn totals(&self) -> Totals {
+        self.0.board.totals(&times_now(&self.0.clock))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Threads>> {

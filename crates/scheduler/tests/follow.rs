@@ -6,9 +6,10 @@
 mod house;
 
 use house::{House, find, wait_for};
+use timeball_api::control::Backfill;
 use timeball_api::schedules::Outcome;
 use timeball_runtime::read_clocks;
-use timeball_scheduler::Scheduler;
+use timeball_scheduler::{ControlError, Named, Scheduler};
 use timeball_timebase::{Bound, ClockState, Frequency, Span, SyncState};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -148,4 +149,30 @@ fn a_schedule_whose_clock_is_another_by_an_edit_goes_on_without_a_gap_or_a_repet
     let passed: u64 = forward.iter().filter(is_passed).map(|o| o.count).sum();
     assert!((5..=30).contains(&passed), "{forward:?}");
     assert_punctual("system", &outcomes_of("system"), -5);
+}
+
+#[test]
+fn what_is_next_and_what_has_passed_are_told_by_the_clock_that_a_schedule_follows() {
+    for behind_s in [60, -3_600] {
+        let house = house();
+        publish(&house, behind_s, 0);
+        let scheduler = house.start();
+        for (name, behind_s) in NAMES.into_iter().zip([behind_s, 0, behind_s]) {
+            let schedule = wait_for("the schedule", || find(&scheduler, name));
+            let now_ns = read_clocks().system.as_unix_nanos() + behind_s * SECOND_NS;
+            let wait_ns = schedule.next_ns[0] - now_ns;
+            assert!((-10 * SECOND_NS..=PERIOD_NS).contains(&wait_ns), "{name}: in {wait_ns} ns");
+            let backfill = |from_s, until_s| {
+                let [from_ns, until_ns] = [from_s, until_s].map(|s| now_ns + s * SECOND_NS);
+                let why = String::new();
+                let (limit, parallel, again, dry_run) = (100, 1, true, true);
+                let range = Backfill { from_ns, until_ns, limit, parallel, again, dry_run, why };
+                scheduler.backfill(&Named { namespace: "default", name }, "a test", &range)
+            };
+            assert_eq!(backfill(-10, -5).unwrap().instants_ns.len(), 25, "{name}");
+            let ahead = backfill(-10, 30);
+            assert!(matches!(ahead, Err(ControlError::NotPast { .. })), "{name}: {ahead:?}");
+        }
+        scheduler.shutdown();
+    }
 }

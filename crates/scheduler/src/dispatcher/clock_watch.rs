@@ -4,7 +4,7 @@
 //! first; and then instants would be judged by the new time as if nobody had been there to fire
 //! them.
 
-use crate::timer::{FollowedClock, times};
+use crate::timer::{FollowedClock, times, times_now};
 use std::sync::Arc;
 use timeball_runtime::{read_clocks, time_asleep};
 use timeball_schedule::planner::{Follow, Times};
@@ -53,8 +53,7 @@ impl ClockWatch {
 
     /// What the clocks show, without a look for whether they were set.
     pub(super) fn now(&self) -> Times {
-        let now = read_clocks();
-        times(&self.clock.read(now), now)
+        times_now(&self.clock)
     }
 
     /// Looks at the clocks.
@@ -69,6 +68,11 @@ impl ClockWatch {
             }
             before = asleep;
         }
+    }
+
+    /// Which clocks were set, now that the kernel has said that the system clock was.
+    pub(super) fn look_after_setting(&mut self) -> Vec<Follow> {
+        self.look().after_setting()
     }
 
     fn see(&mut self, now: Now, asleep: Span) -> Seen {
@@ -91,6 +95,22 @@ impl ClockWatch {
         let clocks = [Follow::Auto, Follow::System, Follow::Utc];
         let was_set = |follow: &Follow| is_jump(jump(before.times.by(*follow), times.by(*follow)));
         Seen { now: times, set: clocks.into_iter().filter(was_set).collect() }
+    }
+}
+
+impl Seen {
+    /// Which clocks were set, where it is certain that the system clock was: also where that is too
+    /// little to be seen as a jump.
+    fn after_setting(self) -> Vec<Follow> {
+        let Self { now, mut set } = self;
+        // What is known of the clock takes the setting into account since this look.
+        let keeps_to_system = (now.auto == now.system).then_some(Follow::Auto);
+        for follow in [Follow::System].into_iter().chain(keeps_to_system) {
+            if !set.contains(&follow) {
+                set.push(follow);
+            }
+        }
+        set
     }
 }
 
@@ -155,6 +175,24 @@ mod tests {
         assert_eq!(watch.see(later(1_000, 3_601_000), asleep).set, [Follow::System]);
         assert_eq!(watch.see(later(2_000, 3_602_000), asleep).set, []);
         assert_eq!(watch.see(later(3_000, 3_000), asleep).set, [Follow::System]);
+    }
+
+    #[test]
+    fn a_setting_that_the_kernel_tells_of_is_one_for_auto_where_that_keeps_to_the_system_clock() {
+        let asleep = Span::from_secs(9);
+        let cell = Arc::new(ClockCell::new());
+        cell.publish(state(START, 2));
+        for (system_ms, expected) in [
+            (3_601_000, vec![Follow::System]),
+            (-3_599_000, vec![Follow::System]),
+            (1_004, vec![Follow::System, Follow::Auto]),
+            (1_090, vec![Follow::System, Follow::Auto]),
+        ] {
+            let seen = watch(&cell).see(later(1_000, system_ms), asleep);
+            assert_eq!(seen.after_setting(), expected, "{system_ms}");
+        }
+        let seen = watch(&Arc::default()).see(later(1_000, 3_601_000), asleep);
+        assert_eq!(seen.after_setting(), ALL, "nobody knows better");
     }
 
     #[test]

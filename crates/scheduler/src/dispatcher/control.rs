@@ -92,7 +92,7 @@ pub enum ControlError {
         from: Timestamp,
         /// Where it ends.
         until: Timestamp,
-        /// The time.
+        /// The time by the clock that the schedule follows.
         now: Timestamp,
     },
     /// There is nothing in the range to be run.
@@ -175,9 +175,7 @@ impl Dispatcher {
             Command::Pause => self.pause(schedule, event(EventKind::Paused)),
             Command::Resume => self.resume(schedule, event(EventKind::Resumed)),
             Command::Run => Ok(self.run_now(schedule, now, event(EventKind::Run))),
-            Command::Backfill(range) => {
-                self.backfill(schedule, range, now, event(EventKind::Backfill))
-            }
+            Command::Backfill(range) => self.backfill(schedule, range, event(EventKind::Backfill)),
         };
         fault::pass(Point::WishEntered);
         let stored = done.and_then(|accepted| {
@@ -222,10 +220,10 @@ impl Dispatcher {
         &mut self,
         uid: ScheduleUid,
         range: BackfillRange,
-        now: Timestamp,
         event: Event,
     ) -> Result<Accepted, ControlError> {
-        range.check(now)?;
+        // What is ahead by the schedule's own clock is yet to be fired, whatever others show.
+        range.check(self.clock_watch.now().by(self.schedules[&uid].spec.clock.follow))?;
         let (fires, left_out) = self.find_instants(uid, range)?;
         let (from, until) = (range.from, range.until);
         if fires.is_empty() {

@@ -275,5 +275,5 @@ impl House {
 }
 
 fn now_ns() -> i64 {
-    read_clocks().system.as_unix_nanos()
+    timeball_runtime::read_clocks().system.as_unix_nanos()
 }

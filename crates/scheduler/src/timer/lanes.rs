@@ -4,8 +4,9 @@
 //! follow it alike. So fires are kept in lanes, one for each way to read the clock, each in its own
 //! order; nothing has to be sorted anew when the estimate changes.
 
-use super::clock::Known;
+use super::clock::{FollowedClock, Known};
 use std::collections::{BTreeMap, HashMap};
+use timeball_runtime::read_clocks;
 use timeball_schedule::FireId;
 use timeball_schedule::planner::{ArmedFire, ClockPolicy, FireMode, Follow, Times};
 use timeball_timebase::{Now, Span, Timestamp};
@@ -51,6 +52,12 @@ pub(crate) fn times(known: &Known, now: Now) -> Times {
         auto: Lane::AutoNearest.read(known, now).time,
         utc: Lane::UtcNearest.read(known, now).time,
     }
+}
+
+/// The same, at this moment.
+pub(crate) fn times_now(clock: &FollowedClock) -> Times {
+    let now = read_clocks();
+    times(&clock.read(now), now)
 }
 
 /// The clock as one lane reads it, at one moment.

@@ -11,7 +11,7 @@ mod realtime;
 mod thread;
 
 pub(crate) use clock::FollowedClock;
-pub(crate) use lanes::times;
+pub(crate) use lanes::{times, times_now};
 pub use realtime::RealTimeError;
 
 use crate::sys::Alarm;

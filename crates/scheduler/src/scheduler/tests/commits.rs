@@ -29,7 +29,7 @@ fn schedules_of_ten_milliseconds_cost_no_more_than_two_durable_commits_a_second(
         }
     };
     wait_for(20);
-    let commits = || scheduler.board().totals(super::read_clocks().system).ledger.commits;
+    let commits = || scheduler.totals().ledger.commits;
     let (start, first, fired) = (Instant::now(), commits(), all());
     std::thread::sleep(COUNTED);
     wait_for(fired + FIRES);
