@@ -326,19 +326,20 @@ impl Entry {
         }
     }
 
-    /// Lets go what had to wait until everything was among the claims.
+    /// Lets go what had to wait until everything before it was among the claims: it goes with them,
+    /// for they tell the store that all before them is accounted for.
     pub(super) fn let_go(&mut self, actions: &mut Vec<Action>) {
-        if !self.unclaimed.is_empty() {
-            return;
-        }
-        if !self.held.is_empty() {
+        let unclaimed = self.unclaimed.first().copied();
+        let may_go =
+            |record: &OutcomeRecord| unclaimed.is_none_or(|unclaimed| record.until < unclaimed);
+        if self.held.iter().any(may_go) {
             // What was dropped meanwhile stands before what waited for it: whoever joins runs that
             // lie side by side must not join them across an instant that is yet to be told of.
             self.held.extend(self.run.take().map(|run| run.record));
             self.held.sort_by_key(|record| record.from);
-            actions.extend(self.held.drain(..).map(Action::Record));
+            actions.extend(self.held.extract_if(.., |record| may_go(record)).map(Action::Record));
         }
-        if std::mem::take(&mut self.adopting) {
+        if unclaimed.is_none() && std::mem::take(&mut self.adopting) {
             actions.push(Action::Adopt(self.spec.uid));
         }
     }
