@@ -5,7 +5,7 @@ mod common;
 mod desk;
 
 use common::{instant, utc};
-use desk::{Desk, spec};
+use desk::{Desk, UID, spec};
 use timeball_schedule::planner::{
     CatchUp, CatchUpPolicy, ClockPolicy, Follow, OutcomeRecord, ScheduleSpec,
 };
@@ -102,6 +102,27 @@ fn one_that_comes_to_follow_a_clock_that_is_behind_waits_for_it_and_repeats_noth
     desk.run_until(noon() + SECOND * 60 + SECOND / 2);
     let moved = outcomes(&desk, uid(Follow::System));
     assert_punctual(&moved, noon() + SECOND * 30, noon() + SECOND * 60);
+}
+
+#[test]
+fn one_that_comes_back_a_moment_after_its_removal_with_another_clock_goes_on_by_that() {
+    for (from, to) in [(Follow::System, Follow::Auto), (Follow::Auto, Follow::System)] {
+        let mut desk = Desk::empty(noon(), SECOND * 5);
+        // What was claimed already is taken back, and those instants are one run for a second.
+        let often = |follow| ScheduleSpec { schedule: utc("@every 500ms"), ..beat(follow) };
+        desk.edit(ScheduleSpec { uid: UID, ..often(from) });
+        desk.run_until(noon() + SECOND * 10 + SECOND / 4);
+        desk.remove(UID);
+        desk.edit(ScheduleSpec { uid: UID, generation: 2, ..often(to) });
+        desk.run_until(noon() + SECOND * 30 + SECOND / 4);
+        let outcomes = desk.outcomes();
+        let (first, last) = (outcomes.first().unwrap().0, outcomes.last().unwrap().0);
+        let ahead = |follow| if follow == Follow::System { SECOND * 5 } else { Span::ZERO };
+        assert_eq!(first, noon() + ahead(from) + SECOND / 2);
+        assert_eq!(last, noon() + ahead(to) + SECOND * 30, "{outcomes:?}");
+        let later = outcomes.iter().filter(|(at, ..)| *at > last - SECOND * 10);
+        assert_eq!(later.filter(|(.., outcome)| *outcome == Outcome::Fired).count(), 20);
+    }
 }
 
 #[test]

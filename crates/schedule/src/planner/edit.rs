@@ -14,7 +14,14 @@ impl Entry {
         context: &mut Context<'_>,
     ) -> Self {
         let now = context.now;
-        let mut entry = Self::new(spec, resume.accounted_until.unwrap_or(now));
+        // One that was removed a moment ago is new, but what was claimed ahead has its outcome.
+        // (What lies further ahead does so because the clock was set back.)
+        let horizon = now + context.options.horizon;
+        let settled = resume.settled.iter().map(|(_, last)| *last);
+        let removed_lately = settled.filter(|last| *last <= horizon).max();
+        let is_back = resume.accounted_until.is_none() && removed_lately.is_some();
+        let frontier = resume.accounted_until.or(removed_lately).unwrap_or(now);
+        let mut entry = Self::new(spec, frontier);
         entry.settled_before.clone_from(&resume.settled);
         (entry.paused, entry.failures) = (resume.paused, resume.failures);
         match resume.accounted_until {
@@ -41,7 +48,7 @@ impl Entry {
             }
         }
         entry.close_run(context);
-        if resume.redefined {
+        if resume.redefined || is_back {
             entry.plan_new_instants_ahead(now, context);
         }
         entry.catch_up(Reason::NotRunning, context);

@@ -207,9 +207,13 @@ impl Planner {
         match self.entries.get(&uid) {
             Some(entry) if !entry.removed && entry.spec.generation == spec.generation => {}
             Some(_) => {
-                self.change_clock(uid, spec.clock.follow, now, actions);
+                let other_clock = self.change_clock(uid, spec.clock.follow);
                 let mut adds_claims = false;
                 self.touch(uid, now, actions, |entry, context| {
+                    if other_clock {
+                        // To it, that is its own clock being set.
+                        entry.clock_stepped(context);
+                    }
                     entry.edit(cause, context, |entry| entry.spec = spec);
                     entry.pause_if_failing(cause, context);
                     adds_claims = !entry.unclaimed.is_empty();
@@ -273,21 +277,15 @@ impl Planner {
         }
     }
 
-    /// Lets a schedule follow another clock: to it, that is its own clock being set.
-    fn change_clock(
-        &mut self,
-        uid: ScheduleUid,
-        follow: Follow,
-        now: &Times,
-        actions: &mut Vec<Action>,
-    ) {
+    /// Lets a schedule follow this clock; whether it is another one than before.
+    fn change_clock(&mut self, uid: ScheduleUid, follow: Follow) -> bool {
         let Some(entry) = self.entries.get_mut(&uid).filter(|entry| entry.follow() != follow)
         else {
-            return;
+            return false;
         };
         entry.shown = entry.shown.max(self.latest.by(entry.follow()));
         entry.spec.clock.follow = follow;
-        self.touch(uid, now, actions, Entry::clock_stepped);
+        true
     }
 
     /// Does what is to be decided at this moment: skips, buffers, deadlines, runs, rest.

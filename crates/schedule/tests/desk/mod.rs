@@ -82,6 +82,11 @@ impl Desk {
         self.feed(Input::Wake);
     }
 
+    /// Takes a schedule away.
+    pub(crate) fn remove(&mut self, uid: ScheduleUid) {
+        self.feed(Input::Remove(uid));
+    }
+
     /// Sets the clock of the schedules that follow none by name.
     pub(crate) fn step(&mut self, to: Timestamp) {
         self.now = to;

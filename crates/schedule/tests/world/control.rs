@@ -1,7 +1,7 @@
-//! What people ask for: pauses, runs, backfills.
+//! What people ask for: pauses, runs, backfills, and schedules that are gone for a moment.
 
 use super::World;
-use timeball_schedule::planner::{Input, OutcomeRecord};
+use timeball_schedule::planner::{Input, OutcomeRecord, Resume};
 use timeball_schedule::{FireId, ScheduleUid, Trigger};
 use timeball_timebase::Span;
 
@@ -15,6 +15,17 @@ impl World {
             2 => self.run_now(uid),
             _ => self.backfill(uid),
         }
+    }
+
+    /// Takes a schedule away, or not, and says what the shell knows of it when it is back at once.
+    pub fn remove_for_a_moment(&mut self, uid: ScheduleUid) -> Resume {
+        if self.store.due_at().is_some() || self.random.one_in(2) {
+            return Resume::default();
+        }
+        self.feed(Input::Remove(uid));
+        self.store.flush();
+        let known = self.store.resume(uid, self.repeatable.contains(&uid), self.now());
+        Resume { accounted_until: None, open_claims: Vec::new(), ..known }
     }
 
     fn toggle_pause(&mut self, schedule: ScheduleUid) {

@@ -407,7 +407,8 @@ impl World {
                 spec.clock.follow = FOLLOWED[other];
                 spec.generation += 1;
                 let spec = Box::new(spec.clone());
-                self.feed(Input::Upsert { spec, resume: Default::default() });
+                let resume = self.remove_for_a_moment(uid);
+                self.feed(Input::Upsert { spec, resume });
             }
             3 if self.chaos.edits && self.store.due_at().is_none() => self.edit(),
             4 if self.chaos.control && self.planner.is_some() => self.control(),
