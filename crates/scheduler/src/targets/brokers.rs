@@ -6,6 +6,7 @@
 //! broker in the same way, and is closed when none has used it for a while. A message is done when
 //! the broker says that it has it.
 
+mod flight;
 mod form;
 #[cfg(feature = "brokers")]
 mod kafka;
@@ -20,20 +21,20 @@ pub(crate) use nats::Nats;
 #[cfg(feature = "brokers")]
 pub(crate) use rabbitmq::RabbitMq;
 
-use super::couriers::{self, Beginning, Couriers};
+use super::ScheduleName;
+use super::couriers::Couriers;
 use super::event::{Event, EventMode, Payload, Template};
 use super::secret::{SecretError, SecretFile};
-use super::trigger::{Load, Trigger};
-use super::{ScheduleName, back_off};
+use super::trigger::Load;
 use crate::timer::Release;
+use flight::Flight;
 use hyper::body::Bytes;
-use links::{Link, Links};
+use links::Links;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 use timeball_schedule::planner::ArmedFire;
-use timeball_schedule::{Outcome, Reason};
 use timeball_timebase::Span;
 
 /// How messages reach one kind of broker.
@@ -44,8 +45,11 @@ pub(crate) trait Protocol: fmt::Display + Send + Sync + 'static {
     /// where a library writes it.
     type Parcel: Parcel;
 
-    /// By what connections are told apart.
+    /// The broker, for people.
     fn place(&self) -> String;
+
+    /// By what connections are told apart; nobody is shown it.
+    fn key(&self) -> String;
 
     /// Opens a connection and logs in.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, String>> + Send;
@@ -79,6 +83,9 @@ pub(crate) trait Protocol: fmt::Display + Send + Sync + 'static {
 pub(crate) trait Parcel: Load {
     /// Sends it, where the firing thread has not, and returns when the broker has it.
     fn confirmed(&self) -> impl Future<Output = Result<(), PublishError>> + Send;
+
+    /// What answered it that is not the broker, for people.
+    fn noise(&self) -> Option<String>;
 }
 
 /// The parcel of a library that keeps its socket for itself: there is none.
@@ -95,6 +102,10 @@ impl Load for Unloadable {
 #[cfg(feature = "brokers")]
 impl Parcel for Unloadable {
     async fn confirmed(&self) -> Result<(), PublishError> {
+        match *self {}
+    }
+
+    fn noise(&self) -> Option<String> {
         match *self {}
     }
 }
@@ -148,19 +159,6 @@ pub(crate) enum PublishError {
     /// It was sent, or may have been, and no confirmation came.
     #[error("no confirmation came, so whether the broker has it is not known: {0}")]
     Lost(String),
-}
-
-/// Why a try came to nothing.
-#[derive(Debug, Error)]
-enum TryError {
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    #[error("{place} cannot be reached: {problem}")]
-    Connect { place: String, problem: String },
-    #[error("no confirmation within {} s; whether the broker has it is not known", .0.as_secs_f64())]
-    TimedOut(Duration),
-    #[error("{place}: {source}")]
-    Publish { place: String, source: PublishError },
 }
 
 /// A message to a broker of one of the kinds.
@@ -239,156 +237,10 @@ fn fly<P: Protocol>(
     links: &Arc<Links<P::Connection>>,
 ) -> Release {
     let beginning = couriers.beginning(armed, due_in);
-    let flight = Flight {
-        order,
-        event: Event::new(armed.fire, name),
-        links: Arc::clone(links),
-        beginning: Arc::clone(&beginning),
-        trigger: Arc::default(),
-        message: None,
-        link: None,
-        parcel: None,
-    };
-    let trigger = Arc::clone(&flight.trigger);
+    let (event, links) = (Event::new(armed.fire, name), Arc::clone(links));
+    let flight = Flight::new(order, event, links, Arc::clone(&beginning));
+    let trigger = flight.trigger();
     couriers.prepare(beginning, flight, move || trigger.pull())
-}
-
-/// How long connecting ahead of T may take before it is left to T itself.
-const AHEAD_MAX: Duration = Duration::from_secs(10);
-/// How often a connection is looked at before T.
-const REVIEW_EVERY: Duration = Duration::from_millis(50);
-
-struct Flight<P: Protocol> {
-    order: Arc<Order<P>>,
-    event: Event,
-    links: Arc<Links<P::Connection>>,
-    beginning: Arc<Beginning>,
-    trigger: Arc<Trigger<P::Parcel>>,
-    message: Option<Message>,
-    link: Option<Arc<Link<P::Connection>>>,
-    /// What lies ready on `link`.
-    parcel: Option<Arc<P::Parcel>>,
-}
-
-impl<P: Protocol> Flight<P> {
-    /// Has the message lie ready on the connection, where that can be done.
-    fn load(&mut self) {
-        let (Some(message), Some(link)) = (&self.message, &self.link) else { return };
-        let parcel = self.order.protocol.load(link.connection(), message);
-        let Some(parcel) = parcel.map(Arc::new) else { return };
-        // From here on the firing thread can let it leave.
-        if self.beginning.note().is_ok() {
-            self.trigger.aim(&parcel);
-            self.parcel = Some(parcel);
-        }
-    }
-
-    async fn connect(&self, message: &Message) -> Result<Arc<Link<P::Connection>>, String> {
-        let protocol = &self.order.protocol;
-        let link = self.links.link(protocol).await?;
-        protocol.prepare(link.connection(), message).await?;
-        Ok(link)
-    }
-
-    async fn try_once(&mut self) -> Result<(), TryError> {
-        let message = match self.message.take() {
-            Some(message) => message,
-            None => Message::new(&self.event, &self.order).await?,
-        };
-        let tried = self.publish(&message).await;
-        self.message = Some(message);
-        tried
-    }
-
-    async fn publish(&mut self, message: &Message) -> Result<(), TryError> {
-        let protocol = &self.order.protocol;
-        let (link, parcel) = (self.link.take(), self.parcel.take());
-        let open = |link: &Arc<Link<P::Connection>>| !P::is_closed(link.connection());
-        let done = match (link, parcel) {
-            // It may have left before the connection was closed.
-            (Some(_link), Some(parcel)) => Some(parcel.confirmed().await),
-            (Some(link), None) if open(&link) => {
-                Some(protocol.publish(link.connection(), message).await)
-            }
-            _ => None,
-        };
-        match done {
-            None => {}
-            // Another connection is no repeat.
-            Some(Err(PublishError::NotSent(_))) => self.links.forget(protocol),
-            Some(done) => return done.map_err(|source| self.failed(source)),
-        }
-        let place = || protocol.place();
-        let link = self.connect(message).await;
-        let link = link.map_err(|problem| TryError::Connect { place: place(), problem })?;
-        let done = protocol.publish(link.connection(), message).await;
-        done.map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: PublishError) -> TryError {
-        if !matches!(source, PublishError::Refused(_)) {
-            self.links.forget(&self.order.protocol);
-        }
-        TryError::Publish { place: self.order.protocol.place(), source }
-    }
-}
-
-impl<P: Protocol> couriers::Flight for Flight<P> {
-    async fn make_ready(&mut self) {
-        // A file that cannot be read now may be there at T, which says so if it is not.
-        self.message = Message::new(&self.event, &self.order).await.ok();
-        let Some(message) = &self.message else { return };
-        let connected = tokio::time::timeout(AHEAD_MAX, self.connect(message)).await;
-        self.link = connected.ok().and_then(Result::ok);
-    }
-
-    async fn keep_ready(&mut self) {
-        let load_at = self.beginning.load_at();
-        loop {
-            let Some(message) = &self.message else { return };
-            if self.link.as_ref().is_none_or(|link| P::is_closed(link.connection())) {
-                if !self.trigger.lower() {
-                    // The release is on its way here.
-                    return;
-                }
-                self.parcel = None;
-                self.link = self.connect(message).await.ok();
-            }
-            let load_in = load_at.map(|at| at.saturating_duration_since(Instant::now()));
-            let load_in = load_in.unwrap_or(Duration::MAX);
-            if load_in.is_zero() && self.parcel.is_none() {
-                self.load();
-            }
-            let is_loaded = load_in.is_zero();
-            tokio::time::sleep(if is_loaded { REVIEW_EVERY } else { load_in.min(REVIEW_EVERY) })
-                .await;
-        }
-    }
-
-    fn stand_down(&mut self) -> bool {
-        let stands_down = self.trigger.lower();
-        if stands_down {
-            (self.link, self.parcel) = (None, None);
-        }
-        stands_down
-    }
-
-    async fn send(&mut self) -> (Outcome, String) {
-        let mut retry = 0;
-        loop {
-            let timeout = self.order.timeout;
-            let tried = tokio::time::timeout(timeout, self.try_once()).await;
-            let error = match tried.unwrap_or(Err(TryError::TimedOut(timeout))) {
-                Ok(()) => return (Outcome::Fired, String::new()),
-                Err(error) => error,
-            };
-            if retry >= self.order.retries {
-                return (Outcome::Failed(error.reason()), error.to_string());
-            }
-            retry += 1;
-            tokio::time::sleep(back_off(self.event.fire, retry)).await;
-        }
-    }
 }
 
 impl Message {
@@ -414,15 +266,5 @@ impl Message {
         let attributes = attributes.into_iter().flatten();
         let named = attributes.map(|(name, value)| (format!("{prefix}{name}"), value.to_owned()));
         named.chain(self.headers.iter().cloned()).collect()
-    }
-}
-
-impl TryError {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::TimedOut(_) => Reason::TimedOut,
-            Self::Publish { source: PublishError::Refused(_), .. } => Reason::Refused,
-            Self::Secret(_) | Self::Connect { .. } | Self::Publish { .. } => Reason::Unreachable,
-        }
     }
 }

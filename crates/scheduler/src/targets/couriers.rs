@@ -27,6 +27,9 @@ const LOAD_AHEAD: Duration = Duration::from_millis(20);
 /// back, say, others want its place.
 const UNRELEASED_MAX: Duration = Duration::from_secs(1);
 
+/// What is said of a message that was stopped in time.
+const UNSENT: &str = "stopped before it was sent";
+
 /// One message on its way, from its preparation to its answer.
 pub(super) trait Flight: Send + 'static {
     /// Does what can be done ahead of T, in a limited time. What fails here is tried again later.
@@ -38,6 +41,9 @@ pub(super) trait Flight: Send + 'static {
     /// Lets go of all that was made ready, and leaves the message to its release; `false` where
     /// that has come.
     fn stand_down(&mut self) -> bool;
+
+    /// Whether the message may have left since its release.
+    fn may_have_left(&self) -> bool;
 
     /// Sends the message, as often as its file allows, and says how that ended, with a message for
     /// a person.
@@ -239,7 +245,7 @@ impl Shared {
         let standing_by = stand_by(&mut flight, &beginning, released);
         let Some((at, stop)) = standing_by.await else { return };
         let (outcome, message) = match stop {
-            Stop::Asked(reason) => (Outcome::Failed(reason), "stopped before it was sent".into()),
+            Stop::Asked(reason) => (Outcome::Failed(reason), UNSENT.to_owned()),
             Stop::Open(stopped) => match beginning.note() {
                 Ok(()) => send(flight, stopped).await,
                 Err(error) => (Outcome::Failed(error.reason()), error.to_string()),
@@ -262,7 +268,10 @@ async fn send(mut flight: impl Flight, stopped: oneshot::Receiver<Reason>) -> (O
     tokio::select! {
         ended = flight.send() => ended,
         Ok(reason) = stopped => {
-            let message = "stopped before an answer came; whether it arrived is not known";
+            let message = match flight.may_have_left() {
+                true => "stopped before an answer came; whether it arrived is not known",
+                false => UNSENT,
+            };
             (Outcome::Failed(reason), message.to_owned())
         }
     }

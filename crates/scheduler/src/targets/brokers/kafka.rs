@@ -63,12 +63,12 @@ impl Protocol for Kafka {
     type Parcel = Unloadable;
 
     fn place(&self) -> String {
-        let place = format!("{}, topic `{}`", self.brokers.join(","), self.topic);
+        format!("{}, topic `{}`", self.brokers.join(","), self.topic)
+    }
+
+    fn key(&self) -> String {
         let trust = self.trust.as_ref().map(|trust| trust.files());
-        match (&self.auth, trust) {
-            (None, None) => place,
-            who => format!("{place} as {who:?}"),
-        }
+        format!("{} {:?} {trust:?}", self.place(), self.auth)
     }
 
     async fn connect(&self) -> Result<Connection, String> {

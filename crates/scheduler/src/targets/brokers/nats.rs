@@ -4,6 +4,7 @@
 //! is told otherwise), so within that a repeat has no second effect. The protocol is spoken here
 //! and not by a library, so that the firing thread itself can write a message at T.
 
+mod answer;
 mod opening;
 mod outbox;
 mod session;
@@ -13,10 +14,9 @@ pub(crate) mod wire;
 
 use super::{Message, Parcel as _, Protocol, PublishError};
 use crate::targets::secret::SecretFile;
-use crate::targets::tls::{Trust, TrustFiles};
-use serde::Deserialize;
+use crate::targets::tls::Trust;
+use session::Parcel;
 pub(crate) use session::Session;
-use session::{Answer, Parcel};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,26 +51,8 @@ pub(super) enum NatsAuth {
     User { username: String, password: SecretFile },
 }
 
-/// What a stream says of a message.
-#[derive(Deserialize)]
-struct Acknowledgement {
-    stream: Option<String>,
-    error: Option<StreamError>,
-}
-
-/// Why a stream did not take a message.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct StreamError {
-    code: i64,
-    err_code: i64,
-    description: String,
-}
-
 /// How long one server has to let us in before the next one is asked.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The status of a message to which nobody listens.
-const NO_RESPONDERS: u16 = 503;
 
 impl Nats {
     fn servers(&self) -> String {
@@ -99,12 +81,12 @@ impl Protocol for Nats {
     type Parcel = Parcel;
 
     fn place(&self) -> String {
-        let files: Option<&TrustFiles> = self.trust.as_ref().map(|trust| trust.files());
-        let who = (&self.auth, files);
-        match who {
-            (None, None) => self.servers(),
-            who => format!("{} as {who:?}", self.servers()),
-        }
+        self.servers()
+    }
+
+    fn key(&self) -> String {
+        let trust = self.trust.as_ref().map(|trust| trust.files());
+        format!("{} {:?} {trust:?}", self.servers(), self.auth)
     }
 
     async fn connect(&self) -> Result<Session, String> {
@@ -141,22 +123,10 @@ impl Protocol for Nats {
 
 impl super::Parcel for Parcel {
     async fn confirmed(&self) -> Result<(), PublishError> {
-        let message = match self.answered().await? {
-            Answer::Refused(problem) => return Err(PublishError::Refused(problem)),
-            Answer::Message(message) => message,
-        };
-        let refused = |problem| Err(PublishError::Refused(problem));
-        if message.status == Some(NO_RESPONDERS) {
-            return refused(format!("no stream found that takes `{}`", self.subject()));
-        }
-        match serde_json::from_slice(&message.body) {
-            Ok(Acknowledgement { error: Some(error), .. }) => {
-                let StreamError { code, err_code, description } = error;
-                refused(format!("the stream refused it: {description} ({code}, {err_code})"))
-            }
-            // A repeat that the stream has dropped is as good: it has the message.
-            Ok(Acknowledgement { stream: Some(_), error: None }) => Ok(()),
-            _ => refused("it was answered by something that is no stream".to_owned()),
-        }
+        self.answered().await
+    }
+
+    fn noise(&self) -> Option<String> {
+        Self::noise(self)
     }
 }

@@ -52,14 +52,14 @@ impl Protocol for RabbitMq {
     type Parcel = Unloadable;
 
     fn place(&self) -> String {
-        // The broker closes a channel at an exchange that does not exist, so each has its own.
         let Self { host, port, virtual_host, exchange, .. } = self;
-        let place = format!("{host}:{port}, virtual host `{virtual_host}`, exchange `{exchange}`");
+        format!("{host}:{port}, virtual host `{virtual_host}`, exchange `{exchange}`")
+    }
+
+    fn key(&self) -> String {
+        // The broker closes a channel at an exchange that does not exist, so each has its own.
         let trust = self.trust.as_ref().map(|trust| trust.files());
-        match (&self.auth, trust) {
-            (None, None) => place,
-            who => format!("{place} as {who:?}"),
-        }
+        format!("{} {:?} {trust:?}", self.place(), self.auth)
     }
 
     async fn connect(&self) -> Result<Connection, String> {

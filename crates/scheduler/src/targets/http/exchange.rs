@@ -32,6 +32,10 @@ pub(super) struct Flight {
     message: Option<Message>,
     held: Option<Held>,
     loaded: Option<Loaded>,
+    /// Whether this try has begun to send.
+    is_sending: bool,
+    /// Whether a try before may have reached the server.
+    has_sent: bool,
 }
 
 /// A request that lies in the latch of its connection.
@@ -52,6 +56,11 @@ enum TryError {
     Message(#[from] MessageError),
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error(
+        "{host}:{port} was not reached within {} s, so this try sent nothing",
+        timeout.as_secs_f64()
+    )]
+    Late { host: String, port: u16, timeout: Duration },
     #[error("no answer within {} s; whether it arrived is not known", .0.as_secs_f64())]
     TimedOut(Duration),
     #[error("the connection broke before an answer came; whether it arrived is not known: {0}")]
@@ -67,8 +76,18 @@ impl Flight {
         connections: Arc<Connections>,
         beginning: Arc<couriers::Beginning>,
     ) -> Self {
-        let (trigger, message, held, loaded) = (Arc::default(), None, None, None);
-        Self { request, event, connections, beginning, trigger, message, held, loaded }
+        Self {
+            request,
+            event,
+            connections,
+            beginning,
+            trigger: Arc::default(),
+            message: None,
+            held: None,
+            loaded: None,
+            is_sending: false,
+            has_sent: false,
+        }
     }
 
     pub(super) fn trigger(&self) -> Arc<Trigger<Latch>> {
@@ -126,7 +145,7 @@ impl Flight {
                 let held = self.held.take().and_then(Held::take);
                 let connection = match held {
                     Some(connection) => connection,
-                    None => self.connections.take(&self.request).await?,
+                    None => self.connect().await?,
                 };
                 self.begin(connection, message).await?
             }
@@ -147,12 +166,19 @@ impl Flight {
         })
     }
 
+    /// A connection for what has not been sent.
+    async fn connect(&mut self) -> Result<Connection, ConnectError> {
+        self.is_sending = false;
+        self.connections.take(&self.request).await
+    }
+
     /// Waits for the answer to what left at T.
     async fn finish(
         &mut self,
         mut loaded: Loaded,
         message: &Message,
     ) -> Result<(Connection, Response<Incoming>), TryError> {
+        self.is_sending = true;
         let Loaded { connection, answer, early } = &mut loaded;
         connection.latch.open();
         let answered = match early.take() {
@@ -167,7 +193,7 @@ impl Flight {
             Ok(answer) => Ok((loaded.connection, answer)),
             // Not one octet left, so another connection is no repeat.
             Err(_) if !connection.latch.has_sent() => {
-                let connection = self.connections.take(&self.request).await?;
+                let connection = self.connect().await?;
                 self.begin(connection, message).await
             }
             Err(failed) => Err(TryError::Broken(failed.into_error())),
@@ -180,6 +206,7 @@ impl Flight {
         mut connection: Connection,
         message: &Message,
     ) -> Result<(Connection, Response<Incoming>), TryError> {
+        self.is_sending = true;
         let mut failed = match connection.sender.try_send_request(message.encode()).await {
             Ok(answer) => return Ok((connection, answer)),
             Err(failed) => failed,
@@ -188,13 +215,15 @@ impl Flight {
             return Err(TryError::Broken(failed.into_error()));
         }
         // The server had closed the connection and has not seen the request: a new one.
-        connection = self.connections.take(&self.request).await?;
+        connection = self.connect().await?;
+        self.is_sending = true;
         let sent = connection.sender.try_send_request(message.encode()).await;
         let answer = sent.map_err(|failed| TryError::Broken(failed.into_error()))?;
         Ok((connection, answer))
     }
 
     async fn try_once(&mut self) -> Result<(), TryError> {
+        self.is_sending = false;
         let message = match self.message.take() {
             Some(message) => message,
             None => Message::new(&self.event, &self.request).await?,
@@ -202,6 +231,15 @@ impl Flight {
         let tried = self.attempt(&message).await;
         self.message = Some(message);
         tried
+    }
+
+    /// What a try that took too long came to.
+    fn timed_out(&self) -> TryError {
+        let (timeout, server) = (self.request.timeout, &self.request.server);
+        if self.is_sending {
+            return TryError::TimedOut(timeout);
+        }
+        TryError::Late { host: server.host.clone(), port: server.port, timeout }
     }
 }
 
@@ -237,15 +275,20 @@ impl couriers::Flight for Flight {
         stands_down
     }
 
+    fn may_have_left(&self) -> bool {
+        self.has_sent || self.is_sending || self.loaded.is_some()
+    }
+
     async fn send(&mut self) -> (Outcome, String) {
         let mut retry = 0;
         loop {
-            let timeout = self.request.timeout;
-            let tried = tokio::time::timeout(timeout, self.try_once()).await;
-            let error = match tried.unwrap_or(Err(TryError::TimedOut(timeout))) {
-                Ok(()) => return (Outcome::Fired, String::new()),
-                Err(error) => error,
+            let tried = tokio::time::timeout(self.request.timeout, self.try_once()).await;
+            let error = match tried {
+                Ok(Ok(())) => return (Outcome::Fired, String::new()),
+                Ok(Err(error)) => error,
+                Err(_) => self.timed_out(),
             };
+            self.has_sent |= self.is_sending;
             if retry >= self.request.retries || !error.may_pass() {
                 return (Outcome::Failed(error.reason()), error.to_string());
             }
@@ -271,7 +314,9 @@ async fn read(answer: Response<Incoming>) -> Option<Vec<u8>> {
 impl TryError {
     fn reason(&self) -> Reason {
         match self {
-            Self::Message(_) | Self::Connect(_) | Self::Broken(_) => Reason::Unreachable,
+            Self::Message(_) | Self::Connect(_) | Self::Late { .. } | Self::Broken(_) => {
+                Reason::Unreachable
+            }
             Self::TimedOut(_) => Reason::TimedOut,
             Self::Refused { .. } => Reason::Refused,
         }
@@ -280,7 +325,6 @@ impl TryError {
     /// Whether the same request may fare better later.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Message(_) | Self::Connect(_) | Self::Broken(_) | Self::TimedOut(_) => true,
             Self::Refused { status, .. } => {
                 status.is_server_error()
                     || matches!(
@@ -290,6 +334,7 @@ impl TryError {
                             | StatusCode::TOO_MANY_REQUESTS
                     )
             }
+            _ => true,
         }
     }
 }

@@ -192,6 +192,20 @@ fn whatever_a_server_does_wrong_has_its_reason() {
 }
 
 #[test]
+fn a_server_with_which_no_connection_comes_about_in_time_has_got_nothing() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let house = House::new();
+    let form = form(&format!("{{ url: 'https://localhost:{port}/', timeoutSeconds: 1 }}"));
+    // So far away that nothing is made ready.
+    house.prepare_in(0, Span::from_secs(60), &form)();
+    let end = house.end();
+    assert_eq!(end.outcome, Outcome::Failed(Reason::Unreachable));
+    let said = format!("localhost:{port} was not reached within 1 s, so this try sent nothing");
+    assert_eq!(end.message, said);
+}
+
+#[test]
 fn a_failure_is_tried_again_with_the_same_key_and_a_refusal_of_ours_is_not() {
     let (port, heard) = server(|n, stream, heard| match n {
         0 => drop(read_request(stream)),

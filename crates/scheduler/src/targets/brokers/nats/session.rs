@@ -4,8 +4,9 @@
 //! it. The firing thread does that with one system call. It waits for nobody: where somebody else
 //! is writing at that very moment, the couriers' thread gives the parcel next.
 
+use super::answer::Answer;
 use super::outbox::{Outbox, Place};
-use super::wire::{Connect, Decoder, Info, Message, Word, payload_octets, publication};
+use super::wire::{Connect, Decoder, Info, Word, payload_octets, publication};
 use crate::targets::brokers::PublishError;
 use crate::targets::trigger::Load;
 use rustls::ClientConnection;
@@ -51,33 +52,40 @@ struct Waiting {
 /// Who waits for what became of a parcel.
 struct Addressee {
     subject: String,
-    place: Arc<OnceLock<Place>>,
-    answer: oneshot::Sender<Answer>,
+    progress: Arc<Progress>,
+    /// Told that the stream has it, or why it does not.
+    answer: oneshot::Sender<Result<(), String>>,
 }
 
-/// What became of a parcel.
-pub(super) enum Answer {
-    /// Somebody answered it.
-    Message(Message),
-    /// The server did not take it.
-    Refused(String),
+/// What is known of a parcel before its answer.
+#[derive(Default)]
+struct Progress {
+    /// Where it was put; set by whoever gives it to the connection.
+    place: OnceLock<Place>,
+    /// What answered it first that is no stream.
+    noise: OnceLock<String>,
+    /// What the server did not like of it, or of another one to the same subject.
+    complaint: OnceLock<String>,
+    /// Told when there is a complaint.
+    complained: Notify,
 }
 
 /// A message that is complete, and leaves when it is released, once.
 pub(crate) struct Parcel {
     session: Arc<Shared>,
     number: u64,
-    subject: String,
     frame: Vec<u8>,
-    /// Where it was put; set by whoever gives it to the connection.
-    place: Arc<OnceLock<Place>>,
-    answer: AsyncMutex<oneshot::Receiver<Answer>>,
+    progress: Arc<Progress>,
+    answer: AsyncMutex<oneshot::Receiver<Result<(), String>>>,
 }
 
 /// The number of our only subscription.
 const SUBSCRIPTION: u32 = 1;
 /// How long an answer to a ping may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long a parcel of which the server may complain still has to be acknowledged: a complaint
+/// names a subject only, and the stream may have taken others to the same one before.
+const COMPLAINT_GRACE: Duration = Duration::from_millis(500);
 /// How much is read at a time.
 const READ_OCTETS: usize = 16 * 1024;
 
@@ -156,18 +164,18 @@ impl Session {
             )));
         }
         let (sender, answer) = oneshot::channel();
-        let place = Arc::new(OnceLock::new());
+        let progress = Arc::<Progress>::default();
         {
             // Whoever ends the session empties this after it has said so.
             let mut waiting = session.waiting();
             if session.over.get().is_some() {
                 return Err(PublishError::NotSent(session.problem()));
             }
-            let (subject, place) = (subject.to_owned(), Arc::clone(&place));
-            waiting.parcels.insert(number, Addressee { subject, place, answer: sender });
+            let (subject, progress) = (subject.to_owned(), Arc::clone(&progress));
+            waiting.parcels.insert(number, Addressee { subject, progress, answer: sender });
         }
-        let (subject, answer) = (subject.to_owned(), AsyncMutex::new(answer));
-        Ok(Parcel { session, number, subject, frame, place, answer })
+        let answer = AsyncMutex::new(answer);
+        Ok(Parcel { session, number, frame, progress, answer })
     }
 }
 
@@ -193,43 +201,58 @@ impl Load for Parcel {
 }
 
 impl Parcel {
-    /// What it is sent to.
-    pub(super) fn subject(&self) -> &str {
-        &self.subject
+    /// What has answered it that is no stream.
+    pub(super) fn noise(&self) -> Option<String> {
+        self.progress.noise.get().cloned()
     }
 
-    /// Gives it to the connection, where nobody has; returns what became of it.
-    pub(super) async fn answered(&self) -> Result<Answer, PublishError> {
+    /// Gives it to the connection, where nobody has; returns when the stream has it.
+    pub(super) async fn answered(&self) -> Result<(), PublishError> {
         if self.session.over.get().is_none() {
             self.give(self.session.outbox());
         }
-        if self.place.get().is_none() && self.session.over.get().is_none() {
+        if self.progress.place.get().is_none() && self.session.over.get().is_none() {
             let problem = "too much waits already for the server to read it";
             return Err(PublishError::NotSent(problem.to_owned()));
         }
         let mut answer = self.answer.lock().await;
-        if let Ok(answer) = (&mut *answer).await {
-            return Ok(answer);
+        tokio::select! {
+            biased;
+            answer = &mut *answer => {
+                if let Ok(answer) = answer {
+                    return answer.map_err(PublishError::Refused);
+                }
+            }
+            complaint = self.progress.complaint() => return Err(PublishError::Refused(complaint)),
         }
         let problem = self.session.problem();
         let has_left = |place: &Place| self.session.outbox().has_left(*place);
-        let may_be_there = self.place.get().is_some_and(has_left);
+        let may_be_there = self.progress.place.get().is_some_and(has_left);
         Err(if may_be_there { PublishError::Lost(problem) } else { PublishError::NotSent(problem) })
     }
 
     fn give(&self, mut outbox: MutexGuard<'_, Outbox>) {
         // Nobody else sets it: all do it with the outbox locked.
-        if self.place.get().is_some() {
+        if self.progress.place.get().is_some() {
             return;
         }
         if let Some(place) = outbox.push(&self.session.tcp, &self.frame) {
-            let _ = self.place.set(place);
+            let _ = self.progress.place.set(place);
         }
         let is_clogged = outbox.is_clogged();
         drop(outbox);
         if is_clogged {
             self.session.wake.notify_one();
         }
+    }
+}
+
+impl Progress {
+    /// What the server did not like, once that is no longer likely to be about another parcel.
+    async fn complaint(&self) -> String {
+        self.complained.notified().await;
+        tokio::time::sleep(COMPLAINT_GRACE).await;
+        self.complaint.get().cloned().unwrap_or_default()
     }
 }
 
@@ -290,7 +313,12 @@ impl Shared {
                     let waiting = self.waiting().pongs.pop_front();
                     waiting.map(|(_, answer)| answer.send(()));
                 }
-                Word::Message(message) => self.hand_over(message),
+                Word::Message(message) => {
+                    self.hand_over(&message.subject, |subject| Answer::read(&message, subject));
+                }
+                Word::LongMessage { subject, octets } => {
+                    self.hand_over(&subject, |_| Answer::long(octets));
+                }
                 Word::Info(info) if info.is_leaving => {
                     self.is_leaving.store(true, Ordering::Relaxed);
                 }
@@ -301,16 +329,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives an answer to whoever waits for it.
-    fn hand_over(&self, message: Message) {
-        let number = message.subject.strip_prefix(&self.inbox).and_then(|rest| {
+    /// Gives an answer that came to `inbox` to whoever waits for it; `read` is told the subject of
+    /// the message that is answered.
+    fn hand_over(&self, inbox: &str, read: impl FnOnce(&str) -> Answer) {
+        let number = inbox.strip_prefix(&self.inbox).and_then(|rest| {
             let number = rest.strip_prefix('.')?;
             number.parse().ok()
         });
         let Some(number) = number else { return };
-        if let Some(addressee) = self.waiting().parcels.remove(&number) {
+        let mut waiting = self.waiting();
+        let Some(Addressee { subject, progress, .. }) = waiting.parcels.get(&number) else {
+            return;
+        };
+        let answer = match read(subject) {
+            Answer::Stored => Ok(()),
+            Answer::Refused(problem) => Err(problem),
+            // Anybody may listen to a subject; the stream's answer is yet to come.
+            Answer::Noise(noise) => {
+                let _ = progress.noise.set(noise);
+                return;
+            }
+        };
+        if let Some(addressee) = waiting.parcels.remove(&number) {
             // Where nobody hears, the wait was too long.
-            let _ = addressee.answer.send(Answer::Message(message));
+            let _ = addressee.answer.send(answer);
         }
     }
 
@@ -321,17 +363,13 @@ impl Shared {
         if !lower.starts_with("permissions violation for publish") {
             return Err(problem);
         }
-        let mut waiting = self.waiting();
-        let concerned: Vec<u64> = (waiting.parcels.iter())
-            .filter(|(_, addressee)| {
-                let subject = format!("\"{}\"", addressee.subject);
-                addressee.place.get().is_some() && problem.contains(&subject)
-            })
-            .map(|(number, _)| *number)
-            .collect();
-        for number in concerned {
-            if let Some(addressee) = waiting.parcels.remove(&number) {
-                let _ = addressee.answer.send(Answer::Refused(problem.clone()));
+        let waiting = self.waiting();
+        let outbox = self.outbox();
+        for Addressee { subject, progress, .. } in waiting.parcels.values() {
+            let has_left = progress.place.get().is_some_and(|place| outbox.has_left(*place));
+            if has_left && problem.contains(&format!("\"{subject}\"")) {
+                let _ = progress.complaint.set(problem.clone());
+                progress.complained.notify_one();
             }
         }
         Ok(())

@@ -12,6 +12,13 @@ pub(crate) enum Word {
     Info(Info),
     /// A message for our subscription.
     Message(Message),
+    /// One that is longer than anything that we ask for; it is not kept.
+    LongMessage {
+        /// What it was sent to.
+        subject: String,
+        /// Its headers and its body.
+        octets: usize,
+    },
     /// It wants to hear that we are there.
     Ping,
     /// It has read our `PING`, and all before it.
@@ -77,7 +84,7 @@ pub(crate) struct Connect {
 pub(crate) enum WireError {
     #[error("a line of more than {LINE_OCTETS_MAX} octets")]
     LongLine,
-    #[error("a message of {octets} octets to us; at most {MESSAGE_OCTETS_MAX} are read")]
+    #[error("a message of {octets} octets to us; no server sends more than {SKIPPED_OCTETS_MAX}")]
     LongMessage { octets: usize },
     #[error("the line `{line}` is not of NATS")]
     Line { line: String },
@@ -98,6 +105,8 @@ pub(crate) struct HeaderError {
 const LINE_OCTETS_MAX: usize = 64 * 1024;
 /// Nobody tells us more than how a stream took a message.
 const MESSAGE_OCTETS_MAX: usize = 64 * 1024;
+/// The largest `max_payload` that a server can be given.
+const SKIPPED_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// How much is kept of what a server does not like, or of a line that is none.
 const QUOTED_CHARS_MAX: usize = 300;
 /// What a block of headers begins with.
@@ -109,6 +118,8 @@ pub(crate) struct Decoder {
     kept: Vec<u8>,
     /// How much of `kept` was read.
     read: usize,
+    /// How much is to come of a message that is not kept.
+    skipped: usize,
 }
 
 impl Default for Info {
@@ -143,6 +154,9 @@ impl Decoder {
     /// # Errors
     /// Where it is none, or too long. Nothing that follows can be understood then.
     pub(crate) fn word(&mut self) -> Result<Option<Word>, WireError> {
+        if !self.skip() {
+            return Ok(None);
+        }
         let rest = &self.kept[self.read..];
         let end = rest.iter().position(|octet| *octet == b'\n');
         if end.unwrap_or(rest.len()) > LINE_OCTETS_MAX {
@@ -162,6 +176,10 @@ impl Decoder {
             kind @ ("MSG" | "HMSG") => {
                 let frame = Frame::parse(kind == "HMSG", arguments);
                 let frame = frame.ok_or_else(|| WireError::Line { line: quote(line) })?;
+                if frame.octets > MESSAGE_OCTETS_MAX {
+                    self.read += end + 1;
+                    return self.begin_to_skip(frame).map(Some);
+                }
                 let Some(message) = frame.message(after)? else { return Ok(None) };
                 (Word::Message(message), frame.octets + LINE_END.len())
             }
@@ -169,6 +187,23 @@ impl Decoder {
         };
         self.read += end + 1 + octets;
         Ok(Some(word))
+    }
+
+    fn begin_to_skip(&mut self, frame: Frame) -> Result<Word, WireError> {
+        let Frame { subject, octets, .. } = frame;
+        if octets > SKIPPED_OCTETS_MAX {
+            return Err(WireError::LongMessage { octets });
+        }
+        self.skipped = octets + LINE_END.len();
+        Ok(Word::LongMessage { subject, octets })
+    }
+
+    /// Drops what has arrived of a message that is not kept; `false` while there is more to come.
+    fn skip(&mut self) -> bool {
+        let arrived = self.skipped.min(self.kept.len() - self.read);
+        self.read += arrived;
+        self.skipped -= arrived;
+        self.skipped == 0
     }
 }
 
@@ -199,9 +234,6 @@ impl Frame {
     /// The message, if all of it is there.
     fn message(&self, after: &[u8]) -> Result<Option<Message>, WireError> {
         let octets = self.octets;
-        if octets > MESSAGE_OCTETS_MAX {
-            return Err(WireError::LongMessage { octets });
-        }
         let Some(end) = after.get(octets..octets + LINE_END.len()) else { return Ok(None) };
         if end != LINE_END {
             return Err(WireError::Length);
@@ -220,7 +252,7 @@ fn status(headers: &[u8]) -> Option<u16> {
 }
 
 /// As much of what a server says as a person is shown.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(QUOTED_CHARS_MAX).collect()
 }
 
@@ -308,6 +340,26 @@ mod tests {
         ];
         for size in [1, 2, 7, 64, text.len()] {
             assert_eq!(words(text, size).unwrap(), expected, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_dropped_and_the_next_one_read() {
+        let octets = MESSAGE_OCTETS_MAX + 1;
+        let long = format!("HMSG _INBOX.a.1 1 12 {octets}\r\n{}\r\nPONG\r\n", "x".repeat(octets));
+        let subject = "_INBOX.a.1".to_owned();
+        for size in [1_000, long.len()] {
+            let mut decoder = Decoder::default();
+            let mut words = Vec::new();
+            for piece in long.as_bytes().chunks(size) {
+                decoder.feed(piece);
+                assert!(decoder.kept.len() <= size + 64, "nothing of it is kept");
+                while let Some(word) = decoder.word().unwrap() {
+                    words.push(word);
+                }
+            }
+            let expected = [Word::LongMessage { subject: subject.clone(), octets }, Word::Pong];
+            assert_eq!(words, expected);
         }
     }
 

@@ -160,3 +160,31 @@ fn of_a_connection_that_is_lost_it_is_known_what_has_left() {
     assert!(matches!(unsent, PublishError::NotSent(_)), "{unsent}");
     assert!(heard.recv_timeout(Duration::from_millis(50)).is_err());
 }
+
+#[test]
+fn a_complaint_about_a_subject_is_not_of_what_the_stream_has_taken() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let (port, _heard) = server(INFO, move |published, stream| {
+        let complaint = "-ERR 'Permissions Violation for Publish to \"fires.a\"'\r\n";
+        // The stream's answer takes its time, and the next message is not allowed any more.
+        sent.fetch_add(1, Ordering::Relaxed) > 0 || {
+            stream.write_all(complaint.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            reply(published, stream, ACKNOWLEDGED)
+        }
+    });
+    let runtime = runtime();
+    let nats = order(&format!("nats://localhost:{port}"), "").protocol;
+    let session = runtime.block_on(nats.connect()).unwrap();
+    let (taken, forbidden) = (parcel(&session, b"taken"), parcel(&session, b"forbidden"));
+    taken.release();
+    forbidden.release();
+    let (taken, forbidden) =
+        runtime.block_on(async { tokio::join!(taken.confirmed(), forbidden.confirmed()) });
+    taken.unwrap();
+    let forbidden = forbidden.unwrap_err();
+    assert!(
+        matches!(&forbidden, PublishError::Refused(p) if p.contains("Violation")),
+        "{forbidden}"
+    );
+}
