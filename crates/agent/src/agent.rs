@@ -27,8 +27,8 @@ use timeball_timebase::{Frequency, Now, Span};
 
 use crate::config::{AgentConfig, KeyFileError};
 use crate::constraints::{self, Asker, TrustError};
-use crate::drift::{Drift, DriftFile};
 use crate::hardware_clock::HardwareClock;
+use crate::kept::{Former, Kept};
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::leap_file::{LeapFile, LeapFileError};
 use crate::metrics;
@@ -226,7 +226,7 @@ struct Prepared {
     engine: EngineConfig,
     seed: [u8; 32],
     writer: Option<KernelClockWriter>,
-    drift: Option<DriftFile>,
+    kept: Option<Kept>,
     trace: Option<Trace>,
     segment: Option<SegmentWriter>,
     leap_file: Option<LeapFile>,
@@ -235,7 +235,7 @@ struct Prepared {
 impl Prepared {
     fn new(config: &AgentConfig, trace: Option<&Path>) -> Result<Self, StartError> {
         let directory = config.state_directory.as_deref();
-        let (drift, learned) = directory.map(DriftFile::open).transpose()?.unzip();
+        let (kept, former) = directory.map(Kept::open).transpose()?.unzip();
         let trace = trace
             .map(|path| {
                 Trace::create(path)
@@ -251,10 +251,10 @@ impl Prepared {
         let seed = sys::random_seed()?;
         let (writer, kernel) = take_clock(config.mode);
         let precision = kernel_clock::precision();
-        let engine = engine_config(config, keys, precision, kernel, learned.flatten());
+        let engine = engine_config(config, keys, precision, kernel, former.unwrap_or_default());
         let engine = EngineConfig { leap_table, ..engine };
         let now = read_clocks();
-        Ok(Self { now, precision, engine, seed, writer, drift, trace, segment, leap_file })
+        Ok(Self { now, precision, engine, seed, writer, kept, trace, segment, leap_file })
     }
 
     fn outlets(
@@ -267,7 +267,7 @@ impl Prepared {
             clock: Arc::clone(clock),
             status,
             trace: self.trace,
-            drift: self.drift,
+            kept: self.kept,
             segment: self.segment,
             heartbeat: heartbeat.clone(),
             status_as_of: None,
@@ -376,7 +376,7 @@ fn engine_config(
     keys: KeyRing,
     precision: Span,
     kernel: Option<KernelClock>,
-    drift: Option<Drift>,
+    former: Former,
 ) -> EngineConfig {
     EngineConfig {
         mode: config.mode,
@@ -393,8 +393,9 @@ fn engine_config(
         },
         precision,
         kernel,
-        drift: drift.map(|drift| drift.frequency),
-        drift_error: drift.map_or(Frequency::ZERO, |drift| drift.error),
+        drift: former.drift.map(|drift| drift.frequency),
+        drift_error: former.drift.map_or(Frequency::ZERO, |drift| drift.error),
+        remembered: former.sources,
         ..EngineConfig::default()
     }
 }

@@ -15,6 +15,7 @@ mod drift;
 mod errno;
 mod hardware_clock;
 mod host_sources;
+mod kept;
 mod kernel_clock;
 mod leap_file;
 mod metrics;
@@ -24,6 +25,7 @@ mod outlets;
 mod presets;
 mod query;
 mod reference;
+mod remembered;
 mod resolver;
 mod status;
 mod sys;
@@ -46,6 +48,7 @@ pub use reference::{
     SHARED_MEMORY_OCTETS, SOCKET_SAMPLE_OCTETS, SharedSample, parse_shared_memory,
     parse_socket_sample,
 };
+pub use remembered::{RememberedError, format_remembered, parse_remembered};
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{
     ClockMode, Constraint, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, ReferenceError,

@@ -1,14 +1,13 @@
-//! Where the time loop's knowledge goes: cells, trace, drift file, sign of life.
+//! Where the time loop's knowledge goes: cells, trace, what is kept, sign of life.
 
 use std::sync::Arc;
 
-use timeball_ntp::engine::Report;
 use timeball_runtime::ClockCell;
 use timeball_runtime::health::Heartbeat;
 use timeball_runtime::segment::SegmentWriter;
 use timeball_timebase::{ClockState, MonoTime, Now, Span, SyncState};
 
-use crate::drift::DriftFile;
+use crate::kept::{Kept, Learned};
 use crate::status::{StatusPublisher, Telling};
 use crate::trace::Trace;
 
@@ -25,7 +24,7 @@ pub(crate) struct Outlets {
     pub(crate) status: Option<StatusPublisher>,
     pub(crate) trace: Option<Trace>,
     pub(crate) segment: Option<SegmentWriter>,
-    pub(crate) drift: Option<DriftFile>,
+    pub(crate) kept: Option<Kept>,
     pub(crate) heartbeat: Heartbeat,
     /// When the status was published last, and the state that it told.
     pub(crate) status_as_of: Option<(MonoTime, SyncState)>,
@@ -50,11 +49,16 @@ impl Outlets {
     }
 
     /// Called at each turn of the loop: shows that it lives, and makes the status where it is due.
-    /// `telling` makes what there is to tell.
-    pub(crate) fn tell(&mut self, now: Now, telling: impl Fn() -> Telling) {
+    /// `telling` makes what there is to tell, `learned` what is to be kept.
+    pub(crate) fn tell(
+        &mut self,
+        now: Now,
+        telling: impl FnOnce() -> Telling,
+        learned: impl FnOnce() -> Learned,
+    ) {
         self.heartbeat.beat(now.raw);
-        if let Some(drift) = &mut self.drift {
-            drift.keep(now.raw, || telling().report);
+        if let Some(kept) = &mut self.kept {
+            kept.keep(now.raw, learned);
         }
         if self.segment_as_of.is_none_or(|at| now.raw - at >= SEGMENT_INTERVAL) {
             self.segment_as_of = Some(now.raw);
@@ -89,9 +93,9 @@ impl Outlets {
     }
 
     /// Writes what must be kept at the end.
-    pub(crate) fn close(&self, report: &Report) {
-        if let Some(drift) = &self.drift {
-            drift.close(report);
+    pub(crate) fn close(&self, learned: &Learned) {
+        if let Some(kept) = &self.kept {
+            kept.close(learned);
         }
     }
 }

@@ -13,6 +13,7 @@ use timeball_runtime::read_clocks;
 use timeball_timebase::{MonoTime, Now, Span, SyncState, Timestamp};
 
 use crate::hardware_clock::HardwareClock;
+use crate::kept::Learned;
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::leap_file::LeapFile;
 use crate::outlets::Outlets;
@@ -385,24 +386,29 @@ impl TimeLoop {
     fn tell(&mut self, now: Now) {
         let engine = &self.engine;
         let leap_file_problem = self.surroundings.leap_file.as_ref().and_then(LeapFile::problem);
-        self.outlets.tell(now, || Telling {
+        let telling = || Telling {
             report: engine.report(now),
             refusals: self.links.iter().map(|link| link.refusal).collect(),
             leap_file_problem: leap_file_problem.map(str::to_owned),
-        });
+        };
+        self.outlets.tell(now, telling, || learned(engine, now));
     }
 
     /// Leaves the clock at the rate that is right by itself, rather than in mid-slew.
     fn leave(self) {
         let state = self.engine.clock_state();
-        let report = self.engine.report(read_clocks());
+        let learned = learned(&self.engine, read_clocks());
         if let Some(writer) = &self.writer
-            && !report.yielded
+            && !learned.report.yielded
             && state.state != SyncState::Unsynchronized
             && let Err(error) = writer.set_frequency(-state.frequency)
         {
             tracing::warn!(%error, "the clock could not be left at its natural rate");
         }
-        self.outlets.close(&report);
+        self.outlets.close(&learned);
     }
+}
+
+fn learned(engine: &Engine, now: Now) -> Learned {
+    Learned { report: engine.report(now), sources: engine.remembered(now) }
 }

@@ -6,6 +6,8 @@ mod agent_config;
 mod agent_keys;
 #[path = "../../../fuzz/properties/agent_leap_file.rs"]
 mod agent_leap_file;
+#[path = "../../../fuzz/properties/agent_remembered.rs"]
+mod agent_remembered;
 #[path = "../../../fuzz/properties/reference_sample.rs"]
 mod reference_sample;
 #[path = "../../../fuzz/properties/replay.rs"]
@@ -24,6 +26,11 @@ fn any_keys_are_refused_with_their_line_or_make_macs() {
 #[test]
 fn a_list_of_leap_seconds_is_refused_with_its_line_or_tells_what_it_says() {
     replay::corpus("agent_leap_file", agent_leap_file::check);
+}
+
+#[test]
+fn what_is_remembered_of_sources_is_refused_or_read_as_it_is_written() {
+    replay::corpus("agent_remembered", agent_remembered::check);
 }
 
 #[test]

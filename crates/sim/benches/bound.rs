@@ -10,20 +10,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use timeball_sim::worlds::drawn;
-use timeball_sim::{Rule, Series, World, median};
+use timeball_sim::{Happening, Rule, Scenario, Series, World, median};
 
 const USAGE: &str = "\
-Usage: cargo xtask bench bound [--hours H] [--seeds N] [--first SEED] [--threads T]
+Usage: cargo xtask bench bound [--hours H] [--seeds N] [--first SEED] [--restarts R] [--threads T]
 
   --hours H      simulated node-hours in all (default 20000)
   --seeds N      worlds they are shared among (default 400)
   --first SEED   the first world's seed (default 0); with --seeds 1 and the same length of a world
                  one of them is run again
+  --restarts R   restarts of the process in each world, evenly spread (default 0)
   --threads T    worlds at a time (default: as many as there are processors)
 ";
 
 /// In each world the widths count from here on: before, the oscillator is being learned.
 const SETTLED_S: i64 = 3_600;
+/// For how long there is no process, in turn.
+const RESTARTED_AFTER_S: [i64; 4] = [0, 30, 900, 3_600];
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -47,13 +50,14 @@ struct Options {
     hours: u64,
     seeds: u64,
     first: u64,
+    restarts: u64,
     threads: usize,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut options = Self { hours: 20_000, seeds: 400, first: 0, threads };
+        let mut options = Self { hours: 20_000, seeds: 400, first: 0, restarts: 0, threads };
         // cargo hands `--bench` to every benchmark.
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
@@ -65,6 +69,7 @@ impl Options {
                 "--hours" => options.hours = number()?,
                 "--seeds" => options.seeds = number()?.max(1),
                 "--first" => options.first = number()?,
+                "--restarts" => options.restarts = number()?,
                 "--threads" => options.threads = number()?.max(1) as usize,
                 _ => return Err(format!("there is no option `{name}`")),
             }
@@ -74,6 +79,15 @@ impl Options {
 
     fn length_s(&self) -> i64 {
         (self.hours * 3_600 / self.seeds) as i64
+    }
+
+    fn scenario(&self, seed: u64) -> Scenario {
+        let (length_s, restarts) = (self.length_s(), self.restarts as i64);
+        (1..=restarts).fold(drawn(seed, length_s), |scenario, turn| {
+            let after_s = RESTARTED_AFTER_S[(seed as usize + turn as usize) % 4];
+            let restart = Happening::Restart { after_s, remembers: true };
+            scenario.with_happening(length_s / (restarts + 1) * turn, restart)
+        })
     }
 }
 
@@ -104,7 +118,7 @@ fn run_all(options: &Options) -> Vec<Found> {
                         break;
                     }
                     let seed = options.first + index;
-                    let world = drawn(seed, options.length_s()).run(seed);
+                    let world = options.scenario(seed).run(seed);
                     let judged = judge(seed, &world);
                     if let Some(first) = &judged.first {
                         let count = judged.violations;
@@ -171,8 +185,13 @@ fn report(options: &Options, found: &[Found], elapsed_s: f64) {
         // Whole hours would not give the same length of a world for every number of seeds.
         let (seed, first) = (world.seed, world.first.as_deref().unwrap_or_default());
         let hours = length_s / 3_600;
+        let restarts = match options.restarts {
+            0 => String::new(),
+            restarts => format!(" --restarts {restarts}"),
+        };
         println!(
-            "again: cargo xtask bench bound --hours {hours} --seeds 1 --first {seed}  # {first}"
+            "again: cargo xtask bench bound --hours {hours} --seeds 1 --first {seed}{restarts}  \
+             # {first}"
         );
     }
 }

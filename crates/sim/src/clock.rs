@@ -223,6 +223,12 @@ impl Clocks {
         Ok(self.kernel())
     }
 
+    /// Who takes the clock over calls it unsynchronized and keeps its rate.
+    pub(crate) fn take_over(&mut self) -> KernelClock {
+        self.kernel.synchronized = false;
+        self.kernel()
+    }
+
     pub(crate) fn write_status(
         &mut self,
         status: KernelStatus,

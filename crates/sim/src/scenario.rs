@@ -68,6 +68,15 @@ pub enum Happening {
     Pause(i64),
     /// The process does not run; clocks, kernel and network do.
     Stall(i64),
+    /// The process ends as it should and begins anew after `after_s`; clocks, kernel and network
+    /// run on meanwhile. Of what the former one learned it knows the oscillator's rate, and the
+    /// sources if it `remembers` them.
+    Restart {
+        /// For how long there is no process.
+        after_s: i64,
+        /// Whether the sources are remembered.
+        remembers: bool,
+    },
     /// From now on every write to the clock is refused, or no longer.
     RefuseWrites(bool),
 }
@@ -126,6 +135,21 @@ impl Scenario {
         let host = address(self.servers.len()).ip().to_string();
         self.servers.push(server);
         self.config.sources.push(SourceConfig { poll, options, ..SourceConfig::new(host, 123) });
+        self
+    }
+
+    /// One more clock at hand ([`Server::at_hand`]), read every 2^poll seconds.
+    #[must_use]
+    pub fn with_clock(mut self, server: Server, poll: i8) -> Self {
+        let reference = server.reference().expect("it is a clock at hand");
+        let host = format!("clock{}", self.servers.len());
+        self.servers.push(server);
+        self.config.sources.push(SourceConfig {
+            poll: PollRange { min: poll, max: poll },
+            options: SourceOptions { iburst: false, ..SourceOptions::default() },
+            reference: Some(reference),
+            ..SourceConfig::new(host, 0)
+        });
         self
     }
 

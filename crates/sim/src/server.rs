@@ -17,6 +17,9 @@ pub struct Server {
     pub error: Span,
     /// What it says of leap seconds.
     pub announces: Announcement,
+    /// What kind of clock it is, where it is no server: then its path is that of a reading, to the
+    /// clock and back.
+    pub clock: Option<ClockAtHand>,
 }
 
 /// What a server says of leap seconds.
@@ -55,6 +58,30 @@ pub enum Behaviour {
         /// In seconds.
         until_s: f64,
     },
+}
+
+/// A clock at hand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClockAtHand {
+    /// What it tells.
+    pub kind: ClockKind,
+    /// Standard deviation of one reading, in seconds; at least zero.
+    pub scatter: f64,
+}
+
+/// What a clock at hand tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClockKind {
+    /// A count that goes on through leap seconds, ahead of UTC by this at the start, as that of a
+    /// network card is; what it is ahead by is taken off its readings.
+    Counter {
+        /// What it is ahead by.
+        ahead: Span,
+    },
+    /// UTC with leap seconds and their announcement, as gpsd tells it.
+    Utc,
+    /// A pulse per second: only the fraction of the second.
+    Pulse,
 }
 
 /// What is true of leap seconds at one moment.
@@ -100,7 +127,12 @@ impl Server {
     /// An honest server at the end of `path`.
     pub fn honest(path: Path) -> Self {
         let announces = Announcement::Truth;
-        Self { path, behaviour: Behaviour::Honest, error: Span::ZERO, announces }
+        Self { path, behaviour: Behaviour::Honest, error: Span::ZERO, announces, clock: None }
+    }
+
+    /// A true clock at hand; reading it takes what `path` does.
+    pub fn at_hand(clock: ClockAtHand, path: Path) -> Self {
+        Self { clock: Some(clock), ..Self::honest(path) }
     }
 
     /// The same with another behaviour.

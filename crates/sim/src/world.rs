@@ -1,5 +1,6 @@
 //! One client with its clocks, its network and its servers.
 
+mod restart;
 mod traffic;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,7 @@ use crate::noise::Noise;
 use crate::records::Records;
 use crate::scenario::{Happening, Scenario};
 use crate::server::LeapNow;
+use restart::Kept;
 use traffic::{Delivery, Event};
 
 const SECOND: i64 = 1_000_000_000;
@@ -43,8 +45,11 @@ pub struct World {
     wake_at: Option<MonoTime>,
     /// Until when the process does not run, and what the kernel keeps for it.
     stalled_until: Option<i64>,
+    /// What a process that has ended left to the next one, until that begins.
+    kept: Option<Kept>,
     kept_by_kernel: VecDeque<Delivery>,
     happenings: VecDeque<(i64, Happening)>,
+    engine_noise: Noise,
     network_noise: Vec<Noise>,
     attack_noise: Noise,
     state: ClockState,
@@ -78,7 +83,8 @@ impl World {
         let clocks = clocks.refusing(scenario.refused_write);
         let mut config = scenario.config.clone();
         config.kernel = Some(KernelClock::default());
-        let engine = Engine::new(config, noise(ENGINE).octets(), clocks.now());
+        let mut engine_noise = noise(ENGINE);
+        let engine = Engine::new(config, engine_noise.octets(), clocks.now());
         let servers = scenario.servers.len();
         let mut happenings: Vec<(i64, Happening)> =
             scenario.happenings.iter().map(|(at_s, what)| (at_s * SECOND, *what)).collect();
@@ -93,8 +99,10 @@ impl World {
             serial: 0,
             wake_at: None,
             stalled_until: None,
+            kept: None,
             kept_by_kernel: VecDeque::new(),
             happenings: happenings.into(),
+            engine_noise,
             network_noise: (0..servers).map(|i| noise(SERVERS + i as u64)).collect(),
             attack_noise: noise(ATTACK),
             state: ClockState::default(),
@@ -282,13 +290,16 @@ impl World {
                 self.note_state();
                 None
             }
-            // No source of these worlds is a reference clock.
-            Action::Close { .. } | Action::Reply(_) | Action::ReadReference { .. } => None,
+            Action::ReadReference { source } => self.read_clock(source),
+            Action::Close { .. } | Action::Reply(_) => None,
         }
     }
 
     fn resume(&mut self) {
         self.stalled_until = None;
+        if let Some(kept) = self.kept.take() {
+            self.begin_anew(kept);
+        }
         while let Some(delivery) = self.kept_by_kernel.pop_front() {
             self.hand_over(&delivery);
         }
@@ -299,15 +310,25 @@ impl World {
         match happening {
             Happening::SetClock(by) => {
                 self.clocks.set(by);
-                self.feed(Input::ClockJumped);
+                self.tell_of_jump();
             }
             Happening::Sleep(seconds) => {
                 self.stand_still(seconds * SECOND, seconds * SECOND);
-                self.feed(Input::ClockJumped);
+                self.tell_of_jump();
             }
             Happening::Pause(seconds) => self.stand_still(seconds * SECOND, 0),
-            Happening::Stall(seconds) => self.stalled_until = Some(self.at + seconds * SECOND),
+            Happening::Stall(seconds) => {
+                self.stalled_until = self.stalled_until.max(Some(self.at + seconds * SECOND));
+            }
+            Happening::Restart { after_s, remembers } => self.end(after_s, remembers),
             Happening::RefuseWrites(refuse) => self.clocks.refuses = refuse,
+        }
+    }
+
+    /// The kernel tells the process that the clock was set, if there is one.
+    fn tell_of_jump(&mut self) {
+        if self.kept.is_none() {
+            self.feed(Input::ClockJumped);
         }
     }
 

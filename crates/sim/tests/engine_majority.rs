@@ -81,6 +81,20 @@ fn a_liar_that_is_back_first_after_a_long_outage_is_not_believed() {
 }
 
 #[test]
+fn a_liar_that_is_heard_first_when_the_network_comes_is_not_believed() {
+    for seed in seeds(10) {
+        let path = |until_s| wan_with_outages(&[(0.0, until_s)]);
+        let world = Scenario::new("started without a network")
+            .with_server(liar(path(2_000.0), Span::from_secs(1), 0.0), 6)
+            .with_honest(3, &path(2_002.0), 6)
+            .lasting(2 * HOUR_S)
+            .run(seed);
+        assert!(world.records().clock_errors.max_from(2_600) < 3e-3, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
+#[test]
 fn the_last_of_several_honest_sources_keeps_the_clock_right_and_the_bound_true() {
     for seed in seeds(5) {
         let mut world = Scenario::new("one of three is left")

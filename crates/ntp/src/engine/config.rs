@@ -4,6 +4,7 @@ use timeball_timebase::{Frequency, MonoTime, Span};
 
 use super::io::KernelClock;
 use super::leap_table::LeapTable;
+use super::remembered::RememberedSource;
 use crate::mac::KeyRing;
 
 /// Octets of seed that make the engine's random choices (ports aside) unpredictable.
@@ -43,6 +44,9 @@ pub struct EngineConfig {
     /// Standard error of `drift` when it was remembered; at least zero. What temperature and age
     /// have changed since comes on top.
     pub drift_error: Frequency,
+    /// What an earlier run remembered of its sources ([`super::Engine::remembered`]); no promise
+    /// rests on it. What is older than a day, or of a source that is not configured, is left out.
+    pub remembered: Vec<RememberedSource>,
 }
 
 /// Whether sources are believed without a word from elsewhere ([`super::Constraint`]).
@@ -253,6 +257,7 @@ impl Default for EngineConfig {
             constraints: ConstraintPolicy::None,
             drift: None,
             drift_error: Frequency::ZERO,
+            remembered: Vec::new(),
         }
     }
 }

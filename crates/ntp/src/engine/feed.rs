@@ -8,6 +8,7 @@ use super::Engine;
 use super::interval::{Hull, TimedInterval};
 use super::report::Selection;
 use super::selection::{self, Outcome, Voter};
+use super::source::Source;
 use crate::estimator::{Estimate, Taken};
 use crate::sample::Sample;
 
@@ -40,6 +41,12 @@ impl Engine {
 
     /// Tells the other sources for how long they have not been heard while others were.
     fn note_heard(&mut self, at: MonoTime, index: usize, interval: Span) {
+        if self.heard_at.is_none() {
+            // Until now there was no network, perhaps: were the first to be heard believed because
+            // the others did not answer then, it could be a liar.
+            let silent = |source: &&mut Source| source.polling.reach() == 0;
+            self.sources.iter_mut().filter(silent).for_each(|source| source.polling.restart(at));
+        }
         let elapsed = self.heard_at.map_or(Span::ZERO, |heard_at| at - heard_at);
         self.heard_at = Some(at);
         for (_, other) in self.sources.iter_mut().enumerate().filter(|(i, _)| *i != index) {
@@ -136,10 +143,12 @@ impl Engine {
         self.rates.note_hull(hull, wander, &entitled, entitled.len().saturating_sub(1) / 2);
     }
 
-    /// Forgets what belongs to a source's path and server: it has another address now.
-    pub(super) fn forget_source(&mut self, index: usize) {
+    /// Forgets what belongs to a source's path and server: it has another address now, of which an
+    /// earlier run may have learned something.
+    pub(super) fn forget_source(&mut self, at: MonoTime, index: usize) {
         self.estimator.forget_source(index);
         self.rates.forget_source(index);
+        self.recall(at, index);
     }
 
     /// Whether a majority vouches for the promise now.

@@ -20,6 +20,7 @@ mod jumps;
 mod kernel_truth;
 mod leap;
 mod leap_table;
+mod memory;
 mod pause;
 mod policy;
 mod polling;
@@ -27,12 +28,14 @@ mod publish;
 mod rates;
 mod readings;
 mod reference;
+mod remembered;
 mod report;
 mod selection;
 mod source;
 mod system_clock;
 mod voice;
 
+pub use crate::estimator::{RememberedBias, RememberedPath};
 pub use config::{
     ClockMode, ConstraintPolicy, EngineConfig, LeapPolicy, PollRange, ReferenceClock,
     ReferenceDevice, RtcPolicy, SEED_OCTETS, SourceConfig, SourceOptions, StepPolicy,
@@ -42,7 +45,9 @@ pub use io::{
     ReferenceReading, Reply, ResolveError, SendError, SourceId, TransmitToken,
 };
 pub use leap_table::LeapTable;
+pub use remembered::{REMEMBERED_MAX, RememberedSource};
 pub use report::{Counters, Report, SampleReport, Selection, SourceReport};
+pub use selection::Record;
 
 use core::net::SocketAddr;
 use timeball_timebase::{ClockState, Interval, MonoTime, Now, Span, Timestamp};
@@ -54,6 +59,7 @@ use constraint::Constraints;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
 use leap::LeapWatch;
+use memory::Memory;
 use pause::PauseWatch;
 use rates::Rates;
 use selection::{Outcome, Verdict, Voter};
@@ -85,6 +91,7 @@ pub struct Engine {
     conflict: Conflict,
     leap: LeapWatch,
     constraints: Constraints,
+    memory: Memory,
     pauses: PauseWatch,
     /// What a majority promised last.
     hull: Option<Hull>,
@@ -126,6 +133,7 @@ impl Engine {
             conflict: Conflict::default(),
             leap: LeapWatch::default(),
             constraints: Constraints::new(config.constraints),
+            memory: Memory::new(&mut config, now),
             pauses: PauseWatch::default(),
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
@@ -146,6 +154,7 @@ impl Engine {
         for i in 0..self.sources.len() {
             let taken = self.addresses_except(i);
             actions.extend(self.sources[i].start(now, START_SPACING * i as i64, &taken));
+            self.recall(now.raw, i);
         }
         actions.extend(self.poll_sources(now));
         self.publish(now, &mut actions);
@@ -243,7 +252,7 @@ impl Engine {
         }
         if answered {
             if self.sources[index].address != former_address {
-                self.forget_source(index);
+                self.forget_source(now.raw, index);
             }
             actions.push(Action::Close { source: id });
             self.decide_or_ask(now, actions);
@@ -259,7 +268,7 @@ impl Engine {
         let taken = self.addresses_except(usize::from(id.0));
         let Some(source) = self.source_mut(id) else { return };
         if source.resolved(now, result, &taken) {
-            self.forget_source(usize::from(id.0));
+            self.forget_source(now.raw, usize::from(id.0));
         }
     }
 
@@ -409,7 +418,7 @@ impl Engine {
                 }
             }
             if source.address != former_address {
-                self.forget_source(i);
+                self.forget_source(now.raw, i);
             }
         }
         if !actions.is_empty() {

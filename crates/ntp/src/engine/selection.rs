@@ -36,7 +36,7 @@ pub(super) enum Voter {
 
 /// What majorities found of a source so far.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Record {
+pub enum Record {
     /// Nothing against it for a while.
     Clean,
     /// It was found false not long ago: it is used where there is no other.

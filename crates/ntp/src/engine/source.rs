@@ -15,6 +15,7 @@ use super::io::{Action, ResolveError, SendError, SourceId, TransmitToken};
 use super::polling::Polling;
 use super::reference::Reference;
 use super::report::{SampleReport, Selection};
+use super::selection::Record;
 use crate::association::{Response, ResponseError};
 use crate::era::era_pivot;
 use crate::mac::KeyRing;
@@ -337,6 +338,15 @@ impl Source {
         } else if majority && self.is_believed() {
             self.convicted = false;
         }
+    }
+
+    /// Takes the part again that it had in an earlier run. It has a voice from the start, or who is
+    /// heard first when the network comes would be a majority; and what was found of it stands
+    /// until a majority finds, or its answers prove, otherwise.
+    pub(super) fn recall(&mut self, record: Record) {
+        self.missed = Some(Span::ZERO);
+        self.convicted = record == Record::Convicted;
+        self.probation = if record == Record::Clean { 0 } else { PROBATION };
     }
 
     /// Whether its samples go into the estimate.

@@ -41,7 +41,7 @@ impl Source {
     }
 
     /// What majorities found of it.
-    fn record(&self) -> Record {
+    pub(super) fn record(&self) -> Record {
         match self.probation {
             _ if self.convicted => Record::Convicted,
             0 => Record::Clean,

@@ -4,6 +4,8 @@
 //! constant bias per source (what its path's asymmetry and its own error add to every measurement).
 //! Differences of biases are observed, their common part is not, so it stays in the uncertainty.
 
+mod biases;
+
 use core::array;
 use core::cell::Cell;
 
@@ -301,12 +303,6 @@ impl Bank {
             sum >= WANDER_QUANTILE
         });
         enough.map_or(0.0, |(wander, _)| wander)
-    }
-
-    #[cfg(test)]
-    fn bias(&self, source: usize) -> f64 {
-        let members = self.members.iter().zip(self.weights());
-        members.map(|(member, weight)| weight * member.state[BIASES + source]).sum()
     }
 
     fn weights(&self) -> [f64; MEMBERS] {

@@ -29,6 +29,13 @@ const LONELY_COUNT_MIN: usize = 20;
 /// Share of a path's only round trip that may well be queueing.
 const FIRST_DOUBT: f64 = 0.25;
 
+/// Round trips that stand for those of an earlier run: excess over the least, in units of what the
+/// median exceeds it by.
+const REMEMBERED: [f64; 9] = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0];
+/// So many round trips in a row that all exceed the remembered median are of another path than that
+/// which is remembered.
+const OTHER_PATH: usize = 8;
+
 /// How a measurement is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Noise {
@@ -49,13 +56,28 @@ pub(super) struct Delays {
     recent: VecDeque<f64>,
     /// The same, shortest first.
     ranked: Vec<f64>,
+    /// How many of the oldest only stand for those of an earlier run.
+    remembered: usize,
     scores: [f64; TILTS.len()],
 }
 
 impl Delays {
-    /// How many round trips are remembered.
+    /// How many round trips of this run are known.
     pub(super) fn count(&self) -> usize {
-        self.recent.len()
+        self.recent.len() - self.remembered
+    }
+
+    /// Begins with what was learned in an earlier run: the least round trip, and what the median
+    /// exceeds it by, in seconds.
+    pub(super) fn recall(&mut self, floor: f64, scale: f64) {
+        *self = Self::default();
+        REMEMBERED.iter().for_each(|excess| self.insert(floor + excess * scale.max(SCALE_MIN)));
+        self.remembered = REMEMBERED.len();
+    }
+
+    /// What the median round trip exceeds the least by, in seconds.
+    pub(super) fn scale(&self) -> f64 {
+        (self.median() - self.floor()).max(SCALE_MIN)
     }
 
     /// The smallest round trip remembered, in seconds; zero before the first. One that is far below
@@ -89,7 +111,7 @@ impl Delays {
         self.remember(delay);
         let floor = self.floor();
         let n = self.recent.len() as f64;
-        let scale = (self.median() - floor).max(SCALE_MIN);
+        let scale = self.scale();
         let doubt = FLOOR_DOUBT * scale.max(FIRST_DOUBT * floor / n) / n.sqrt();
         let excess = (delay - floor).abs() + doubt;
         let reading = floor_sd * floor_sd;
@@ -100,7 +122,7 @@ impl Delays {
             let distance = (error * error / total).min(LIKELIHOOD_CAP);
             *score = *score * FADING - 0.5 * (total.ln() + distance);
         }
-        let tilt = if self.recent.len() > TILT_SAMPLES_MIN { self.tilt() / scale } else { 0.0 };
+        let tilt = if self.count() > TILT_SAMPLES_MIN { self.tilt() / scale } else { 0.0 };
         let (mean, variance) = truncated_exponential(tilt, excess);
         let (_, usual) = truncated_exponential(tilt, scale + doubt);
         Noise {
@@ -116,23 +138,36 @@ impl Delays {
             && let Some(oldest) = self.recent.pop_front()
         {
             self.ranked.remove(self.rank(oldest));
+            self.remembered = self.remembered.saturating_sub(1);
         }
-        self.recent.push_back(delay);
-        self.ranked.insert(self.rank(delay), delay);
-        if self.recent.len() >= 2 * NEW_PATH && self.is_new_path() {
-            self.recent.drain(..self.recent.len() - NEW_PATH);
-            self.ranked.clear();
-            self.ranked.extend(&self.recent);
-            self.ranked.sort_unstable_by(f64::total_cmp);
+        self.insert(delay);
+        let is_other_path = self.count() == OTHER_PATH && self.remembered > 0;
+        if is_other_path && self.is_new_path(OTHER_PATH) {
+            self.keep_newest(OTHER_PATH);
+        } else if self.recent.len() >= 2 * NEW_PATH && self.is_new_path(NEW_PATH) {
+            self.keep_newest(NEW_PATH);
         }
     }
 
-    /// Whether the newest all exceed the median of those before them.
-    fn is_new_path(&self) -> bool {
-        let newest = self.recent.iter().rev().take(NEW_PATH);
+    fn insert(&mut self, delay: f64) {
+        self.recent.push_back(delay);
+        self.ranked.insert(self.rank(delay), delay);
+    }
+
+    fn keep_newest(&mut self, count: usize) {
+        self.recent.drain(..self.recent.len() - count);
+        self.ranked.clear();
+        self.ranked.extend(&self.recent);
+        self.ranked.sort_unstable_by(f64::total_cmp);
+        self.remembered = 0;
+    }
+
+    /// Whether so many newest all exceed the median of those before them.
+    fn is_new_path(&self, count: usize) -> bool {
+        let newest = self.recent.iter().rev().take(count);
         let newest_floor = newest.copied().reduce(f64::min).unwrap_or(0.0);
         // Whatever is shorter than the newest's shortest came before them.
-        self.rank(newest_floor) > (self.recent.len() - NEW_PATH) / 2
+        self.rank(newest_floor) > (self.recent.len() - count) / 2
     }
 
     fn median(&self) -> f64 {
@@ -262,6 +297,31 @@ mod tests {
         delays.measure(28.2e-6, 0.0, 1e-12, 1e-7);
         // That makes two: it is a shorter path.
         assert_eq!(delays.floor(), 28e-6);
+    }
+
+    #[test]
+    fn a_remembered_path_is_relied_on_at_once_and_given_up_where_another_is_found() {
+        let recalled = || {
+            let mut delays = Delays::default();
+            delays.recall(1e-3, 1e-4);
+            assert_eq!((delays.count(), delays.floor()), (0, 1e-3));
+            assert!((delays.scale() - 1e-4).abs() < 1e-9);
+            delays
+        };
+        let late = recalled().measure(4e-3, 0.0, 1e-6, 1e-7);
+        let unknown = Delays::default().measure(4e-3, 0.0, 1e-6, 1e-7);
+        assert!(late.variance > 10.0 * unknown.variance, "{late:?} {unknown:?}");
+        let mut delays = recalled();
+        for i in 0..8 {
+            assert_eq!(delays.floor(), 1e-3);
+            delays.measure(4e-3 + 1e-5 * f64::from(i), 0.0, 1e-6, 1e-7);
+        }
+        assert_eq!((delays.count(), delays.floor()), (8, 4e-3));
+        let mut delays = recalled();
+        for i in 0..WINDOW {
+            delays.measure(1.05e-3 + 1e-6 * (i * 37 % 50) as f64, 0.0, 1e-6, 1e-7);
+        }
+        assert_eq!((delays.count(), delays.floor()), (WINDOW, 1.05e-3));
     }
 
     #[test]

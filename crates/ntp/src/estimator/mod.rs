@@ -15,6 +15,7 @@
 mod account;
 mod bank;
 mod delays;
+mod recall;
 
 use core::ops::RangeInclusive;
 
@@ -24,6 +25,8 @@ use crate::sample::Sample;
 use account::Account;
 use bank::{Bank, BankEstimate};
 use delays::Delays;
+use recall::Recalled;
+pub use recall::{RememberedBias, RememberedPath};
 
 /// Sources beyond this many are measured and vote, but are not combined: the cost grows with the
 /// cube.
@@ -100,6 +103,8 @@ struct SourceMemory {
     usual_variance: f64,
     /// The square of the largest bias it can have by its own word and round trip, s².
     bias_variance_max: f64,
+    /// What was remembered of its bias.
+    recalled: Option<Recalled>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -301,9 +306,10 @@ impl Estimator {
             + READING_SD_MIN;
         memory.bias_variance = sd * sd;
         self.bank.set_bias(source, sd * sd);
+        let bias = self.begin_with_remembered(source, sample);
         if let Some(measured) = first_of_all {
             let half = sample.error_margin().as_seconds_f64();
-            self.bank.set_phase_by(source, measured, half * half);
+            self.bank.set_phase_by(source, measured - bias, half * half);
         }
     }
 }

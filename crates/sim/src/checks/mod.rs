@@ -70,6 +70,8 @@ pub(crate) struct Checkers {
     disciplines: bool,
     blind_s: f64,
     blind_until_s: f64,
+    /// There is no process: nobody tells the kernel anything.
+    is_absent: bool,
     falsetickers: Falsetickers,
     kernel: Kernel,
     steps: Steps,
@@ -85,6 +87,7 @@ impl Checkers {
             disciplines: scenario.config.mode == ClockMode::Discipline,
             blind_s: BLIND_POLLS * f64::from(poll).exp2(),
             blind_until_s: 0.0,
+            is_absent: false,
             falsetickers: Falsetickers::default(),
             kernel: Kernel::default(),
             steps: Steps::new(scenario.config.step, scenario.hardware_clock.is_some()),
@@ -101,8 +104,10 @@ impl Checkers {
         let mut found = [bound::check(scene), None, None];
         if self.disciplines {
             found[1] = self.falsetickers.check(scene);
-            found[2] = self.kernel.check(scene);
             self.steps.look(scene);
+            if !self.is_absent {
+                found[2] = self.kernel.check(scene);
+            }
         }
         found.into_iter().flatten().for_each(|violation| self.keep(violation));
     }
@@ -134,8 +139,17 @@ impl Checkers {
                 self.steps.paused();
             }
             Happening::SetClock(_) | Happening::Sleep(_) => self.falsetickers.clock_was_set(),
+            Happening::Restart { .. } => {
+                self.is_absent = true;
+                self.steps.restarted();
+            }
             Happening::Stall(_) | Happening::RefuseWrites(_) => {}
         }
+    }
+
+    /// Takes notice that the process runs again.
+    pub(crate) fn begun_anew(&mut self) {
+        self.is_absent = false;
     }
 
     /// The first ones, oldest first.

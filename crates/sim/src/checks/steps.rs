@@ -27,6 +27,11 @@ impl Steps {
         self.was_paused = true;
     }
 
+    /// Another process has the clock, which it does not know yet.
+    pub(super) fn restarted(&mut self) {
+        self.ready = false;
+    }
+
     pub(super) fn look(&mut self, scene: &Scene<'_>) {
         self.ready |= scene.state.state == SyncState::Synchronized;
     }

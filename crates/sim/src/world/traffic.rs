@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use timeball_ntp::engine::{Input, SourceId};
-use timeball_timebase::Timestamp;
+use timeball_timebase::{Span, Timestamp};
 
 use super::{SECOND, World};
 use crate::floor::Exchange;
+use crate::reference::ReadTimes;
 use crate::scenario::Attack;
 use crate::server::address;
 
@@ -72,7 +73,7 @@ impl World {
                 let delivery = Delivery { source, from, octets, received_at };
                 if self.is_awake() {
                     self.hand_over(&delivery);
-                } else {
+                } else if self.kept.is_none() {
                     self.kept_by_kernel.push_back(delivery);
                 }
             }
@@ -86,17 +87,8 @@ impl World {
             return;
         };
         let (from, source) = (address(index), SourceId(index as u16));
-        let exchange = Exchange {
-            server: index,
-            at_s,
-            raw_error_s: self.clocks.raw_error(),
-            up_s: (self.at - sent_at) as f64 / 1e9,
-            down_s: 0.0,
-            base_up_s: server.path.up.base_at(at_s),
-            base_down_s: server.path.down.base_at(at_s),
-            server_error_s: server.error_at(at_s).as_seconds_f64(),
-            claimed_error_s: server.error.abs().as_seconds_f64(),
-        };
+        let up_s = (self.at - sent_at) as f64 / 1e9;
+        let exchange = self.exchange(index, at_s, up_s, 0.0);
         let delays = server.path.answer(at_s, &mut self.network_noise[index]);
         let replayed = self.scenario.attack == Some(Attack::Replay);
         for (copy, delay) in delays.into_iter().enumerate() {
@@ -117,6 +109,41 @@ impl World {
         let Delivery { source, from, octets, received_at } = delivery;
         let (source, from, received_at) = (*source, *from, *received_at);
         self.feed(Input::Datagram { source, from, octets, received_at });
+    }
+
+    /// Reads a clock at hand, just now: what was read is as old as the way back takes.
+    pub(super) fn read_clock(&mut self, source: SourceId) -> Option<Input<'static>> {
+        let index = usize::from(source.0);
+        let (at_s, noise) = (self.at_s(), &mut self.network_noise[index]);
+        let server = &self.scenario.servers[index];
+        let up = server.path.request(at_s, noise)?;
+        let down = *server.path.answer(at_s, noise).first()?;
+        let scatter = server.draw_scatter(noise);
+        let times = ReadTimes {
+            system: self.clocks.now().system - Span::from_nanos((up + down) / 2),
+            delay: Span::from_nanos(up + down),
+            truth: self.truth() - Span::from_nanos(down),
+            counted: self.counted() - Span::from_nanos(down),
+        };
+        let result = server.read(&times, scatter, at_s, self.leap_now().awaited);
+        let (up_s, down_s) = (up as f64 / 1e9, down as f64 / 1e9);
+        self.note_exchange(self.exchange(index, at_s, up_s, down_s));
+        Some(Input::Measured { source, result })
+    }
+
+    fn exchange(&self, index: usize, at_s: f64, up_s: f64, down_s: f64) -> Exchange {
+        let server = &self.scenario.servers[index];
+        Exchange {
+            server: index,
+            at_s,
+            raw_error_s: self.clocks.raw_error(),
+            up_s,
+            down_s,
+            base_up_s: server.path.up.base_at(at_s),
+            base_down_s: server.path.down.base_at(at_s),
+            server_error_s: server.error_at(at_s).as_seconds_f64(),
+            claimed_error_s: server.claimed_error().as_seconds_f64(),
+        }
     }
 
     fn queue_at(&mut self, delay: i64, event: Event) {

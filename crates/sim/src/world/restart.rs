@@ -1,0 +1,53 @@
+//! The process ends and begins anew, with what it wrote down.
+
+use timeball_ntp::engine::{ClockMode, Engine, EngineConfig, RememberedSource};
+use timeball_timebase::{ClockState, Frequency, SyncState};
+
+use super::{SECOND, World};
+
+/// What a process leaves to the next one.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// The oscillator's rate error and its standard error, where they were learned.
+    drift: Option<(Frequency, Frequency)>,
+    sources: Vec<RememberedSource>,
+}
+
+impl World {
+    /// The process ends: it leaves the clock at its natural rate, and its sockets are closed.
+    pub(super) fn end(&mut self, after_s: i64, remembers: bool) {
+        let report = self.report();
+        let error = report.frequency_error.filter(|_| report.clock.is_usable());
+        let drift = error.map(|error| (report.clock.frequency, error));
+        let remembered = self.engine.remembered(self.clocks.now());
+        let sources = if remembers { remembered } else { Vec::new() };
+        let disciplines = self.scenario.config.mode == ClockMode::Discipline;
+        if disciplines && report.clock.state != SyncState::Unsynchronized {
+            // What the kernel refuses now it refused the process, too.
+            let _ = self.clocks.write_frequency(-report.clock.frequency);
+        }
+        self.kept = Some(Kept { drift, sources });
+        self.kept_by_kernel.clear();
+        self.wake_at = None;
+        self.state = ClockState::default();
+        self.stalled_until = Some(self.at + after_s * SECOND);
+    }
+
+    /// The next process begins.
+    pub(super) fn begin_anew(&mut self, kept: Kept) {
+        let kernel = Some(self.clocks.take_over());
+        let (drift, drift_error) = kept.drift.unzip();
+        let config = EngineConfig {
+            kernel,
+            drift,
+            drift_error: drift_error.unwrap_or_default(),
+            remembered: kept.sources,
+            ..self.scenario.config.clone()
+        };
+        self.checkers.begun_anew();
+        let now = self.clocks.now();
+        self.engine = Engine::new(config, self.engine_noise.octets(), now);
+        let actions = self.engine.start(now);
+        self.carry_out(actions);
+    }
+}
