@@ -74,8 +74,8 @@ pub(crate) struct Dispatcher {
     refused: Option<FileChanges>,
     /// Whether schedules that no file names were settled.
     absent_settled: bool,
-    /// When schedules that went away long ago were last forgotten.
-    forgot_at: Instant,
+    /// When schedules that went away long ago are to be forgotten.
+    forget_at: Instant,
     /// What targets said, until the outcome is recorded.
     messages: HashMap<FireId, String>,
     /// Released fires that have not ended.
@@ -91,6 +91,8 @@ pub(crate) struct Dispatcher {
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How often the books are looked through for schedules that went away long ago.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// How soon again where there were more than go into one commit, which is made meanwhile.
+const FORGET_REST: Duration = Duration::from_secs(2);
 /// Messages taken between two looks at the time.
 const MESSAGES_MAX: usize = 1_000;
 
@@ -105,7 +107,7 @@ impl Dispatcher {
             files_read: false,
             refused: None,
             absent_settled: false,
-            forgot_at: Instant::now(),
+            forget_at: Instant::now() + FORGET_EVERY,
             messages: HashMap::new(),
             running: HashSet::new(),
             ended_early: HashMap::new(),
@@ -118,9 +120,9 @@ impl Dispatcher {
     /// Runs until told to stop, then ends everything in order.
     pub(crate) fn run(mut self) {
         loop {
-            if self.forgot_at.elapsed() >= FORGET_EVERY {
-                self.parts.ledger.forget_removed(read_clocks().system);
-                self.forgot_at = Instant::now();
+            if self.forget_at <= Instant::now() {
+                let more = self.parts.ledger.forget_removed(read_clocks().system);
+                self.forget_at = Instant::now() + if more { FORGET_REST } else { FORGET_EVERY };
             }
             let flush_at = self.parts.ledger.flush_due();
             self.show_store();

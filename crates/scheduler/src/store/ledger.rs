@@ -3,7 +3,7 @@
 mod control;
 mod log;
 
-use super::account::{Account, fingerprint};
+use super::account::fingerprint;
 use super::history::DetailLimits;
 use super::journal::Entry;
 use super::slot::BootId;
@@ -24,12 +24,17 @@ const OUTCOMES_WAIT_MAX: Duration = Duration::from_millis(1_500);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What is known of a schedule whose file went away is kept for this long.
 const REMEMBER_REMOVED: Span = Span::from_secs(30 * 86_400);
+/// The most schedules that are forgotten at a time: what is forgotten rides with claims, which are
+/// waited for.
+const FORGOTTEN_MAX: usize = 1_000;
 
 /// The books of all schedules, over a store.
 pub(crate) struct Ledger {
     store: Box<dyn Store>,
     journal: Arc<Journal>,
     accounts: Accounts,
+    /// Schedules whose files went away, by when they did.
+    removed: BTreeSet<(Timestamp, ScheduleUid)>,
     /// Fires that were noted as begun, and of whose release nobody has told yet.
     begun: BTreeSet<FireId>,
     log: Log,
@@ -74,7 +79,10 @@ impl Ledger {
     ) -> Result<Self, StoreError> {
         let mut loaded = store.load()?;
         let (journal, entries) = Journal::open_or_off(journal, loaded.closing.journal)?;
+        let accounts = loaded.accounts.iter();
+        let removed = accounts.filter_map(|(uid, account)| Some((account.removed_at()?, *uid)));
         let mut ledger = Self {
+            removed: removed.collect(),
             log: Log::new(&mut loaded),
             accounts: loaded.accounts,
             store,
@@ -132,19 +140,20 @@ impl Ledger {
         let definition = fingerprint(&definition);
         let is_new = !self.accounts.contains_key(&uid);
         let account = self.accounts.entry(uid).or_default();
-        let was_removed = account.removed_at().is_some();
+        let removed_at = account.removed_at();
         let redefined = account.definition.is_some_and(|kept| kept != definition);
         let inherited = std::mem::replace(&mut account.inherited, false);
-        if inherited && was_removed {
+        if inherited && removed_at.is_some() {
             // Its claims were for instants that nobody means any more.
             self.settle(uid, now);
         }
         let account = self.accounts.get_mut(&uid).expect("it was entered above");
         let before = (account.accounted_until, account.limits);
         account.limits = limits;
-        if was_removed {
+        if let Some(removed_at) = removed_at {
             account.accounted_until = None;
             account.rare_mut().removed_at_ns = None;
+            self.removed.remove(&(removed_at, uid));
         } else if redefined {
             account.accounted_until = account.accounted_until.map(|until| until.max(now));
         }
@@ -164,7 +173,7 @@ impl Ledger {
             failures: account.rare().map_or(0, |rare| rare.failures),
         };
         // A restart that finds everything as it was has nothing to write.
-        if is_new || was_removed || before != (account.accounted_until, account.limits) {
+        if is_new || removed_at.is_some() || before != (account.accounted_until, account.limits) {
             self.image(uid);
         }
         resume
@@ -183,7 +192,11 @@ impl Ledger {
     /// Keeps that a schedule's file went away. What of it runs may still end.
     pub(crate) fn retire(&mut self, uid: ScheduleUid, now: Timestamp) {
         if let Some(account) = self.accounts.get_mut(&uid) {
+            if let Some(before) = account.removed_at() {
+                self.removed.remove(&(before, uid));
+            }
             account.rare_mut().removed_at_ns = Some(now.as_unix_nanos());
+            self.removed.insert((now, uid));
             self.image(uid);
         }
     }
@@ -205,17 +218,18 @@ impl Ledger {
         self.forget_removed(now);
     }
 
-    /// Forgets schedules whose files went away long ago and of which nothing runs any more.
-    pub(crate) fn forget_removed(&mut self, now: Timestamp) {
-        let is_over = |account: &Account| {
-            let is_old = |removed_at| now - removed_at > REMEMBER_REMOVED;
-            // An outcome that came later would bring back an account that is never removed.
-            account.open.is_empty() && account.removed_at().is_some_and(is_old)
-        };
-        let over = self.accounts.iter().filter(|(_, account)| is_over(account));
-        for uid in over.map(|(uid, _)| *uid).collect::<Vec<_>>() {
-            self.forget(uid);
+    /// Forgets schedules whose files went away long ago and of which nothing runs any more, as many
+    /// as do for one commit; whether there are more.
+    pub(crate) fn forget_removed(&mut self, now: Timestamp) -> bool {
+        let old = self.removed.iter().take_while(|(at, _)| now - *at > REMEMBER_REMOVED);
+        // An outcome that came later would bring back an account that is never removed.
+        let is_over = |uid: &ScheduleUid| self.accounts[uid].open.is_empty();
+        let over = old.map(|(_, uid)| *uid).filter(is_over).take(FORGOTTEN_MAX);
+        let over: Vec<ScheduleUid> = over.collect();
+        for uid in &over {
+            self.forget(*uid);
         }
+        over.len() == FORGOTTEN_MAX
     }
 
     /// Enters claims that are about to be made, so that no run of outcomes spans one of them.
@@ -427,7 +441,10 @@ impl Ledger {
     }
 
     fn forget(&mut self, uid: ScheduleUid) {
-        if self.accounts.remove(&uid).is_some() {
+        if let Some(account) = self.accounts.remove(&uid) {
+            if let Some(removed_at) = account.removed_at() {
+                self.removed.remove(&(removed_at, uid));
+            }
             self.log.note(uid, &Change::Forgotten);
             self.image(uid);
         }

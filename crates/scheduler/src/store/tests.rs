@@ -282,19 +282,48 @@ fn a_schedule_that_went_away_is_forgotten_a_month_later_once_nothing_of_it_runs(
     ledger.claim(&[claim(1), claim(2)]);
     record(&mut ledger, 1, Outcome::Fired);
     ledger.retire(UID, at(3));
-    ledger.forget_removed(at(3 + 31 * DAY_S));
+    assert!(!ledger.forget_removed(at(3 + 31 * DAY_S)));
     assert_eq!(ledger.history(UID).count(), 1, "a claim is open");
     record(&mut ledger, 2, Outcome::Fired);
-    ledger.forget_removed(at(3 + 30 * DAY_S));
+    assert!(!ledger.forget_removed(at(3 + 30 * DAY_S)));
     assert_eq!(ledger.history(UID).count(), 2, "not longer than a month");
     assert!(ledger.commit());
-    ledger.forget_removed(at(4 + 30 * DAY_S));
+    assert!(!ledger.forget_removed(at(4 + 30 * DAY_S)));
     assert!(ledger.commit());
     assert_eq!(ledger.history(UID).count(), 0);
     drop(ledger);
 
     let loaded = DiskStore::open(&path).unwrap().0.load().unwrap();
     assert_eq!(loaded.accounts.into_keys().collect::<Vec<_>>(), [ScheduleUid([8; 16])]);
+}
+
+#[test]
+fn schedules_that_went_away_together_are_forgotten_in_parts_and_one_that_came_back_is_not() {
+    const DAY_S: i64 = 86_400;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut ledger = open(&path);
+    let uid = |n: u16| ScheduleUid([n.to_be_bytes(); 8].concat().try_into().unwrap());
+    let enrolled = |ledger: &mut Ledger, n| {
+        drop(ledger.enroll(Enrolment { uid: uid(n), ..enrolment("x") }, at(0)));
+    };
+    for n in 0..1_500 {
+        enrolled(&mut ledger, n);
+        ledger.retire(uid(n), at(i64::from(n % 3)));
+    }
+    enrolled(&mut ledger, 7);
+    assert!(ledger.commit());
+    drop(ledger);
+
+    let mut ledger = open(&path);
+    assert!(ledger.forget_removed(at(3 + 30 * DAY_S)), "more than go into one commit");
+    assert!(ledger.commit());
+    assert!(!ledger.forget_removed(at(3 + 30 * DAY_S)));
+    assert!(ledger.commit());
+    drop(ledger);
+
+    let loaded = DiskStore::open(&path).unwrap().0.load().unwrap();
+    assert_eq!(loaded.accounts.into_keys().collect::<Vec<_>>(), [uid(7)]);
 }
 
 /// A store whose disk can be full.
