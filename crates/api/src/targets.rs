@@ -6,13 +6,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Send an HTTP request.
+/// Send an HTTP request: to exactly one of `url` and `urlFile`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpTarget {
     /// `http://` or `https://` address.
-    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A file with the address, as an absolute path, where that is a secret; a newline at its end
+    /// is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<String>,
     /// `POST` where absent.
     #[serde(default = "default_method")]
     pub method: String,

@@ -35,10 +35,7 @@ fn several_documents_and_json_are_taken_and_the_uid_is_made_of_the_name() {
     let uid = *from_json.schedules.keys().next().unwrap();
     assert!(set.schedules.contains_key(&uid), "the same name has the same uid");
     let Target::Http(request) = &from_json.schedules[&uid].target else { panic!("no request") };
-    assert_eq!(
-        (request.server.host.as_str(), request.server.port, &*request.path.to_string()),
-        ("::1", 8080, "/x?y")
-    );
+    assert_eq!(request.to_string(), "http://[::1]:8080/x?…");
 }
 
 #[test]
@@ -112,6 +109,16 @@ fn every_mistake_in_a_request_is_named_with_its_fix() {
     for (spec, parts) in [
         (http("url: 'ftp://example.org/'"), &["must begin with http:// or https://"][..]),
         (http("url: 'http://a:b@example.org/'"), &["give `auth` instead"]),
+        (http("method: POST"), &["http needs exactly one of `url` and `urlFile`"]),
+        (
+            http("url: 'http://example.org/', urlFile: /etc/hostname"),
+            &["http needs exactly one of `url` and `urlFile`"],
+        ),
+        (
+            http("urlFile: /etc/hostname"),
+            &["http.urlFile: what /etc/hostname holds must begin with http:// or https://"],
+        ),
+        (http("urlFile: /nonexistent"), &["http.urlFile: /nonexistent cannot be read: No such"]),
         (http("url: 'http://example.org/', tls: {}"), &["make it https://"]),
         (
             http("url: 'https://example.org/', tls: { caFile: ca.pem }"),

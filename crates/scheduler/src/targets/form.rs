@@ -13,6 +13,10 @@ pub(crate) enum FormError {
     Range { field: &'static str, value: i64, least: i64, most: i64 },
     #[error("http.url `{}` {problem}", told(url))]
     Url { url: String, problem: &'static str },
+    #[error("http needs exactly one of `url` and `urlFile`")]
+    HttpAddress,
+    #[error("http.urlFile: {0}")]
+    AddressFile(String),
     #[error("http.method `{method}` is no HTTP method")]
     Method { method: String },
     #[error("{field}: `{name}` with this value is no header that can be sent")]

@@ -7,6 +7,7 @@
 //! binding). Without `retries` a request is sent at most once; with them it is sent again after a
 //! failure, and after a crash of ours.
 
+mod address;
 mod connections;
 mod exchange;
 mod form;
@@ -14,15 +15,15 @@ mod form;
 use super::ScheduleName;
 use super::couriers::Couriers;
 use super::event::{Event, EventMode, Payload, Template};
-use super::form::without_values;
 use super::secret::{SecretError, SecretFile};
 use super::tls::Trust;
 use crate::timer::Release;
+use address::{Address, Destination, ResolveError};
 use connections::Connections;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, StatusCode, Uri};
+use hyper::{Method, StatusCode};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,12 +34,8 @@ use timeball_timebase::Span;
 /// A request as its file asks for it, parsed.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// The address as written.
-    pub(crate) url: String,
-    /// Whom it is sent to.
-    pub(crate) server: Arc<Server>,
-    /// What is asked for: path and query.
-    pub(crate) path: Uri,
+    /// Where it is sent.
+    pub(crate) address: Address,
     /// The method.
     pub(crate) method: Method,
     /// The headers of the file.
@@ -91,9 +88,9 @@ pub(crate) enum Auth {
 }
 
 impl fmt::Display for Request {
-    /// Writes the address without the values of its query: anybody may read it.
+    /// Writes its address as anybody may read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_values(&self.url))
+        self.address.fmt(f)
     }
 }
 
@@ -125,8 +122,8 @@ impl Client {
 
 /// What is sent, the same at every try.
 struct Message {
+    destination: Destination,
     method: Method,
-    path: Uri,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -134,6 +131,8 @@ struct Message {
 /// Why there is nothing to send.
 #[derive(Debug, Error)]
 enum MessageError {
+    #[error(transparent)]
+    Address(#[from] ResolveError),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error("what a file gives for the header `{name}` cannot be sent in one")]
@@ -144,7 +143,8 @@ impl Message {
     /// Writes the message of one fire; reads the files with its secrets.
     async fn new(event: &Event, request: &Request) -> Result<Self, MessageError> {
         let mut headers = HeaderMap::new();
-        headers.insert("host", request.server.name.clone());
+        let destination = request.address.resolve().await?;
+        headers.insert("host", destination.server.name.clone());
         for header in &request.headers {
             let (text, is_secret) = match &header.text {
                 HeaderText::Plain(text) => (text.expand(event), false),
@@ -171,13 +171,13 @@ impl Message {
         if let Some(kind) = kind {
             headers.insert(CONTENT_TYPE, value(&CONTENT_TYPE, &kind, false)?);
         }
-        Ok(Self { method: request.method.clone(), path: request.path.clone(), headers, body })
+        Ok(Self { destination, method: request.method.clone(), headers, body })
     }
 
     fn encode(&self) -> hyper::Request<Full<Bytes>> {
         let mut request = hyper::Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.path.clone();
+        *request.uri_mut() = self.destination.path.clone();
         *request.headers_mut() = self.headers.clone();
         request
     }

@@ -1,5 +1,6 @@
 //! Secrets in files, read anew for each fire, so that a token that is replaced is taken up.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,13 @@ const SECRET_OCTETS_MAX: u64 = 64 * 1024;
 /// A file with a secret.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct SecretFile(PathBuf);
+
+impl fmt::Display for SecretFile {
+    /// Writes the file's path.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
 
 /// Why a secret cannot be had. Says nothing of what is in the file.
 #[derive(Debug, Error)]
@@ -50,7 +58,8 @@ impl SecretFile {
         read.map_err(panicked)?
     }
 
-    fn read_now(&self) -> Result<String, SecretError> {
+    /// As [`read`](Self::read), on this thread.
+    pub(super) fn read_now(&self) -> Result<String, SecretError> {
         let path = || self.0.clone();
         let mut octets = Vec::new();
         File::open(&self.0)

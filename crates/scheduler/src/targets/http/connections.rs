@@ -1,6 +1,6 @@
 //! Connections that are open before they are needed.
 
-use super::{Request, Server};
+use super::Server;
 use crate::targets::latch::Latch;
 use crate::targets::tls::{TlsError, TrustFiles, server_name};
 use http_body_util::Full;
@@ -97,8 +97,8 @@ pub(super) struct Held {
 impl Connections {
     /// Holds a connection for a fire to come; `None` where there is none to be had, and the fire
     /// then tries again when it is due.
-    pub(super) async fn hold(self: &Arc<Self>, request: &Request) -> Option<Held> {
-        let place = place(&request.server);
+    pub(super) async fn hold(self: &Arc<Self>, server: &Server) -> Option<Held> {
+        let place = place(server);
         {
             let mut servers = self.lock();
             let known = servers.entry(place.clone()).or_default();
@@ -108,10 +108,10 @@ impl Connections {
             known.held += 1;
         }
         let mut held = Held { connections: Arc::clone(self), place, connection: None };
-        held.connection = match self.idle(request) {
+        held.connection = match self.idle(server) {
             Some(connection) => Some(connection),
             None => {
-                let opened = tokio::time::timeout(AHEAD_MAX, open(&request.server));
+                let opened = tokio::time::timeout(AHEAD_MAX, open(server));
                 opened.await.ok()?.ok()
             }
         };
@@ -119,32 +119,30 @@ impl Connections {
     }
 
     /// A connection for a request that is due now.
-    pub(super) async fn take(&self, request: &Request) -> Result<Connection, ConnectError> {
-        match self.idle(request) {
+    pub(super) async fn take(&self, server: &Server) -> Result<Connection, ConnectError> {
+        match self.idle(server) {
             Some(connection) => Ok(connection),
-            None => open(&request.server).await,
+            None => open(server).await,
         }
     }
 
     /// Takes back a connection that has answered in full.
-    pub(super) fn give_back(&self, request: &Request, connection: Connection) {
+    pub(super) fn give_back(&self, server: &Server, connection: Connection) {
         let mut servers = self.lock();
-        let server = servers.entry(place(&request.server)).or_default();
-        if server.idle.len() < IDLE_PER_SERVER_MAX && connection.is_open() {
-            server.idle.push((connection, Instant::now()));
+        let known = servers.entry(place(server)).or_default();
+        if known.idle.len() < IDLE_PER_SERVER_MAX && connection.is_open() {
+            known.idle.push((connection, Instant::now()));
         }
     }
 
     /// A connection that was used and is open still.
-    pub(super) fn idle(&self, request: &Request) -> Option<Connection> {
+    pub(super) fn idle(&self, server: &Server) -> Option<Connection> {
         let mut servers = self.lock();
-        let server = servers.get_mut(&place(&request.server))?;
-        server
-            .idle
-            .retain(|(connection, since)| connection.is_open() && since.elapsed() < IDLE_MAX);
+        let known = servers.get_mut(&place(server))?;
+        known.idle.retain(|(connection, since)| connection.is_open() && since.elapsed() < IDLE_MAX);
         let ready = |(connection, _): &(Connection, Instant)| connection.sender.is_ready();
-        let ready = server.idle.iter().rposition(ready)?;
-        Some(server.idle.remove(ready).0)
+        let ready = known.idle.iter().rposition(ready)?;
+        Some(known.idle.remove(ready).0)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Idle>> {

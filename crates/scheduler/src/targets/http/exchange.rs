@@ -56,11 +56,8 @@ enum TryError {
     Message(#[from] MessageError),
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error(
-        "{host}:{port} was not reached within {} s, so this try sent nothing",
-        timeout.as_secs_f64()
-    )]
-    Late { host: String, port: u16, timeout: Duration },
+    #[error("{address} was not reached within {} s, so this try sent nothing", timeout.as_secs_f64())]
+    Late { address: String, timeout: Duration },
     #[error("no answer within {} s; whether it arrived is not known", .0.as_secs_f64())]
     TimedOut(Duration),
     #[error("the connection broke before an answer came; whether it arrived is not known: {0}")]
@@ -101,10 +98,11 @@ impl Flight {
     async fn load(&mut self, message: &Message) -> Result<bool, BeginError> {
         // First of all, since a connection that is opened for nothing costs the server, too.
         self.beginning.take_place()?;
+        let server = &message.destination.server;
         let held = self.held.take().and_then(Held::take);
-        let connection = match held.or_else(|| self.connections.idle(&self.request)) {
+        let connection = match held.or_else(|| self.connections.idle(server)) {
             Some(connection) => connection,
-            None => match self.connections.take(&self.request).await {
+            None => match self.connections.take(server).await {
                 Ok(connection) => connection,
                 Err(_) => return Ok(false),
             },
@@ -145,7 +143,7 @@ impl Flight {
                 let held = self.held.take().and_then(Held::take);
                 let connection = match held {
                     Some(connection) => connection,
-                    None => self.connect().await?,
+                    None => self.connect(message).await?,
                 };
                 self.begin(connection, message).await?
             }
@@ -153,7 +151,7 @@ impl Flight {
         let status = answer.status();
         let body = read(answer).await;
         if body.is_some() {
-            self.connections.give_back(&self.request, connection);
+            self.connections.give_back(&message.destination.server, connection);
         }
         if status.is_success() || self.request.accepted.contains(&status) {
             return Ok(());
@@ -167,9 +165,9 @@ impl Flight {
     }
 
     /// A connection for what has not been sent.
-    async fn connect(&mut self) -> Result<Connection, ConnectError> {
+    async fn connect(&mut self, message: &Message) -> Result<Connection, ConnectError> {
         self.is_sending = false;
-        self.connections.take(&self.request).await
+        self.connections.take(&message.destination.server).await
     }
 
     /// Waits for the answer to what left at T.
@@ -193,7 +191,7 @@ impl Flight {
             Ok(answer) => Ok((loaded.connection, answer)),
             // Not one octet left, so another connection is no repeat.
             Err(_) if !connection.latch.has_sent() => {
-                let connection = self.connect().await?;
+                let connection = self.connect(message).await?;
                 self.begin(connection, message).await
             }
             Err(failed) => Err(TryError::Broken(failed.into_error())),
@@ -215,7 +213,7 @@ impl Flight {
             return Err(TryError::Broken(failed.into_error()));
         }
         // The server had closed the connection and has not seen the request: a new one.
-        connection = self.connect().await?;
+        connection = self.connect(message).await?;
         self.is_sending = true;
         let sent = connection.sender.try_send_request(message.encode()).await;
         let answer = sent.map_err(|failed| TryError::Broken(failed.into_error()))?;
@@ -235,11 +233,11 @@ impl Flight {
 
     /// What a try that took too long came to.
     fn timed_out(&self) -> TryError {
-        let (timeout, server) = (self.request.timeout, &self.request.server);
+        let timeout = self.request.timeout;
         if self.is_sending {
             return TryError::TimedOut(timeout);
         }
-        TryError::Late { host: server.host.clone(), port: server.port, timeout }
+        TryError::Late { address: self.request.to_string(), timeout }
     }
 }
 
@@ -247,7 +245,9 @@ impl couriers::Flight for Flight {
     async fn make_ready(&mut self) {
         // A file that cannot be read now may be there at T, which says so if it is not.
         self.message = Message::new(&self.event, &self.request).await.ok();
-        self.held = self.connections.hold(&self.request).await;
+        if let Some(message) = &self.message {
+            self.held = self.connections.hold(&message.destination.server).await;
+        }
     }
 
     async fn keep_ready(&mut self) {

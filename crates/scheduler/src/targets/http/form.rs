@@ -1,13 +1,12 @@
 //! From a file's form of a request to one that can be sent.
 
-use super::{Auth, Header, HeaderText, Request, Server};
+use super::address::Address;
+use super::{Auth, Header, HeaderText, Request};
 use crate::targets::event::{Payload, Template};
 use crate::targets::form::{FormError, range, retries, timeout};
 use crate::targets::secret::{SecretError, SecretFile};
-use crate::targets::tls::{Trust, server_name};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Method, StatusCode, Uri};
-use std::sync::Arc;
+use hyper::{Method, StatusCode};
 use timeball_api::targets::{HttpAuth, HttpTarget};
 
 const BODY_OCTETS_MAX: usize = 256 * 1024;
@@ -32,7 +31,6 @@ impl Request {
     /// # Errors
     /// Where something in it cannot be sent.
     pub(crate) fn parse(form: &HttpTarget) -> Result<Self, FormError> {
-        let (server, path) = address(form)?;
         let (method, (headers, content_type)) = (method(&form.method)?, headers(form)?);
         let body = form.body.as_deref().map(body).transpose()?;
         let payload = Payload {
@@ -47,9 +45,7 @@ impl Request {
             Ok(StatusCode::from_u16(value).expect("all from 100 to 999 are"))
         });
         Ok(Self {
-            url: form.url.clone(),
-            server: Arc::new(server),
-            path,
+            address: Address::parse(form)?,
             method,
             headers,
             payload,
@@ -59,44 +55,6 @@ impl Request {
             retries: retries("http.retries.limit", form.retries.limit)?,
         })
     }
-}
-
-fn address(form: &HttpTarget) -> Result<(Server, Uri), FormError> {
-    let wrong = |problem| FormError::Url { url: form.url.clone(), problem };
-    let uri: Uri = form.url.parse().map_err(|_| wrong("is no address"))?;
-    let secure = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        _ => return Err(wrong("must begin with http:// or https://")),
-    };
-    if form.url.contains('#') {
-        return Err(wrong("has a fragment (`#`), which a server never sees; leave it out"));
-    }
-    let authority = uri.authority().ok_or_else(|| wrong("names no server"))?;
-    if authority.as_str().contains('@') {
-        return Err(wrong("has a user in it; give `auth` instead"));
-    }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-    if host.is_empty() {
-        return Err(wrong("names no server"));
-    }
-    if authority.port_u16().is_none() && authority.as_str().ends_with(':') {
-        return Err(wrong("has no port after `:`"));
-    }
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let path: Uri = path.parse().map_err(|_| wrong("is no address"))?;
-    let tls = |source| FormError::Tls { field: "http", source };
-    let trust = match (secure, &form.tls) {
-        (false, None) => None,
-        (false, Some(_)) => return Err(FormError::TlsWithoutHttps),
-        (true, files) => {
-            server_name(&host).map_err(tls)?;
-            Some(Arc::new(Trust::new(files.as_ref(), &[b"http/1.1"]).map_err(tls)?))
-        }
-    };
-    let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let name = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("is no address"))?;
-    Ok((Server { host, port, name, trust }, path))
 }
 
 fn method(method: &str) -> Result<Method, FormError> {

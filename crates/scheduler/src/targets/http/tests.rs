@@ -201,7 +201,8 @@ fn a_server_with_which_no_connection_comes_about_in_time_has_got_nothing() {
     house.prepare_in(0, Span::from_secs(60), &form)();
     let end = house.end();
     assert_eq!(end.outcome, Outcome::Failed(Reason::Unreachable));
-    let said = format!("localhost:{port} was not reached within 1 s, so this try sent nothing");
+    let said =
+        format!("https://localhost:{port}/ was not reached within 1 s, so this try sent nothing");
     assert_eq!(end.message, said);
 }
 
@@ -383,6 +384,35 @@ fn credentials_are_read_anew_for_each_fire_and_never_shown() {
     assert_eq!(end.outcome, Outcome::Failed(Reason::Unreachable));
     assert!(end.message.contains("secret cannot be read: No such file"), "{}", end.message);
     assert!(heard.try_recv().is_err(), "nothing is sent without its credentials");
+}
+
+#[test]
+fn an_address_in_a_file_is_read_anew_for_each_fire_and_never_shown() {
+    let (port, heard) = server(|_, stream, heard| answer_all(stream, heard, OK));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display();
+    let form = form(&format!("{{ urlFile: '{path}' }}"));
+    let house = House::new();
+    for second in 0..2 {
+        std::fs::write(&file, "http://early.invalid/hush").unwrap();
+        let release = house.prepare_in(second, Span::from_millis(700), &form);
+        let request = Request::parse(&form).unwrap();
+        let shown = format!("{request} {request:?}");
+        assert!(shown.contains(&path.to_string()) && !shown.contains("hush"), "{shown}");
+        std::fs::write(&file, format!("http://127.0.0.1:{port}/hush-{second}?t=hush\n")).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        release();
+        assert_eq!(house.end().outcome, Outcome::Fired);
+        let text = heard.recv_timeout(PATIENCE).unwrap();
+        assert!(text.starts_with(&format!("POST /hush-{second}?t=hush HTTP/1.1\r\n")), "{text}");
+    }
+    let release = house.prepare_in(2, Span::from_secs(60), &form);
+    std::fs::write(&file, "hush").unwrap();
+    release();
+    let end = house.end();
+    assert_eq!(end.outcome, Outcome::Failed(Reason::Unreachable));
+    assert_eq!(end.message, format!("what {path} holds must begin with http:// or https://"));
+    assert!(heard.try_recv().is_err());
 }
 
 #[test]
