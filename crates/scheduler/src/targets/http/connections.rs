@@ -79,6 +79,9 @@ pub(super) enum ConnectError {
 /// Many servers close a connection after a few idle seconds; one that has been idle for longer than
 /// this may be closed at the very moment it is used.
 const IDLE_MAX: Duration = Duration::from_secs(2);
+/// A connection that was used within this time is as likely to be open still as one that was opened
+/// for the fire.
+const WARM_MAX: Duration = Duration::from_millis(500);
 /// Connections to one server that are held for fires to come. Each fire beyond takes what is idle
 /// shortly before T, or opens one of its own then.
 const HELD_MAX: usize = 16;
@@ -108,7 +111,7 @@ impl Connections {
             known.held += 1;
         }
         let mut held = Held { connections: Arc::clone(self), place, connection: None };
-        held.connection = match self.idle(server) {
+        held.connection = match self.pick(server, |idle| idle.position(is_ready)) {
             Some(connection) => Some(connection),
             None => {
                 let opened = tokio::time::timeout(AHEAD_MAX, open(server));
@@ -120,7 +123,7 @@ impl Connections {
 
     /// A connection for a request that is due now.
     pub(super) async fn take(&self, server: &Server) -> Result<Connection, ConnectError> {
-        match self.idle(server) {
+        match self.pick(server, |idle| idle.rposition(is_ready)) {
             Some(connection) => Ok(connection),
             None => open(server).await,
         }
@@ -135,14 +138,26 @@ impl Connections {
         }
     }
 
-    /// A connection that was used and is open still.
-    pub(super) fn idle(&self, server: &Server) -> Option<Connection> {
+    /// The connection that was used last, if that was just now: whoever serves it, here and there,
+    /// has its work at hand still, which a connection that was only opened has not.
+    pub(super) fn warm(&self, server: &Server) -> Option<Connection> {
+        self.pick(server, |idle| {
+            idle.rposition(|idle| is_ready(idle) && idle.1.elapsed() < WARM_MAX)
+        })
+    }
+
+    /// Takes one of the connections that are used by nobody and open still, the longest unused of
+    /// which comes first.
+    fn pick(
+        &self,
+        server: &Server,
+        position: impl FnOnce(&mut std::slice::Iter<'_, (Connection, Instant)>) -> Option<usize>,
+    ) -> Option<Connection> {
         let mut servers = self.lock();
         let known = servers.get_mut(&place(server))?;
         known.idle.retain(|(connection, since)| connection.is_open() && since.elapsed() < IDLE_MAX);
-        let ready = |(connection, _): &(Connection, Instant)| connection.sender.is_ready();
-        let ready = known.idle.iter().rposition(ready)?;
-        Some(known.idle.remove(ready).0)
+        let position = position(&mut known.idle.iter())?;
+        Some(known.idle.remove(position).0)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Place, Idle>> {
@@ -168,15 +183,19 @@ impl Drop for Held {
         let mut servers = self.connections.lock();
         let Some(server) = servers.get_mut(&self.place) else { return };
         server.held -= 1;
-        // A fire that was revoked leaves its connection to the next one.
+        // A fire that was revoked, or had a warmer one, leaves its connection to the next one.
         if let Some(connection) = self.connection.take() {
-            server.idle.push((connection, Instant::now()));
+            server.idle.insert(0, (connection, Instant::now()));
         }
         let forgotten = server.held == 0 && server.idle.is_empty();
         if forgotten {
             servers.remove(&self.place);
         }
     }
+}
+
+fn is_ready((connection, _): &(Connection, Instant)) -> bool {
+    connection.sender.is_ready()
 }
 
 fn place(server: &Server) -> Place {
@@ -218,4 +237,38 @@ async fn speak<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     // Its end is seen by whoever uses the sender.
     tokio::spawn(connection);
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_connection_that_was_just_used_comes_before_one_that_was_held_for_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let name = HeaderValue::from_static("localhost");
+        let server = Server { host: "127.0.0.1".to_owned(), port, name, trust: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let connections = Arc::<Connections>::default();
+            let mut held = Vec::new();
+            for _ in 0..2 {
+                let mut one = connections.hold(&server).await.unwrap();
+                one.connection.as_mut().unwrap().sender.ready().await.unwrap();
+                held.push(one);
+            }
+            let used = held.remove(0).take().unwrap();
+            let latch = Arc::clone(&used.latch);
+            connections.give_back(&server, used);
+            drop(held);
+            let next = connections.hold(&server).await.unwrap().take().unwrap();
+            assert!(!Arc::ptr_eq(&next.latch, &latch), "the warm one is left to who is due");
+            let warm = connections.warm(&server).unwrap();
+            assert!(Arc::ptr_eq(&warm.latch, &latch));
+            assert!(connections.warm(&server).is_none());
+        });
+    }
 }

@@ -99,8 +99,8 @@ impl Flight {
         // First of all, since a connection that is opened for nothing costs the server, too.
         self.beginning.take_place()?;
         let server = &message.destination.server;
-        let held = self.held.take().and_then(Held::take);
-        let connection = match held.or_else(|| self.connections.idle(server)) {
+        let (warm, held) = (self.connections.warm(server), self.held.take());
+        let connection = match warm.or_else(|| held.and_then(Held::take)) {
             Some(connection) => connection,
             None => match self.connections.take(server).await {
                 Ok(connection) => connection,
