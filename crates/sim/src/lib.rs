@@ -30,7 +30,7 @@ pub use floor::Exchange;
 pub use network::{Bursts, Path, Tail, Way};
 pub use noise::Noise;
 pub use records::{Records, Series, median};
-pub use scenario::{Attack, Happening, Scenario};
+pub use scenario::{Attack, Happening, Scenario, Smear};
 pub use seeds::seeds;
 pub use server::{Announcement, Behaviour, Broken, ClockAtHand, ClockKind, Server};
 pub use world::World;

@@ -35,6 +35,9 @@ pub struct Scenario {
     pub refused_write: Option<RefusedWrite>,
     /// A leap second that really comes.
     pub leap_second: Option<LeapSecond>,
+    /// All servers smear that leap second in this way and announce none. What counts as true time
+    /// is then what they keep: UTC nobody in the world tells.
+    pub smear: Option<Smear>,
     /// Somebody who sends datagrams of their own.
     pub attack: Option<Attack>,
     /// What happens to the machine, and at which second.
@@ -55,6 +58,15 @@ pub enum Attack {
     Spoof,
     /// With every request, random octets come first from the server's address.
     Garbage,
+}
+
+/// How a leap second is smeared from the noon before to the noon after.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Smear {
+    /// Evenly: the rate jumps by 11.6 ppm at each noon.
+    Linear,
+    /// As half a cosine: the rate is another by up to 18.2 ppm at midnight, and nowhere jumps.
+    Cosine,
 }
 
 /// What happens to the machine. Lengths are in seconds.
@@ -95,6 +107,7 @@ impl Scenario {
             hardware_clock: None,
             refused_write: None,
             leap_second: None,
+            smear: None,
             attack: None,
             happenings: Vec::new(),
             tick_s: 1,
@@ -205,6 +218,13 @@ impl Scenario {
         self
     }
 
+    /// All servers smear the leap second.
+    #[must_use]
+    pub fn smearing(mut self, smear: Smear) -> Self {
+        self.smear = Some(smear);
+        self
+    }
+
     /// Another length, in seconds.
     #[must_use]
     pub fn lasting(mut self, length_s: i64) -> Self {
@@ -220,26 +240,46 @@ impl Scenario {
 
     /// What is true of leap seconds when true time would be `counted` if there were none.
     pub(crate) fn leap_now(&self, counted: Timestamp) -> LeapNow {
-        match self.leap_second {
-            None => LeapNow::default(),
-            Some(leap) if counted < leap.comes_at() => {
+        match (self.leap_second, self.smear) {
+            (None, _) => LeapNow::default(),
+            (Some(leap), Some(smear)) => {
+                LeapNow { came: smear.since(leap, counted), ..LeapNow::default() }
+            }
+            (Some(leap), None) if counted < leap.comes_at() => {
                 LeapNow { awaited: leap.leap(), ..LeapNow::default() }
             }
-            Some(leap) => LeapNow { came: leap.correction(), ..LeapNow::default() },
+            (Some(leap), None) => LeapNow { came: leap.correction(), ..LeapNow::default() },
         }
     }
 
     /// Within the leap second itself, and until all clocks have made it, no reading is right.
     pub(crate) fn is_amid_leap(&self, counted: Timestamp) -> bool {
-        self.leap_second.is_some_and(|leap| {
-            let since = counted - leap.comes_at();
-            since > -LEAP_BLUR && since < Span::from_secs(1) + LEAP_BLUR
-        })
+        self.smear.is_none()
+            && self.leap_second.is_some_and(|leap| {
+                let since = counted - leap.comes_at();
+                since > -LEAP_BLUR && since < Span::from_secs(1) + LEAP_BLUR
+            })
     }
 
     /// Whether more than half of the servers never lie.
     pub fn has_honest_majority(&self) -> bool {
         let honest = self.servers.iter().filter(|server| server.is_honest()).count();
         honest * 2 > self.servers.len()
+    }
+}
+
+impl Smear {
+    /// By how much it has changed the time, when it would be `counted` if there were no leap
+    /// second.
+    fn since(self, leap: LeapSecond, counted: Timestamp) -> Span {
+        const DAY_S: f64 = 86_400.0;
+        let correction = leap.correction().as_seconds_f64();
+        let elapsed = (counted - leap.at).as_seconds_f64() + DAY_S / 2.0;
+        let share = (elapsed / (DAY_S - correction)).clamp(0.0, 1.0);
+        let smeared = match self {
+            Self::Linear => share,
+            Self::Cosine => (1.0 - (core::f64::consts::PI * share).cos()) / 2.0,
+        };
+        Span::from_seconds_f64(correction * smeared).expect("at most a second")
     }
 }

@@ -76,15 +76,14 @@ fn smear_of(c: &Circumstances<'_>, source: &SourceReport, leap: LeapSecond) -> O
     let ahead = sample.offset - (c.reading.estimate - c.system);
     let smear = leap.smear(sample.server_time, sample.server_time >= leap.at);
     let tolerance = SMEAR_TOLERANCE + sample.error_margin;
-    let is_near = |expected: Span| (ahead - expected).abs() <= tolerance;
     // Less than that could be any clock that is a little off.
-    if smear.abs() <= tolerance * 2 {
-        return None;
-    }
+    let smears = [smear, cosine_of(smear, leap)].into_iter();
+    let smears: Vec<Span> = smears.filter(|smear| smear.abs() > tolerance * 2).collect();
+    let is_near = |ahead: Span| smears.iter().any(|smear| (ahead - *smear).abs() <= tolerance);
     let (host, at) = (&source.host, leap.at);
-    let what = if is_near(smear) {
+    let what = if is_near(ahead) {
         format!("{host} is off the other sources by {ahead}, as if it smeared the leap second")
-    } else if is_near(-smear) {
+    } else if is_near(-ahead) {
         format!(
             "The other sources are off {host} by {}, as if they smeared the leap second",
             -ahead
@@ -96,6 +95,21 @@ fn smear_of(c: &Circumstances<'_>, source: &SourceReport, leap: LeapSecond) -> O
         "LeapSmear",
         format!("{what} at {at} over the day around it. Use servers of one kind only."),
     ))
+}
+
+/// How far a clock is ahead of UTC that smears as half a cosine over the same day, when an even
+/// smear is ahead by this.
+fn cosine_of(even: Span, leap: LeapSecond) -> Span {
+    let correction = leap.correction().as_seconds_f64();
+    let even = even.as_seconds_f64();
+    // Before the leap second a share of it is done, afterwards a share is left.
+    let (share, undone) = if even * correction < 0.0 {
+        (even / correction + 1.0, correction)
+    } else {
+        (even / correction, 0.0)
+    };
+    let done = correction * (1.0 - (std::f64::consts::PI * share).cos()) / 2.0;
+    Span::from_seconds_f64(done - undone).expect("at most a second")
 }
 
 /// What a hardware clock is ahead of UTC by changes with each leap second, and its setting does
@@ -198,7 +212,12 @@ mod tests {
         let others = told(quarter, evening, close);
         assert!(others.contains("by -250.00 ms, as if they smeared"), "{others}");
         assert!(told(quarter, at + Span::from_minutes(360), close).contains("as if it smeared"));
-        assert_eq!(told(quarter / 2, evening, close), "");
+        // Of half a cosine a seventh is behind it then.
+        let cosine = Span::from_micros(146_447);
+        assert!(told(-cosine, evening, close).contains("as if it smeared"));
+        assert!(told(cosine, evening, close).contains("as if they smeared"));
+        assert!(told(cosine, at + Span::from_minutes(360), close).contains("as if it smeared"));
+        assert_eq!(told(-quarter * 2, evening, close), "");
         assert_eq!(told(-quarter, evening, quarter), "", "it cannot be told so roughly");
         assert_eq!(told(-quarter, evening - Span::from_minutes(600), close), "");
     }

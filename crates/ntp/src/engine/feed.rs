@@ -6,14 +6,13 @@ use timeball_timebase::{MonoTime, Now, Span};
 
 use super::Engine;
 use super::interval::{Hull, TimedInterval};
+use super::rates::RATE_JUMP;
 use super::report::Selection;
 use super::selection::{self, Outcome, Voter};
 use super::source::Source;
 use crate::estimator::{Estimate, Taken};
 use crate::sample::Sample;
 
-/// Oscillators do not jump by more.
-const RATE_JUMP: f64 = 2e-5;
 /// A change of the rate is seen as if it were as old as the last measurement. Within the last
 /// quarter of that time it is not seen yet, so it is no more than this many times as large.
 const SEEN_LATE: f64 = 4.0;

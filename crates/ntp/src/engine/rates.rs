@@ -15,6 +15,10 @@ use path::PathRates;
 
 /// Faster or slower than this is no oscillator, but a raw clock that jumped or stood still.
 const RATE_MAX: f64 = 0.01;
+/// Oscillators do not jump by more.
+pub(super) const RATE_JUMP: f64 = 2e-5;
+/// A rate of which no more than that is known may turn out to be any.
+const RATE_KNOWN: f64 = 2e-4;
 /// What a bad oscillator does, of which nothing is known.
 const RATE_UNKNOWN: f64 = 500e-6;
 /// What temperature and age change of a rate from one run to the next, standard deviation.
@@ -240,7 +244,7 @@ impl Rates {
 
     fn conclude(&mut self, at: MonoTime, voters: &[usize], false_max: usize) {
         let changes = self.changes();
-        let by_hulls = self.by_hulls(changes);
+        let by_hulls = self.by_credible_hulls(at, changes);
         let by_vote = self.by_vote(at, voters, false_max);
         let kept = self.kept.filter(|(_, since)| at - *since < KEPT_FOR);
         let kept = kept.map(|(interval, since)| interval.widened(changes.walked(at - since)));
@@ -248,6 +252,23 @@ impl Rates {
         let others = [kept, Some(RateInterval::UNKNOWN), by_vote].into_iter().flatten();
         let known = others.fold(by_hulls, |known, more| known.intersection(&more).unwrap_or(known));
         self.known = (known, at);
+    }
+
+    /// What follows from past promises, unless they make the rate jump by more than any
+    /// oscillator's does: then one of them was false, and none is relied on. Two that are near in
+    /// time would tell any rate.
+    fn by_credible_hulls(&mut self, at: MonoTime, changes: Changes) -> RateInterval {
+        let former = self.interval(at);
+        let is_known = former.highest - former.lowest < RATE_KNOWN;
+        let former = former.widened(RATE_JUMP);
+        let told = self.by_hulls(changes);
+        if !is_known || told.intersection(&former).is_some() {
+            return told;
+        }
+        self.hulls.drain(..self.hulls.len().saturating_sub(1));
+        self.paths.fill(PathRates::default());
+        self.kept = Some((former, at));
+        RateInterval::POSSIBLE
     }
 
     /// Truth in two promises puts the mean rate between them.
@@ -354,6 +375,23 @@ mod tests {
     fn half_ppm(rates: &Rates, second: i64) -> f64 {
         let RateInterval { lowest, highest } = rates.interval(at(second));
         (highest - lowest) / 2.0 * 1e6
+    }
+
+    #[test]
+    fn a_promise_that_was_false_does_not_make_the_rate_any() {
+        let mut rates = rates(1);
+        for second in (0..100).map(|turn| turn * 64) {
+            rates.note_hull(hull(second, 1), 0.0, &[], 0);
+        }
+        let before = rates.interval(at(6_336));
+        // Two seconds later the truth seems to be a millisecond further on than it can be.
+        let mut jumped = hull(6_338, 0);
+        jumped.shift(Span::from_millis(2));
+        rates.note_hull(jumped, 0.0, &[], 0);
+        let after = rates.interval(at(6_338));
+        let wider = before.widened(RATE_JUMP + 1e-9);
+        assert!(after.lowest >= wider.lowest && after.highest <= wider.highest, "{after:?}");
+        assert!(after.lowest < TRUE_RATE && TRUE_RATE < after.highest, "{after:?}");
     }
 
     #[test]
