@@ -401,7 +401,7 @@ fn read_preset(table: &Table<'_>, name: &Value<'_>) -> Result<SourceConfig, Conf
 
 /// The source with the polling and the options of the table, where it has any.
 fn with_options(table: &Table<'_>, source: SourceConfig) -> Result<SourceConfig, ConfigError> {
-    let poll = table.value("poll").map_or(Ok(source.poll), |poll| read_poll(&poll))?;
+    let poll = table.value("poll").map_or(Ok(source.poll), |poll| read_poll(&poll, source.poll))?;
     let options = read_options(table, source.options)?;
     Ok(SourceConfig { poll, options, ..source })
 }
@@ -440,10 +440,10 @@ fn read_key_id(value: &Value<'_>, has_keys: bool) -> Result<u32, ConfigError> {
     if has_keys { Ok(id) } else { Err(value.error(Problem::NoKeyFile { id })) }
 }
 
-fn read_poll(value: &Value<'_>) -> Result<PollRange, ConfigError> {
+/// Reads a polling range; an end that is missing is the source's own.
+fn read_poll(value: &Value<'_>, defaults: PollRange) -> Result<PollRange, ConfigError> {
     let table = value.table(&["min", "max"])?;
     let exponent = |key| table.value(key).map(|value| value.integer(-4..=17)).transpose();
-    let defaults = PollRange::default();
     let (min, max) = match (exponent("min")?, exponent("max")?) {
         // One alone moves the other along rather than contradict it.
         (Some(min), None) => (min, min.max(i64::from(defaults.max))),

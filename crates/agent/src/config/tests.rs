@@ -175,6 +175,27 @@ fn one_end_of_the_polling_range_moves_the_other_along() {
 }
 
 #[test]
+fn an_end_of_the_polling_range_that_is_missing_is_the_sources_own() {
+    let poll = |source: &str, text: &str| {
+        let config = parse(&format!("[[source]]\n{source}\npoll = {{ {text} }}"));
+        let PollRange { min, max } = config.unwrap().sources[0].poll;
+        (min, max)
+    };
+    let (aws, phc) = ("preset = \"aws\"", "phc = \"/dev/ptp0\"\nerror_s = 1");
+    for (source, text, expected) in [
+        (aws, "min = 3", (3, 4)),
+        (aws, "max = 6", (4, 6)),
+        (aws, "min = 5", (5, 5)),
+        (phc, "min = -2", (-2, 0)),
+        (phc, "max = 3", (0, 3)),
+        (phc, "max = -3", (-3, -3)),
+        (phc, "", (0, 0)),
+    ] {
+        assert_eq!(poll(source, text), expected, "{source}, {text}");
+    }
+}
+
+#[test]
 fn a_preset_stands_for_the_time_service_of_a_cloud() {
     let config = parse("[[source]]\npreset = \"aws\"").unwrap();
     assert_eq!(config.sources[0].host, "169.254.169.123");
