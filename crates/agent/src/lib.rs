@@ -27,6 +27,7 @@ mod query;
 mod reference;
 mod remembered;
 mod resolver;
+mod set_once;
 mod status;
 mod sys;
 mod time_loop;
@@ -49,10 +50,12 @@ pub use reference::{
     parse_socket_sample,
 };
 pub use remembered::{RememberedError, format_remembered, parse_remembered};
+pub use set_once::{SetOnce, SetOnceError, set_once};
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{
-    ClockMode, Constraint, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice, ReferenceError,
-    ReferenceReading, ResolveError, RtcPolicy, SendError, SourceConfig, SourceOptions, StepPolicy,
+    AdjustError, ClockMode, Constraint, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice,
+    ReferenceError, ReferenceReading, ResolveError, RtcPolicy, SendError, SourceConfig,
+    SourceOptions, StepPolicy,
 };
 pub use timeball_ntp::query::QueryAnswer;
 pub use timeball_ntp::server::{Network, NetworkError, RateLimit};

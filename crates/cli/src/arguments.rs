@@ -104,6 +104,17 @@ pub(crate) struct AgentArguments {
     /// Write each published clock state to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+    /// Set the clock once by a majority of the sources, however wrong it is, say what was done, and
+    /// end; in mode `observe` only say what would be done
+    #[arg(long, conflicts_with = "bare")]
+    pub(crate) set_and_go: bool,
+    /// Seconds to wait for a majority
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = timeout_s)]
+    #[arg(requires = "set_and_go")]
+    pub(crate) timeout: f64,
+    /// Form of what --set-and-go says
+    #[arg(long, value_enum, default_value_t, requires = "set_and_go")]
+    pub(crate) output: Format,
 }
 
 #[cfg(feature = "agent")]
@@ -310,7 +321,8 @@ pub(crate) struct BackfillArguments {
 }
 
 /// `sequence scheduled real bound`: the number of the instant, the instant, what the system clock
-/// read, and by how many nanoseconds that is wrong at most (`unknown` without a running `up`).
+/// read, and by how many nanoseconds that is wrong at most (`unknown` where neither a running `up`
+/// nor an agent of this machine says it in a shared segment).
 #[cfg(feature = "scheduler")]
 #[derive(Args, Debug)]
 pub(crate) struct TickArguments {

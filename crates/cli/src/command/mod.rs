@@ -17,6 +17,8 @@ mod schedule_explain;
 mod schedule_files;
 #[cfg(feature = "scheduler")]
 mod schedule_next;
+#[cfg(feature = "agent")]
+mod set_and_go;
 mod status;
 #[cfg(feature = "scheduler")]
 mod tick;
@@ -32,6 +34,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, CliError> {
     match command {
         #[cfg(all(feature = "agent", feature = "scheduler"))]
         Command::Up(arguments) => up::run(&arguments),
+        #[cfg(feature = "agent")]
+        Command::Agent(arguments) if arguments.set_and_go => set_and_go::run(&arguments),
         #[cfg(feature = "agent")]
         Command::Agent(arguments) => agent::run(&arguments),
         #[cfg(feature = "agent")]

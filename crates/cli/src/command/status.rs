@@ -19,15 +19,19 @@ pub(crate) fn run(arguments: &AskArguments) -> Result<ExitCode, CliError> {
 
 fn text(status: &Status) -> String {
     let mut lines = vec![styled(&sentence(status), Style::Bold), String::new()];
-    let rows = status.sources.iter().map(source_row).collect();
-    let header = ["SOURCE", "STATE", "STRATUM", "REACH", "POLL", "OFFSET", "DELAY", "PROBLEM"];
-    lines.push(output::table(&header, rows));
+    lines.push(table(&status.sources));
     for notice in &status.notices {
         let style = if notice.severity == "info" { Style::Dim } else { Style::Warning };
         lines.push(String::new());
         lines.push(styled(&format!("{}: {}", notice.reason, notice.message), style));
     }
     lines.join("\n")
+}
+
+/// The sources, a row each.
+pub(crate) fn table(sources: &[Source]) -> String {
+    let header = ["SOURCE", "STATE", "STRATUM", "REACH", "POLL", "OFFSET", "DELAY", "PROBLEM"];
+    output::table(&header, sources.iter().map(source_row).collect())
 }
 
 /// How right the clock is, in one sentence.

@@ -26,6 +26,11 @@ spec:
   target: { exec: { command: ['true'] } }
 ";
 
+/// Whether what is missing is to fail a test instead of skipping it, as `.ci/run` says.
+pub fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
 /// The binary under test.
 pub fn timeball() -> Command {
     Command::new(env!("CARGO_BIN_EXE_timeball"))
