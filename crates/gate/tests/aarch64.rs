@@ -21,15 +21,21 @@ fn emulated() -> Option<&'static (PathBuf, PathBuf)> {
     static BOTH: OnceLock<Option<(PathBuf, PathBuf)>> = OnceLock::new();
     let both = BOTH.get_or_init(|| Some((emulator()?, build()?)));
     if both.is_none() {
-        skip("there is no emulator (`cargo xtask test` unpacks qemu-user-static) or no linker");
+        skip(
+            "there is no emulator (`cargo xtask emulator` unpacks one), no linker, or no target \
+             (`rustup target add aarch64-unknown-linux-gnu`)",
+        );
     }
     both.as_ref()
 }
 
 fn emulator() -> Option<PathBuf> {
     let given = std::env::var_os("TIMEBALL_QEMU_AARCH64").map(PathBuf::from);
-    let names = ["qemu-aarch64-static", "qemu-aarch64"];
-    given.into_iter().chain(names.map(PathBuf::from)).find(|program| {
+    // Where `cargo xtask emulator` unpacks it.
+    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("qemu");
+    let unpacked = unpacked.join("usr/bin/qemu-aarch64-static");
+    let installed = ["qemu-aarch64-static", "qemu-aarch64"].map(PathBuf::from);
+    given.into_iter().chain([unpacked]).chain(installed).find(|program| {
         let run = Command::new(program).arg("--version").output();
         run.is_ok_and(|output| output.status.success())
     })

@@ -13,9 +13,11 @@ use timeball_sim::worlds::drawn;
 use timeball_sim::{Happening, Rule, Scenario, Series, World, median};
 
 const USAGE: &str = "\
-Usage: cargo xtask bench bound [--hours H] [--seeds N] [--first SEED] [--restarts R] [--threads T]
+Usage: cargo xtask bench bound [--hours H | --length S] [--seeds N] [--first SEED] [--restarts R]
+                               [--threads T]
 
   --hours H      simulated node-hours in all (default 20000)
+  --length S     seconds of each world, instead of its share of those hours
   --seeds N      worlds they are shared among (default 400)
   --first SEED   the first world's seed (default 0); with --seeds 1 and the same length of a world
                  one of them is run again
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
 
 struct Options {
     hours: u64,
+    length_s: Option<u64>,
     seeds: u64,
     first: u64,
     restarts: u64,
@@ -57,7 +60,8 @@ struct Options {
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut options = Self { hours: 20_000, seeds: 400, first: 0, restarts: 0, threads };
+        let (hours, seeds) = (20_000, 400);
+        let mut options = Self { hours, length_s: None, seeds, first: 0, restarts: 0, threads };
         // cargo hands `--bench` to every benchmark.
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
@@ -67,6 +71,7 @@ impl Options {
             };
             match name.as_str() {
                 "--hours" => options.hours = number()?,
+                "--length" => options.length_s = Some(number()?),
                 "--seeds" => options.seeds = number()?.max(1),
                 "--first" => options.first = number()?,
                 "--restarts" => options.restarts = number()?,
@@ -78,7 +83,7 @@ impl Options {
     }
 
     fn length_s(&self) -> i64 {
-        (self.hours * 3_600 / self.seeds) as i64
+        self.length_s.unwrap_or(self.hours * 3_600 / self.seeds) as i64
     }
 
     fn scenario(&self, seed: u64) -> Scenario {
@@ -182,15 +187,14 @@ fn report(options: &Options, found: &[Found], elapsed_s: f64) {
     println!("largest error of the estimate over the same: {known:.3} and {allowing:.3}");
     println!("{elapsed_s:.0} s, {:.1} node-hours a millisecond", hours / elapsed_s / 1e3);
     for world in found.iter().filter(|world| world.violations > 0).take(10) {
-        // Whole hours would not give the same length of a world for every number of seeds.
+        // A world is another one where it is longer, so its length is told to the second.
         let (seed, first) = (world.seed, world.first.as_deref().unwrap_or_default());
-        let hours = length_s / 3_600;
         let restarts = match options.restarts {
             0 => String::new(),
             restarts => format!(" --restarts {restarts}"),
         };
         println!(
-            "again: cargo xtask bench bound --hours {hours} --seeds 1 --first {seed}{restarts}  \
+            "again: cargo xtask bench bound --length {length_s} --seeds 1 --first {seed}{restarts}  \
              # {first}"
         );
     }

@@ -103,7 +103,7 @@ fn a_paused_machine_is_right_again_after_its_servers_were_asked() {
         let world = wan("paused").with_happening(5_000, Happening::Pause(90)).run(seed);
         world.assert_rules_held();
         let error = world.state().offset.expect("servers answer").abs();
-        assert!(error < Span::from_secs(100), "seed {seed}: {error}");
+        assert!(error < Span::from_millis(1), "seed {seed}: {error}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::image::{Image, Init};
 use crate::machine::{HOST, Machine};
+use crate::support::is_ci;
 use crate::timeline::Timeline;
 use crate::{PATIENCE, World, say};
 
@@ -24,8 +25,7 @@ const SCHED_FIFO: &str = "1";
 #[test]
 fn the_units_start_restart_and_stop_under_a_real_systemd() {
     if !Path::new("/usr/lib/systemd/systemd").exists() {
-        let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-        assert!(!ci, "CI must have systemd");
+        assert!(!is_ci(), "CI must have systemd");
         return say("SKIPPED: the units under a real systemd: it is not installed here");
     }
     let Some(world) = World::find("the units under a real systemd") else { return };
