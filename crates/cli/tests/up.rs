@@ -10,9 +10,9 @@ mod support;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Liar, Lie, Scratch, Up, YEARLY, run, signal, timeball};
 
 /// A source that tells the truth, so that tests need no network.
@@ -79,6 +79,35 @@ fn the_error_is_unknown_when_nobody_answers() {
     assert_eq!(second["state"], "unsynchronized");
     // Schedules do not wait for a clock unless they say so.
     up.wait_for(|line| line["fired"].as_u64() > Some(5));
+}
+
+#[test]
+fn nothing_is_promised_until_as_many_sources_agree_as_the_settings_ask_for() {
+    let (scratch, one, two) = (Scratch::new("minimum"), honest(), honest());
+    let config = scratch.join("agent.toml");
+    let up = |others: &[String]| {
+        let sources = [&[one.address()], others].concat();
+        let table = |address: &String| format!("[[source]]\naddress = \"{address}\"\n");
+        let tables: String = sources.iter().map(table).collect();
+        std::fs::write(&config, format!("[clock]\nmin_sources = 2\n{tables}")).unwrap();
+        Up::start(&scratch.join("state"), &["--config", &config])
+    };
+    // Port 9 (discard) of loopback: nobody is there.
+    let alone = up(&["127.0.0.1:9".to_owned()]);
+    // The one that answers has had its say, and is not enough.
+    let enough_answers = |status: &Value| status["sources"][0]["received"].as_u64() >= Some(4);
+    let start = Instant::now();
+    while !enough_answers(&alone.ask(&["status"])) {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let second = alone.next_event("second");
+    assert!(second["bound_ns"].is_null() && second["state"] != "synchronized", "{second}");
+    let selection = &alone.ask(&["status"])["sources"][0]["selection"];
+    assert_eq!(selection, "no-majority");
+    assert!(alone.interrupt().success());
+    let both = up(&[two.address()]);
+    both.wait_for(|line| line["state"] == "synchronized" && line["bound_ns"].is_i64());
 }
 
 #[test]
@@ -319,7 +348,7 @@ fn check_history(history: &serde_json::Value, log: &str) {
 #[test]
 fn up_runs_unprivileged_with_an_empty_home_and_no_network() {
     if !is_root() {
-        assert!(std::env::var_os("CI").is_none(), "needs root, which CI has");
+        assert!(!support::is_ci(), "needs root, which CI has");
         eprintln!("SKIPPED: up_runs_unprivileged needs root to make namespaces");
         return;
     }

@@ -84,6 +84,22 @@ fn a_falseticker_is_replaced_by_another_server_of_its_name() {
 }
 
 #[test]
+fn a_server_that_is_too_far_away_is_replaced_by_another_of_its_name() {
+    // The round trip takes 4 s, so its word is good to 2 s at best: honest, and of no use.
+    let far = Server { way: Span::from_secs(2), ..honest() };
+    let servers = [(A, honest()), (B, far), (C, honest())];
+    let world = network(&[source("192.0.2.1"), source("pool.test")], &servers);
+    let mut world = world.named("pool.test", &[B, C]).started();
+    world.run(Span::from_secs(6));
+    assert_eq!(addresses(&world.report())[1].as_deref(), Some(B));
+    world.run(Span::from_minutes(30));
+    let report = world.report();
+    assert_eq!(addresses(&report)[1].as_deref(), Some(C));
+    assert_eq!(report.sources[1].selection, Selection::Combined);
+    assert!(world.server(B).asked.len() < 20, "{}", world.server(B).asked.len());
+}
+
+#[test]
 fn a_server_that_falls_silent_is_replaced_and_names_are_not_asked_for_at_every_poll() {
     let quick = SourceConfig { poll: PollRange { min: -4, max: -4 }, ..source("time.test") };
     let servers = [(A, Server { silent: true, ..honest() }), (B, honest())];
