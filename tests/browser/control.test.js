@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { close, launch, open, url } from "./support.js";
 
@@ -47,6 +48,32 @@ test("with the token a change is asked for by keyboard, and sent with the reason
   assert.equal(sent.length, 1);
   assert.equal(sent[0].headers().authorization, `Bearer ${TOKEN}`);
   assert.deepEqual(sent[0].postDataJSON(), { why: "disk full" });
+  await close(opened);
+});
+
+test("the server pauses and resumes the schedule, says who and why, and the page shows it", async () => {
+  // What `timeball page` prints, with the token of the running server.
+  const token = readFileSync(join(process.env.TIMEBALL_SCHEDULES, "../token"), "utf8").trim();
+  const opened = await open(browser, {}, `${url}#token=${token}`);
+  const { page } = opened;
+  const button = (action) => page.locator(`[data-action=${action}][aria-label$=": minute"]`);
+  const paused = async () => {
+    const { schedules } = await (await fetch(new URL("v1/schedules", url))).json();
+    return schedules.find(({ name }) => name === "minute").paused;
+  };
+  assert.equal(await paused(), null);
+
+  await button("pause").click();
+  await page.fill("#control-why", "disk full");
+  await page.click("#control-confirm");
+  await button("resume").waitFor();
+  const { by, why } = await paused();
+  assert.deepEqual([by, why], ["the page", "disk full"]);
+
+  await button("resume").click();
+  await page.click("#control-confirm");
+  await button("pause").waitFor();
+  assert.equal(await paused(), null);
   await close(opened);
 });
 
