@@ -130,14 +130,22 @@ fn agree(
             return Err(SetOnceError::Interrupted);
         }
         let (waited, state, status) = (begun.elapsed(), clock.read(), status.read());
-        let is_told = state.state == SyncState::Synchronized && state.bound.is_some();
-        if is_told && (waited >= ROW.min(timeout) || all_have_spoken(&status.sources)) {
+        if is_told(&state, &status.sources)
+            && (waited >= ROW.min(timeout) || all_have_spoken(&status.sources))
+        {
             return Ok(state);
         }
         if waited >= timeout {
             return Err(SetOnceError::NoMajority { timeout, why: why(&status.sources) });
         }
     }
+}
+
+/// Whether a majority has said what time it is. That is enough to set a clock by; before it counts
+/// as synchronized there are more measurements, for which a silent source makes the wait long.
+fn is_told(state: &ClockState, sources: &[Source]) -> bool {
+    let is_majority = matches!(state.state, SyncState::Synchronized | SyncState::Acquiring);
+    is_majority && state.bound.is_some() && sources.iter().any(|each| each.selection == "chief")
 }
 
 fn all_have_spoken(sources: &[Source]) -> bool {
