@@ -2,7 +2,7 @@
 //! second through planner, durable claims and firing thread.
 //!
 //! `cargo xtask bench planner [fires|memory|costs] [--schedules N] [--fires-per-second N]
-//! [--seconds N] [--real-time PRIORITY]`
+//! [--seconds N] [--real-time PRIORITY]`; it fails where something that is asked is not held.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use timeball_runtime::read_clocks;
 use timeball_schedule::ScheduleUid;
@@ -20,7 +20,7 @@ use timeball_schedule::planner::{
     ScheduleSpec,
 };
 use timeball_scheduler::Zones;
-use timeball_scheduler::bench_support::{House, Seen};
+use timeball_scheduler::bench_support::{Bars, House, Seen, Verdict};
 use timeball_timebase::{Span, Timestamp};
 
 const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Asia/Tehran", "Etc/UTC"];
@@ -30,9 +30,16 @@ const IDLE: u64 = 90_000;
 const CHANGES_MAX: u64 = 5_000;
 /// Changes whose way through the trees stays in the processor's cache.
 const SAME: u64 = 32;
+const MILLION: u64 = 1_000_000;
+/// What is asked: the memory of a million schedules, and the 99th percentile of the lateness at
+/// dispatch.
+const MIB_A_MILLION_MAX: f64 = 1_024.0;
+const LATE_US_MAX: f64 = 1_000.0;
+/// What each process of the memory's part measures.
+const FILLED: [&str; 2] = ["planner-alone", "planner-and-books"];
 
-fn main() {
-    let count = argument("--schedules").unwrap_or(1_000_000);
+fn main() -> ExitCode {
+    let count = argument("--schedules").unwrap_or(MILLION);
     let rate = argument("--fires-per-second").unwrap_or(10_000).max(1);
     let seconds = argument("--seconds").unwrap_or(30);
     let mut zones = Zones::new();
@@ -40,22 +47,25 @@ fn main() {
     let wanted: Vec<String> = std::env::args().collect();
     let all = !["fires", "memory", "costs"].iter().any(|part| wanted.iter().any(|w| w == part));
     let wants = |part: &str| all || wanted.iter().any(|wanted| wanted == part);
-    for what in ["planner-alone", "planner-and-books"] {
+    for what in FILLED {
         if wanted.iter().any(|wanted| wanted == what) {
-            return memory_of(what, &zones, count);
+            println!("{}", memory_of(what, &zones, count));
+            return ExitCode::SUCCESS;
         }
     }
+    let mut bars = Bars::default();
     if wants("memory") {
-        memory(count);
+        memory(count, &mut bars);
     }
     if wants("costs") {
-        costs(&zones, count);
+        costs(&zones, count, &mut bars);
     }
     if wants("fires") {
         for firing in [100, rate] {
-            fires(&zones, firing, rate, seconds);
+            fires(&zones, firing, rate, seconds, &mut bars);
         }
     }
+    bars.exit()
 }
 
 /// On a machine that is busy with other things only a firing thread of its class can be judged.
@@ -70,24 +80,35 @@ fn argument(name: &str) -> Option<u64> {
 }
 
 /// Each row is a process of its own: an allocator does not give back what it once had.
-fn memory(count: u64) {
+fn memory(count: u64, bars: &mut Bars) {
     println!("\n| {count} schedules of some minute of each day | resident MiB | octets each |");
     println!("|---|---|---|");
-    for what in ["planner-alone", "planner-and-books"] {
+    let measured = FILLED.map(|what| {
         let program = std::env::current_exe().expect("the system knows this program");
         let mut process = Command::new(program);
         process.args([what, "--schedules", &count.to_string()]);
-        let status = process.status().expect("this program can be started");
-        assert!(status.success(), "{what} failed");
+        let output = process.output().expect("this program can be started");
+        let octets = String::from_utf8_lossy(&output.stdout).trim().parse::<u64>();
+        let octets = octets.unwrap_or_else(|_| panic!("{what} failed: {output:?}"));
+        println!("| {what} | {} | {} |", octets >> 20, octets / count);
+        (what, octets)
+    });
+    println!();
+    for (what, octets) in measured {
+        // Of another count as much as it would be of a million.
+        let mib = octets as f64 / count as f64 * MILLION as f64 / f64::from(1 << 20);
+        let line = bars.at_most(&format!("a million, {what}"), mib, MIB_A_MILLION_MAX, " MiB");
+        println!("{line}");
     }
 }
 
-fn memory_of(what: &str, zones: &[Zone], count: u64) {
+/// Octets that so many schedules take in this process.
+fn memory_of(what: &str, zones: &[Zone], count: u64) -> u64 {
     let before = resident_octets();
     let directory = tempfile::tempdir().expect("a directory can be made");
     let mut house = House::open(directory.path(), real_time()).expect("a store can be made");
     let mut planner = Planner::new(PlannerOptions::default());
-    if what == "planner-alone" {
+    if what == FILLED[0] {
         planner = filled(zones, count, read_clocks().system);
     } else {
         for n in 0..count {
@@ -97,8 +118,8 @@ fn memory_of(what: &str, zones: &[Zone], count: u64) {
         house.commit();
     }
     let octets = resident_octets().saturating_sub(before);
-    println!("| {what} | {} | {} |", octets >> 20, octets / count);
     drop((planner, house));
+    octets
 }
 
 fn filled(zones: &[Zone], count: u64, now: Timestamp) -> Planner {
@@ -112,12 +133,13 @@ fn filled(zones: &[Zone], count: u64, now: Timestamp) -> Planner {
 
 /// What one change costs among many schedules: with those that changed spread over all of them, so
 /// that memory is waited for, and with the same few changed again and again, so that it is not.
-/// Beside it a bare tree of as many keys, which is known to take a logarithmic number of steps.
-fn costs(zones: &[Zone], count: u64) {
+/// Beside it a bare tree of as many keys, which is known to take a logarithmic number of steps: up
+/// to a million, what a change costs is to grow no faster.
+fn costs(zones: &[Zone], count: u64, bars: &mut Bars) {
     println!("\n| schedules | changes | insert ns | edit ns | delete ns | bare tree ns |");
     println!("|---|---|---|---|---|---|");
     let mut rows: [Vec<[f64; 4]>; 2] = Default::default();
-    for size in [1_000, 10_000, 100_000, 1_000_000].into_iter().filter(|size| *size <= count) {
+    for size in [1_000, 10_000, 100_000, MILLION].into_iter().filter(|size| *size <= count) {
         let mut many = Many::new(zones, size);
         let kinds = [("spread", 5, CHANGES_MAX.min(size)), ("the same", 100, SAME)];
         for ((what, rounds, changes), rows) in kinds.into_iter().zip(&mut rows) {
@@ -133,14 +155,23 @@ fn costs(zones: &[Zone], count: u64) {
             rows.push(best);
         }
     }
+    let mut verdicts = Vec::new();
     for (what, rows) in ["spread", "the same"].into_iter().zip(rows) {
         if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
             let [insert, edit, delete, bare] = [0, 1, 2, 3].map(|n| last[n] / first[n]);
             println!(
                 "| last / first | {what} | {insert:.1} | {edit:.1} | {delete:.1} | {bare:.1} |"
             );
+            let growths = [("insert", insert), ("edit", edit), ("delete", delete)];
+            // Between fewer sizes a cache that is full decides.
+            for (kind, growth) in growths.into_iter().filter(|_| count >= MILLION) {
+                let bar = format!("{kind}, {what}, growth over the bare tree's");
+                verdicts.push(bars.at_most(&bar, growth / bare, 1.0, ""));
+            }
         }
     }
+    println!();
+    verdicts.iter().for_each(|verdict| println!("{verdict}"));
 }
 
 /// Many schedules, some of which are changed, and a tree with nothing but their keys.
@@ -201,7 +232,7 @@ fn upsert(spec: ScheduleSpec) -> Input {
 }
 
 /// Fires of so many schedules at an even rate, through everything but a target.
-fn fires(zones: &[Zone], firing: u64, rate: u64, seconds: u64) {
+fn fires(zones: &[Zone], firing: u64, rate: u64, seconds: u64, bars: &mut Bars) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let mut house = House::open(directory.path(), real_time()).expect("a store can be made");
     for n in 0..IDLE {
@@ -221,8 +252,14 @@ fn fires(zones: &[Zone], firing: u64, rate: u64, seconds: u64) {
     let disk = disk_commits(directory.path());
     println!("\n{firing} schedules beside {IDLE} idle ones, {rate} fires a second wanted:");
     report(&mut seen, seconds, busy, disk);
+    let late = micros_at(&seen.lateness, 0.99);
+    println!("\n{}", bars.at_most("lateness at dispatch, p99", late, LATE_US_MAX, " us"));
+    if seen.not_fired > 0 {
+        println!("{}", bars.note(Verdict::NotHeld, "every instant is fired"));
+    }
 }
 
+/// Prints what was seen, and sorts it.
 fn report(seen: &mut Seen, seconds: u64, busy: f64, mut disk: Vec<Span>) {
     let fired = seen.lateness.len() as f64 / seconds.max(1) as f64;
     println!(
@@ -242,11 +279,16 @@ fn report(seen: &mut Seen, seconds: u64, busy: f64, mut disk: Vec<Span>) {
 
 fn row(what: &str, spans: &mut [Span]) {
     spans.sort_unstable();
-    let at = |share: f64| match spans.len() {
-        0 => f64::NAN,
-        n => spans[((n - 1) as f64 * share) as usize].as_nanos() as f64 / 1e3,
-    };
+    let at = |share| micros_at(spans, share);
     println!("| {what} | {} | {:.1} | {:.1} | {:.1} |", spans.len(), at(0.5), at(0.99), at(1.0));
+}
+
+/// A percentile of what is in order; NaN of nothing.
+fn micros_at(sorted: &[Span], share: f64) -> f64 {
+    match sorted.len() {
+        0 => f64::NAN,
+        n => sorted[((n - 1) as f64 * share) as usize].as_nanos() as f64 / 1e3,
+    }
 }
 
 fn disk_commits(directory: &Path) -> Vec<Span> {

@@ -2,7 +2,9 @@
 //!
 //! The program reads the system clock first thing in `main` and prints it. In each round every way
 //! has its turn, in random order. The bare sleep appears twice (A/A): what differs between its two
-//! rows is noise. After the table: the gate's size, and its time from spawn to exit.
+//! rows is noise. Ratios are those to the bare sleeps of the same round; how sure their median is
+//! stands with them. After the table: the gate's size, and its time from spawn to exit. It fails
+//! where something that is asked is not held.
 //! `cargo bench -p timeball-scheduler --bench targets [-- --rounds N]`; needs a C compiler (`cc`).
 #![allow(clippy::print_stdout)]
 
@@ -12,14 +14,23 @@ use std::time::{Duration, Instant};
 use timeball_gate::{Exit, parse_instant};
 use timeball_runtime::read_clocks;
 use timeball_scheduler::GateProgram;
-use timeball_scheduler::bench_support::{FiringThread, Programs, shuffled};
+use timeball_scheduler::bench_support::{
+    Bars, FiringThread, Programs, Rounds, percentile, shuffled,
+};
 use timeball_timebase::{Span, Timestamp};
 
-const FIRES_PER_ROUND: i64 = 5;
-const APART: Span = Span::from_millis(80);
+/// The 99th percentile of a round is its second latest.
+const FIRES_PER_ROUND: i64 = 20;
+const APART: Span = Span::from_millis(40);
 /// Loading is over by then.
 const FIRST: Span = Span::from_millis(300);
 const GATE_STARTS: usize = 300;
+/// What is asked of [`JUDGED`]: percentiles, as so many times the bare sleep's.
+const RATIOS_MAX: [(f64, f64); 2] = [(0.5, 2.0), (0.99, 3.0)];
+const JUDGED: usize = 2;
+/// What is asked of the gate: its size, and the median of its time from spawn to exit.
+const GATE_KIB_MAX: f64 = 64.0;
+const GATE_MS_MAX: f64 = 0.3;
 
 const WAYS: [&str; 11] = [
     "clock_nanosleep (A)",
@@ -64,18 +75,19 @@ fn main() -> ExitCode {
         };
     }
     let position = arguments.iter().position(|argument| argument == "--rounds");
-    let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(20);
+    let rounds = position.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(12);
     let bench = Bench::new();
-    let mut late: [Vec<i64>; WAYS.len()] = Default::default();
+    let mut late: [Rounds; WAYS.len()] = Default::default();
     let mut seed = read_clocks().system.as_unix_nanos().unsigned_abs();
     for _ in 0..rounds {
         for way in shuffled(WAYS.len(), &mut seed) {
-            late[way].extend(bench.round(way));
+            late[way].push(bench.round(way));
         }
     }
-    report(&mut late);
-    bench.report_gate();
-    ExitCode::SUCCESS
+    let mut bars = Bars::default();
+    report(&late, &mut bars);
+    bench.report_gate(&mut bars);
+    bars.exit()
 }
 
 struct Bench {
@@ -141,9 +153,10 @@ impl Bench {
         started.into_iter().map(end).collect()
     }
 
-    fn report_gate(&self) {
+    fn report_gate(&self, bars: &mut Bars) {
         let octets = std::fs::metadata(&self.gate).expect("it was built").len();
         println!("\ntimeball-gate: {octets} octets");
+        let mut medians = Vec::new();
         for (what, program) in [("timeball-gate --now", self.gate.clone()), ("true", "true".into())]
         {
             let mut times: Vec<Duration> = (0..GATE_STARTS)
@@ -158,7 +171,12 @@ impl Bench {
             times.sort_unstable();
             let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
             println!("{what}, spawn to exit: p50 {:?}, p99 {:?}", at(0.5), at(0.99));
+            medians.push(at(0.5));
         }
+        let kib = octets as f64 / 1_024.0;
+        println!("{}", bars.at_most("the gate's size", kib, GATE_KIB_MAX, " KiB"));
+        let ms = medians[0].as_secs_f64() * 1e3;
+        println!("{}", bars.at_most("the gate from spawn to exit, p50", ms, GATE_MS_MAX, " ms"));
     }
 }
 
@@ -185,10 +203,11 @@ fn parse(text: &str) -> Timestamp {
     parse_instant(text.trim().as_bytes()).unwrap_or_else(|error| panic!("`{text}`: {error}"))
 }
 
-/// A thread of the default timer slack that only sleeps.
+/// A thread of its own with a slack of 1 ns, as the firing thread has, that only sleeps.
 fn bare(instants: &[Timestamp]) -> Vec<i64> {
     let instants = instants.to_vec();
     let thread = std::thread::spawn(move || {
+        FiringThread::sleep_bare_prepare();
         let late = |at: &Timestamp| {
             FiringThread::sleep_bare(*at);
             (read_clocks().system - *at).as_nanos()
@@ -198,21 +217,28 @@ fn bare(instants: &[Timestamp]) -> Vec<i64> {
     thread.join().expect("a sleeping thread does not panic")
 }
 
-fn report(late: &mut [Vec<i64>; WAYS.len()]) {
+fn report(late: &[Rounds; WAYS.len()], bars: &mut Bars) {
     println!("| way | starts | p50 us | p99 us | max us | p50 ratio | p99 ratio |");
     println!("|---|---|---|---|---|---|---|");
-    let mut base = None;
-    for (way, late) in WAYS.iter().zip(late) {
-        late.sort_unstable();
-        let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize] as f64 / 1_000.0;
-        let (p50, p99) = (at(0.5), at(0.99));
-        let (base_p50, base_p99) = *base.get_or_insert((p50, p99));
-        println!(
-            "| {way} | {} | {p50:.1} | {p99:.1} | {:.1} | {:.2} | {:.2} |",
-            late.len(),
-            at(1.0),
-            p50 / base_p50,
-            p99 / base_p99
-        );
+    let mut verdicts = Vec::new();
+    for (number, (way, rounds)) in WAYS.iter().zip(late).enumerate() {
+        let sorted = rounds.sorted();
+        let [p50, p99, max] =
+            [0.5, 0.99, 1.0].map(|share| percentile(&sorted, share).unwrap_or(f64::NAN) / 1_000.0);
+        let others: Vec<&Rounds> =
+            (0..2).filter(|bare| *bare != number).map(|bare| &late[bare]).collect();
+        let ratios = RATIOS_MAX.map(|(share, limit)| (rounds.ratio(share, &others), share, limit));
+        let [p50_ratio, p99_ratio] =
+            ratios.map(|(ratio, ..)| ratio.map_or("".to_owned(), |ratio| ratio.to_string()));
+        let n = sorted.len();
+        println!("| {way} | {n} | {p50:.1} | {p99:.1} | {max:.1} | {p50_ratio} | {p99_ratio} |");
+        for (ratio, share, limit) in ratios.into_iter().filter(|_| number == JUDGED) {
+            let Some(ratio) = ratio else { continue };
+            let percent = share * 100.0;
+            let bar = format!("{way}, p{percent}, {ratio} of bare; at most {limit} is asked");
+            verdicts.push(bars.note(ratio.verdict(limit), bar));
+        }
     }
+    println!("\nratios: medians of the rounds', with intervals of 95 % confidence");
+    verdicts.iter().for_each(|verdict| println!("{verdict}"));
 }

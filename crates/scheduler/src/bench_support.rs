@@ -1,8 +1,10 @@
 //! What benchmarks and nobody else need of the inside.
 
+mod bars;
 mod house;
 mod rounds;
 
+pub use bars::Bars;
 pub use house::{House, Seen};
 pub use rounds::{Ratio, Rounds, Verdict, percentile};
 

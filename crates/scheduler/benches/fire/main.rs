@@ -4,7 +4,7 @@
 //! scheduling class and, where this process may, in SCHED_FIFO; in each round every way has its
 //! turn, in random order. The bare sleep appears twice (A/A): what differs between its two rows is
 //! noise. Ratios are those to the bare sleep of the same class in the same round; how sure their
-//! median is, and what that says of the targets, stands with them.
+//! median is, and what that says of the targets, stands with them; it fails where one is not held.
 //! `cargo bench -p timeball-scheduler --bench fire [-- --json] [-- --rounds N] [-- --load]
 //! [-- --judged spaced|at-once]`; sixty rounds are five minutes of spaced fires for each way. With
 //! `--load`, twice as many busy threads as processors; with `--judged`, only the bare sleep and the
@@ -20,6 +20,7 @@ mod report;
 
 use report::{Series, Target};
 use std::num::NonZero;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -88,7 +89,7 @@ const WAYS: [Way; 18] = {
     ]
 };
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let position = arguments.iter().position(|argument| argument == "--rounds");
@@ -117,10 +118,11 @@ fn main() {
         all.extend(peers::run(peers.as_ref()));
     }
     drop(load);
-    report::report(&all, json);
+    let bars = report::report(&all, json);
     if !json {
         report_journal();
     }
+    bars.exit()
 }
 
 impl Way {

@@ -2,7 +2,7 @@
 
 use super::plot;
 use std::path::Path;
-use timeball_scheduler::bench_support::{Ratio, Rounds, Verdict, percentile};
+use timeball_scheduler::bench_support::{Bars, Ratio, Rounds, percentile};
 
 /// How late the fires of one way were.
 pub(super) struct Series {
@@ -37,11 +37,17 @@ pub(super) struct Row {
     p99_ratio: Option<Ratio>,
 }
 
-/// Prints a table with verdicts and writes the plot, or prints a line of JSON for each way.
-pub(super) fn report(all: &[Series], json: bool) {
+/// Prints a table with verdicts and writes the plot, or prints a line of JSON for each way; returns
+/// what came of the targets.
+pub(super) fn report(all: &[Series], json: bool) -> Bars {
     let rows: Vec<Row> = all.iter().filter_map(|series| row(series, all)).collect();
+    let mut bars = Bars::default();
+    let targets = all.iter().flat_map(|series| series.targets.iter().map(move |of| (series, *of)));
+    let judged = targets.filter_map(|(series, target)| judge(series, target, all, &mut bars));
+    let verdicts: Vec<String> = judged.collect();
     if json {
-        return rows.iter().for_each(print_json);
+        rows.iter().for_each(print_json);
+        return bars;
     }
     match plot::write(Path::new(env!("CARGO_TARGET_TMPDIR")), &rows) {
         Ok(path) => println!("median to 99th percentile: {}\n", path.display()),
@@ -60,29 +66,26 @@ pub(super) fn report(all: &[Series], json: bool) {
     if let Ok(load) = std::fs::read_to_string("/proc/loadavg") {
         println!("load averages at the end: {}", load.trim());
     }
-    for series in all {
-        series.targets.iter().for_each(|target| judge(series, *target, all));
-    }
+    verdicts.iter().for_each(|verdict| println!("{verdict}"));
+    bars
 }
 
-fn judge(series: &Series, target: Target, all: &[Series]) {
+/// What a series says of a target; nothing where it has no values.
+fn judge(series: &Series, target: Target, all: &[Series], bars: &mut Bars) -> Option<String> {
     let name = &series.name;
-    match target {
+    Some(match target {
         Target::OverBare(share, limit) => {
-            let Some(ratio) = series.late.ratio(share, &series.bare_of(all)) else { return };
+            let ratio = series.late.ratio(share, &series.bare_of(all))?;
             let percent = share * 100.0;
-            println!(
-                "{}: {name}, p{percent}, {ratio} of bare; at most {limit} is asked",
-                ratio.verdict(limit)
-            );
+            let bar = format!("{name}, p{percent}, {ratio} of bare; at most {limit} is asked");
+            bars.note(ratio.verdict(limit), bar)
         }
         Target::Micros(share, limit) => {
-            let Some(nanos) = percentile(&series.late.sorted(), share) else { return };
-            let (micros, percent) = (nanos / 1_000.0, share * 100.0);
-            let verdict = if micros <= limit { Verdict::Held } else { Verdict::NotHeld };
-            println!("{verdict}: {name}, p{percent}, {micros:.1} us; at most {limit} us is asked");
+            let nanos = percentile(&series.late.sorted(), share)?;
+            let what = format!("{name}, p{}", share * 100.0);
+            bars.at_most(&what, nanos / 1_000.0, limit, " us")
         }
-    }
+    })
 }
 
 impl Series {
