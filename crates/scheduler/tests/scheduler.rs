@@ -225,3 +225,44 @@ fn a_running_program_is_stopped_with_the_scheduler_and_recorded() {
     let counts = find(&scheduler, "long").unwrap().counts;
     assert_eq!((counts.failed, counts.unknown), (1, 0), "{counts:?}");
 }
+
+#[test]
+fn of_the_instants_that_come_while_a_program_runs_buffer_one_fires_the_latest_at_its_end() {
+    let house = House::new();
+    let log = house.path("log");
+    let script = format!("echo begin >> {log}; sleep 0.35; echo end >> {log}");
+    let target = format!("  target: {{ exec: {{ command: [sh, -c, '{script}'] }} }}");
+    let history = "  successfulJobsHistoryLimit: 100";
+    let policy = format!("  concurrencyPolicy: BufferOne\n{history}");
+    house.write("a.yaml", "slow", &format!("  schedule: '@every 100ms'\n{policy}\n{target}"));
+    let scheduler = house.start();
+    wait_for("runs", || find(&scheduler, "slow").filter(|slow| slow.counts.fired >= 5));
+    let mut outcomes = scheduler.history("default", "slow").unwrap().outcomes;
+    scheduler.shutdown();
+    outcomes.sort_by_key(|outcome| outcome.scheduled_ns);
+    let mut replaced = 0;
+    for pair in outcomes.windows(2) {
+        assert_eq!(pair[1].scheduled_ns - pair[0].until_ns, 100_000_000, "{outcomes:?}");
+        let [result, reason] = [&pair[0].result, &pair[0].reason].map(String::as_str);
+        match result {
+            "fired" => {}
+            _ => assert_eq!((result, reason), ("skipped", "Replaced"), "{outcomes:?}"),
+        }
+        replaced += if result == "skipped" { pair[0].count } else { 0 };
+    }
+    assert!(replaced >= 5, "{outcomes:?}");
+    // Each but the first began at the end of the one before, and it was the latest instant then:
+    // where others keep the machine busy, of some of them at least.
+    let fired: Vec<_> = outcomes.iter().filter(|outcome| outcome.result == "fired").collect();
+    let waited = fired.windows(2).map(|pair| {
+        let [before, own] = [0, 1].map(|n| pair[n].scheduled_ns + pair[n].lateness_ns.unwrap());
+        let ended_ns = before + pair[0].duration_ns.unwrap();
+        assert!(own > ended_ns - 1_000_000, "two at a time: {pair:?}");
+        ended_ns - pair[1].scheduled_ns
+    });
+    let waited: Vec<i64> = waited.collect();
+    assert!(waited.iter().any(|ns| (0..100_000_000).contains(ns)), "{waited:?}");
+    for (number, line) in lines(&log).iter().enumerate() {
+        assert_eq!(line, ["begin", "end"][number % 2], "one at a time");
+    }
+}
