@@ -18,7 +18,7 @@ pub(crate) struct Drift {
 impl Drift {
     /// What the engine has learned; `None` while its clock may not be relied on.
     pub(crate) fn learned(report: &Report) -> Option<Self> {
-        let error = report.frequency_error.filter(|_| report.clock.is_usable())?;
+        let error = report.drift_error.filter(|_| report.clock.is_usable())?;
         Some(Self { frequency: report.clock.frequency, error })
     }
 

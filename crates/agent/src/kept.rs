@@ -150,7 +150,8 @@ mod tests {
         Report {
             clock,
             offset_error: None,
-            frequency_error: Some(Frequency::from_ppb(error_ppb)),
+            frequency_error: None,
+            drift_error: Some(Frequency::from_ppb(error_ppb)),
             sources: Vec::new(),
             counters: Counters::default(),
             kernel: None,

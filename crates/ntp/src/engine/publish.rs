@@ -5,7 +5,7 @@ use timeball_timebase::{
     Bound, ClockState, Frequency, Interval, Leap, MonoTime, Now, Span, SyncState, Timestamp,
 };
 
-use super::interval::{Hull, TimedInterval};
+use super::interval::{Hull, SIGMAS, TimedInterval};
 use super::kernel_truth::KernelLeap;
 use super::leap_table::LeapTable;
 use super::report::{Report, SourceReport};
@@ -31,6 +31,7 @@ impl Engine {
             clock: self.published,
             offset_error: estimate.and_then(|e| Span::from_seconds_f64(e.offset_sd)),
             frequency_error: estimate.and_then(|e| Frequency::from_ratio_f64(e.frequency_sd)),
+            drift_error: estimate.and_then(|e| self.drift_error(now.raw, &e)),
             sources: self.sources.iter().map(|source| self.source_report(now, source)).collect(),
             counters: self.counters,
             constrained: self.constraints.is_known(),
@@ -41,6 +42,12 @@ impl Engine {
             refused_offset: self.refused_offset(),
             adjust_error: self.discipline.as_ref().and_then(|servo| servo.error),
         }
+    }
+
+    fn drift_error(&self, at: MonoTime, estimate: &Estimate) -> Option<Frequency> {
+        let (lowest, highest) = self.rates.possible(at, 0.0).into_inner();
+        let off = (highest - estimate.frequency).max(estimate.frequency - lowest);
+        Frequency::from_ratio_f64(estimate.frequency_sd.max(off / SIGMAS))
     }
 
     /// Publishes the clock state as of now.

@@ -16,6 +16,12 @@ pub struct Report {
     pub offset_error: Option<Span>,
     /// Standard error of the frequency estimate; `None` while unknown.
     pub frequency_error: Option<Frequency>,
+    /// Standard error of the frequency for a next run to begin with
+    /// ([`EngineConfig::drift_error`]); `None` while unknown. Unlike that of the estimate it covers
+    /// whatever promises allow for.
+    ///
+    /// [`EngineConfig::drift_error`]: super::EngineConfig::drift_error
+    pub drift_error: Option<Frequency>,
     /// Each configured source, in order.
     pub sources: Vec<SourceReport>,
     /// Counts since the start.

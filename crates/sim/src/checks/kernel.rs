@@ -14,6 +14,11 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
+    /// Takes notice that the machine slept: nobody could ask the kernel meanwhile.
+    pub(super) fn slept(&mut self) {
+        self.wrong_since_s = None;
+    }
+
     pub(super) fn check(&mut self, scene: &Scene<'_>) -> Option<Violation> {
         let error = scene.now.system - scene.truth;
         let limit = scene.kernel.max_error;

@@ -138,7 +138,11 @@ impl Checkers {
                 self.falsetickers.clock_was_set();
                 self.steps.paused();
             }
-            Happening::SetClock(_) | Happening::Sleep(_) => self.falsetickers.clock_was_set(),
+            Happening::Sleep(_) => {
+                self.falsetickers.clock_was_set();
+                self.kernel.slept();
+            }
+            Happening::SetClock(_) => self.falsetickers.clock_was_set(),
             Happening::Restart { .. } => {
                 self.is_absent = true;
                 self.steps.restarted();

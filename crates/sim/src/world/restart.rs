@@ -17,7 +17,7 @@ impl World {
     /// The process ends: it leaves the clock at its natural rate, and its sockets are closed.
     pub(super) fn end(&mut self, after_s: i64, remembers: bool) {
         let report = self.report();
-        let error = report.frequency_error.filter(|_| report.clock.is_usable());
+        let error = report.drift_error.filter(|_| report.clock.is_usable());
         let drift = error.map(|error| (report.clock.frequency, error));
         let remembered = self.engine.remembered(self.clocks.now());
         let sources = if remembers { remembered } else { Vec::new() };
