@@ -2,9 +2,9 @@
 //!
 //! The program reads the system clock first thing in `main` and prints it. In each round every way
 //! has its turn, in random order. The bare sleep, with the timer slack that every thread has,
-//! appears twice (A/A): what differs between its two rows is noise. Ratios are those to the bare sleeps of the same round; how sure their median is
-//! stands with them. After the table: the gate's size, and its time from spawn to exit. It fails
-//! where something that is asked is not held.
+//! appears twice (A/A): what differs between its two rows is noise. Ratios are those to the bare
+//! sleeps of the same round; how sure their median is stands with them. After the table: the gate's
+//! size, and its time from spawn to exit. It fails where something that is asked is not held.
 //! `cargo bench -p timeball-scheduler --bench targets [-- --rounds N]`; needs a C compiler (`cc`).
 #![allow(clippy::print_stdout)]
 

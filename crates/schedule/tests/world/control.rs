@@ -24,6 +24,9 @@ impl World {
         }
         self.feed(Input::Remove(uid));
         self.store.flush();
+        // It may be new to the planner, and a clock that was set back shows it what came before it
+        // was first seen.
+        self.forgiven.push((uid, self.now(), self.since[&uid]));
         let known = self.store.resume(uid, self.repeatable.contains(&uid), self.now());
         Resume { accounted_until: None, open_claims: Vec::new(), ..known }
     }
