@@ -27,6 +27,8 @@ Usage: cargo xtask bench bound [--hours H | --length S] [--seeds N] [--first SEE
 
 /// In each world the widths count from here on: before, the oscillator is being learned.
 const SETTLED_S: i64 = 3_600;
+/// What is asked of the median width, over the first floor: decision 0020 says why it is not held.
+const WIDTH_MAX: f64 = 1.25;
 /// For how long there is no process, in turn.
 const RESTARTED_AFTER_S: [i64; 4] = [0, 30, 900, 3_600];
 
@@ -40,8 +42,8 @@ fn main() -> ExitCode {
     };
     let started = Instant::now();
     let found = run_all(&options);
-    report(&options, &found, started.elapsed().as_secs_f64());
-    if found.iter().any(|world| world.violations > 0) {
+    let is_tight = report(&options, &found, started.elapsed().as_secs_f64());
+    if !is_tight || found.iter().any(|world| world.violations > 0) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -165,7 +167,8 @@ fn judge(seed: u64, world: &World) -> Found {
     }
 }
 
-fn report(options: &Options, found: &[Found], elapsed_s: f64) {
+/// Returns whether what is asked of the width is held, where there is a median to be judged.
+fn report(options: &Options, found: &[Found], elapsed_s: f64) -> bool {
     let length_s = options.length_s();
     let hours = found.len() as f64 * length_s as f64 / 3_600.0;
     let promised: i64 = found.iter().map(|world| world.promised_s).sum();
@@ -183,6 +186,13 @@ fn report(options: &Options, found: &[Found], elapsed_s: f64) {
     println!(
         "  median {known:.3}; of who must allow for its rate's drift as we must: {allowing:.3}"
     );
+    // One world that is run again is looked at, not judged.
+    let is_judged = found.len() > 1;
+    let is_tight = known <= WIDTH_MAX;
+    if is_judged {
+        let held = if is_tight { "held" } else { "NOT held" };
+        println!("  {held}: {known:.3} of the first; at most {WIDTH_MAX} is asked");
+    }
     let (known, allowing) = (of(&|w| w.error_to_floor), of(&|w| w.error_to_allowing_floor));
     println!("largest error of the estimate over the same: {known:.3} and {allowing:.3}");
     println!("{elapsed_s:.0} s, {:.1} node-hours a millisecond", hours / elapsed_s / 1e3);
@@ -198,4 +208,5 @@ fn report(options: &Options, found: &[Found], elapsed_s: f64) {
              # {first}"
         );
     }
+    is_tight || !is_judged
 }
