@@ -14,7 +14,7 @@ fn schedule(expression: &str, dialect: Dialect) -> Schedule {
 /// Dialect, expression, canonical form, and the first instants after Saturday 2026-11-21T15:00Z.
 type Meaning = (Dialect, &'static str, &'static str, &'static [&'static str]);
 
-const MEANINGS: [Meaning; 33] = {
+const MEANINGS: [Meaning; 34] = {
     use Dialect::{Kubernetes, Ocps, Quartz, Vixie};
     [
         // robfig/cron v3: a step after a number, `?`, a step larger than the field.
@@ -58,6 +58,8 @@ const MEANINGS: [Meaning; 33] = {
         (Ocps, "0 0 0 29 2 * *", "0 0 0 29 2 * *", &["2028-02-29T00:00:00Z"]),
         (Ocps, "30 0 0 * * ?", "30 0 0 * * *", &["2026-11-22T00:00:30Z"]),
         (Ocps, "0 0 * * FRI#L", "0 0 * * 5#L", &["2026-11-27T00:00:00Z"]),
+        // SUN is 0 and 7 (OCPS 1.0 section 4.2).
+        (Ocps, "0 0 * * FRI-SUN", "0 0 * * 5-7", &["2026-11-22T00:00:00Z", "2026-11-27T00:00:00Z"]),
         (Ocps, "@midnight", "0 0 * * *", &["2026-11-22T00:00:00Z"]),
         // Quartz: Sunday is 1, ranges go round, `?` is asked for.
         (Quartz, "0 0 12 * * ?", "0 0 12 * * ?", &["2026-11-22T12:00:00Z"]),
@@ -109,7 +111,7 @@ fn each_dialect_means_what_its_own_document_says() {
 }
 
 /// Dialect, expression, position of the trouble, a part of the message.
-const REFUSED: [(Dialect, &str, usize, &str); 47] = {
+const REFUSED: [(Dialect, &str, usize, &str); 48] = {
     use Dialect::{Kubernetes, Ocps, Quartz, Systemd, Vixie};
     [
         (Kubernetes, "* * * * * *", 10, "6 fields; expected 5"),
@@ -134,7 +136,9 @@ const REFUSED: [(Dialect, &str, usize, &str); 47] = {
         (Ocps, "10/10 * * * *", 0, "a step follows a range"),
         (Ocps, "*/0 * * * *", 2, "is 0"),
         (Ocps, "5-1 * * * *", 0, "runs backwards"),
-        (Ocps, "0 0 * * FRI-SUN", 8, "runs backwards"),
+        (Ocps, "0 0 * * SAT-MON", 8, "runs backwards"),
+        // OCPS 1.3 section 4.1 knows no last working day.
+        (Ocps, "0 0 LW * *", 4, "`L` for the last"),
         (Ocps, "0 0 1,15W * *", 4, "stands alone"),
         (Ocps, "+5 * * * *", 0, "found `+5`"),
         (Ocps, "? * * * *", 0, "day of month and day of week only"),

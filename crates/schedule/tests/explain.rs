@@ -11,7 +11,7 @@ fn schedule(expression: &str, dialect: Dialect, dst: Option<DstPolicy>) -> Sched
         .unwrap_or_else(|error| panic!("{expression}: {error}"))
 }
 
-const MEANINGS: [(Dialect, &str, &str); 31] = {
+const MEANINGS: [(Dialect, &str, &str); 36] = {
     use Dialect::{Kubernetes, Ocps, Quartz, Systemd, Vixie};
     [
         (Vixie, "* * * * *", "every minute"),
@@ -58,12 +58,43 @@ const MEANINGS: [(Dialect, &str, &str); 31] = {
         (
             Vixie,
             "DTSTART:20270101T090000 RRULE:FREQ=DAILY;INTERVAL=2",
-            "by its rule in every 2nd day, from 2027-01-01T09:00:00 on the wall on",
+            "every 2 days at 09:00, from 2027-01-01T09:00:00 on the wall on",
         ),
         (
             Vixie,
             "DTSTART:20270101T090000 RRULE:FREQ=DAILY;COUNT=3",
-            "by its rule every day, from 2027-01-01T09:00:00 on the wall to 2027-01-03T09:00:00",
+            "every day at 09:00, from 2027-01-01T09:00:00 on the wall to 2027-01-03T09:00:00",
+        ),
+        (
+            Vixie,
+            "DTSTART:20270101T090000 RRULE:FREQ=MONTHLY;BYDAY=-1FR,2MO EXDATE:20270129T090000",
+            "every month at 09:00, on the last Friday of the month and on the 2nd Monday of the \
+             month, from 2027-01-01T09:00:00 on the wall on, not at 1 listed time",
+        ),
+        (
+            Vixie,
+            "DTSTART:20270101T090000 RRULE:FREQ=YEARLY;INTERVAL=2;BYMONTH=1,6;BYMONTHDAY=13,-1;\
+             BYDAY=FR;BYHOUR=9,17",
+            "every 2 years at 09:00 and 17:00, on day 13 and the last day of the month, if that is \
+             Friday, in January and June, from 2027-01-01T09:00:00 on the wall on",
+        ),
+        (
+            Vixie,
+            "DTSTART:20270101T090000 RRULE:FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1,-2",
+            "every month at 09:00, Monday to Friday, of these the 2nd last and the 1st in each \
+             month, from 2027-01-01T09:00:00 on the wall on",
+        ),
+        (
+            Vixie,
+            "DTSTART:20270101T090007 RRULE:FREQ=MINUTELY;INTERVAL=7;BYHOUR=9,10;BYDAY=MO",
+            "every 7 minutes at second 7 in hour 9 and 10, Monday, from 2027-01-01T09:00:07 on the \
+             wall on",
+        ),
+        (
+            Vixie,
+            "DTSTART:20270101T000000 RRULE:FREQ=YEARLY;BYWEEKNO=1,20,-1;BYDAY=SU",
+            "every year at 00:00, in week 1 and 20 and the last week of the year, if that is \
+             Sunday, from 2027-01-01T00:00:00 on the wall on",
         ),
         (
             Kubernetes,

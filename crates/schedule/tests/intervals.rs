@@ -26,7 +26,7 @@ fn listed_instants_come_once_each_in_order() {
 /// Expression, canonical form in UTC, the first instants after 2026-11-20.
 type Meaning = (&'static str, &'static str, &'static [&'static str]);
 
-const MEANINGS: [Meaning; 8] = [
+const MEANINGS: [Meaning; 12] = [
     (
         "R/2026-01-01T00:00:00.000Z/PT0.010S",
         "R/2026-01-01T00:00:00Z/PT0.01S",
@@ -68,6 +68,23 @@ const MEANINGS: [Meaning; 8] = [
         "R/2026-11-19T22:00/P2W",
         "R/2026-11-19T22:00:00/P14D",
         &["2026-12-03T22:00:00Z", "2026-12-17T22:00:00Z"],
+    ),
+    // The basic form, a date alone, -1 for no end, and the comma as decimal sign.
+    (
+        "R2/20261201T093000Z/PT1H",
+        "R2/2026-12-01T09:30:00Z/PT1H",
+        &["2026-12-01T09:30:00Z", "2026-12-01T10:30:00Z"],
+    ),
+    (
+        "R/2026-12-01/P1D",
+        "R/2026-12-01T00:00:00/P1D",
+        &["2026-12-01T00:00:00Z", "2026-12-02T00:00:00Z"],
+    ),
+    ("R2/20261201/20261202", "R2/2026-12-01T00:00:00Z/PT24H", &["2026-12-01T00:00:00Z"]),
+    (
+        "R-1/2026-12-01T00:00:00,250Z/PT0,5S",
+        "R/2026-12-01T00:00:00.250Z/PT0.5S",
+        &["2026-12-01T00:00:00.250Z", "2026-12-01T00:00:00.750Z"],
     ),
 ];
 
@@ -114,7 +131,7 @@ fn days_follow_the_clock_on_the_wall_and_hours_do_not() {
 }
 
 /// Expression, position, a part of the message.
-const REFUSED: [(&str, usize, &str); 15] = [
+const REFUSED: [(&str, usize, &str); 18] = [
     ("@at", 3, "missing"),
     ("@at 2027-01-01", 4, "no date with a time"),
     ("@at 2027-01-01T00:00:00", 23, "no offset from UTC"),
@@ -128,6 +145,9 @@ const REFUSED: [(&str, usize, &str); 15] = [
     ("R/2027-01-01T00:00Z/P", 20, "too short"),
     ("R/2027-01-01T00:00Z/PT1D", 22, "no number with a unit"),
     ("R/2027-01-01T00:00Z/2026-01-01T00:00Z", 20, "too short"),
+    ("R/2027-02-30/P1D", 2, "does not exist"),
+    ("R/2027-W01-1/P1W", 2, "no date; expected one as"),
+    ("R-2/2027-01-01T00:00Z/PT1S", 1, "repeats nothing"),
     ("R/P1M/2027-01-01T00:00Z", 0, "given by its end"),
     ("R/2027-01-01T00:00Z/P9999Y", 20, "longer than 100 years"),
 ];

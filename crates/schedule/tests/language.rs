@@ -188,7 +188,7 @@ fn the_canonical_form_parses_to_the_same_schedule() {
 }
 
 /// Expression, position of the trouble, a part of the message, the suggestion.
-const REFUSED: [(&str, usize, &str, Option<&str>); 42] = [
+const REFUSED: [(&str, usize, &str, Option<&str>); 44] = [
     ("", 0, "empty", Some("* * * * *")),
     ("* * * *", 7, "4 fields; expected 5, or 6", None),
     ("0 0 0 1 1 * 2027", 12, "7 fields", None),
@@ -202,13 +202,15 @@ const REFUSED: [(&str, usize, &str, Option<&str>); 42] = [
     ("* * * jna *", 6, "JAN to DEC", Some("JAN")),
     ("5-3 * * * *", 0, "runs backwards", Some("0-3,5-59")),
     ("* * * * 5-0", 8, "runs backwards", Some("5-7")),
+    ("* * * * 7-1", 8, "runs backwards", Some("0-1")),
     ("*/0 * * * *", 2, "step of the minute field is 0", None),
     ("*/0.0 * * * * *", 2, "is 0", Some("*/0.001")),
     ("*/0.0005 * * * * *", 0, "less than 1 ms apart", None),
     ("0.0001,0.0002 * * * * *", 0, "0.000100 and 0.000200", None),
     ("0,59.9995 * * * * *", 0, "59.999500 and 0.000000", None),
     ("*/250 * * * * *", 2, "only one value of the second field", Some("*/0.25")),
-    ("*/60 * * * *", 2, "only one value of the minute field", None),
+    ("*/60 * * * *", 2, "only one value of the minute field", Some("0")),
+    ("0 0 */31 * *", 6, "only one value of the day of month field", Some("1")),
     ("10-20/11 * * * *", 6, "at most 10", None),
     ("0.1234567 * * * * *", 8, "at most 6 digits", None),
     ("0.5 * * * *", 1, "minute field takes whole numbers", None),

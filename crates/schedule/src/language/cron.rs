@@ -89,6 +89,7 @@ fn rules(dialect: Dialect, seed: Option<u64>) -> Rules {
             dialect,
             grammar: Grammar {
                 step_after_number: false,
+                sunday_ends_range: true,
                 question_mark: QuestionMark::Star,
                 relative: Some(Style::Ocps),
                 ..grammar
@@ -153,6 +154,9 @@ fn parse_macro(words: &[(usize, &str)], rules: &Rules) -> Result<Parsed, ParseEr
         _ => {
             let mut known: Vec<&str> = MACROS.iter().map(|(known, _)| *known).collect();
             known.push("@every");
+            if dialect == Dialect::Vixie {
+                known.push("@at");
+            }
             let message = format!("`{name}` is not known; expected {}", known.join(", "));
             Err(ParseError::new(at, message).suggest_near(name, &known))
         }

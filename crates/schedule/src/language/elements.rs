@@ -97,6 +97,9 @@ impl Reader {
                 error
             } else if self.kind == Kind::DayOfWeek && to == 0 && self.grammar.seventh_day {
                 error.suggest(format!("{from}-7"))
+            } else if self.kind == Kind::DayOfWeek && from > largest {
+                // Day 7 is Sunday, with which the week begins, too.
+                error.suggest(format!("{least}-{to}"))
             } else if from == largest {
                 error.suggest(format!("{least}-{to},{from}"))
             } else {

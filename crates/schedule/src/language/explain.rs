@@ -6,26 +6,12 @@ use super::days::{Days, Relative, bits};
 use super::interval::{Repeat, Train};
 use super::moment::timestamp;
 use super::pattern::Pattern;
-use super::phrase::{and, counted, duration, ordinal, runs, steps};
+use super::phrase::{
+    MONTHS, WEEKDAYS, and, clock_times, counted, duration, ordinal, runs, steps, weekdays,
+};
 use super::second::Steps;
-use super::{HOUR_US, MINUTE_US, SECOND_US, Schedule, When};
+use super::{MINUTE_US, SECOND_US, Schedule, When};
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const WEEKDAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 /// Most times of day that are written out.
 const TIMES_SHOWN: u32 = 6;
 
@@ -111,7 +97,7 @@ fn times(calendar: &Calendar) -> String {
     let seconds = calendar.seconds.values(TIMES_SHOWN as usize + 1);
     let few = hours.count_ones() * minutes.count_ones() * seconds.len() as u32;
     if few <= TIMES_SHOWN {
-        return format!("at {}", and(&clock_times(calendar, &seconds)));
+        return format!("at {}", and(&clock_times(calendar.hours, calendar.minutes, &seconds)));
     }
     let mut parts = Vec::new();
     let zero = seconds[..] == [0];
@@ -167,23 +153,6 @@ fn seconds_of(calendar: &Calendar) -> String {
     and(&parts)
 }
 
-/// The times of day, written out.
-fn clock_times(calendar: &Calendar, seconds: &[i64]) -> Vec<String> {
-    let mut shown = Vec::new();
-    for hour in bits(calendar.hours) {
-        for minute in (0..60).filter(|minute| calendar.minutes >> minute & 1 != 0) {
-            for second in seconds {
-                let at = i64::from(hour) * HOUR_US + minute * MINUTE_US + second;
-                let text = timestamp(at).to_string();
-                let time = text.trim_end_matches('Z').split_once('T').map_or("", |(_, time)| time);
-                let whole_minute = at % MINUTE_US == 0;
-                shown.push(if whole_minute { time[..5].to_owned() } else { time.to_owned() });
-            }
-        }
-    }
-    shown
-}
-
 /// The days; `None` where all match.
 fn days(days: &Days) -> Option<String> {
     let relative = days.relative.as_deref().copied().unwrap_or_default();
@@ -202,9 +171,7 @@ fn days(days: &Days) -> Option<String> {
     let mut of_week = Vec::new();
     let all_week = days.of_week & 0x7f == 0x7f;
     if !all_week && days.of_week != 0 {
-        // From Monday on, so that a weekend is a run.
-        let from_monday = u64::from(days.of_week >> 1 | (days.of_week & 1) << 6);
-        of_week.push(runs(from_monday, |n| WEEKDAYS[(n as usize + 1) % 7].to_owned()));
+        of_week.push(weekdays(days.of_week));
     }
     of_week.extend(relative_of_week(&relative));
     let month = (!all_month && !of_month.is_empty()).then(|| and(&of_month));

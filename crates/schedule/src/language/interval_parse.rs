@@ -3,18 +3,20 @@
 use super::duration::{Duration, US_MAX};
 use super::error::ParseError;
 use super::interval::{Repeat, Train};
-use super::moment::{Moment, timestamp};
+use super::moment::{Moment, parse_date, timestamp};
 use super::pattern::Pattern;
 use super::{APART_US, DAY_US, MIN_US, Parsed, When, Zone};
 
 /// Whether a word begins a repeating interval.
 pub(super) fn begins(word: &str) -> bool {
-    word.strip_prefix('R')
-        .is_some_and(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('/'))
+    let Some(rest) = word.strip_prefix('R') else { return false };
+    rest.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit()).starts_with('/')
 }
 
 /// Parses `Rn/START/DURATION`, `Rn/START/END` or `Rn/DURATION/END`.
 pub(super) fn parse(text: &str, at: usize, zone: &Zone) -> Result<Parsed, ParseError> {
+    // Either is the decimal sign of ISO 8601.
+    let text = &text.replace(',', ".");
     let parts: Vec<&str> = text.split('/').collect();
     let [repeats, first, second] = parts[..] else {
         let message = "a repeating interval has three parts: Rn/START/DURATION, Rn/START/END or \
@@ -26,7 +28,7 @@ pub(super) fn parse(text: &str, at: usize, zone: &Zone) -> Result<Parsed, ParseE
     let count = count(&repeats[1..], at + 1)?;
     if first.starts_with('P') {
         let duration = Duration::parse(first, first_at)?;
-        let end = Moment::parse(second, second_at)?;
+        let end = moment(second, second_at)?;
         let Some(count) = count.filter(|_| duration.is_exact()) else {
             let message = "an interval that is given by its end needs a number, as R5, and a \
                 duration in hours, minutes and seconds; write its start instead";
@@ -41,9 +43,9 @@ pub(super) fn parse(text: &str, at: usize, zone: &Zone) -> Result<Parsed, ParseE
         };
         return train(start, duration, Some(count), first_at);
     }
-    let start = Moment::parse(first, first_at)?;
+    let start = moment(first, first_at)?;
     if !second.starts_with('P') {
-        let end = Moment::parse(second, second_at)?;
+        let end = moment(second, second_at)?;
         let time = end.instant(zone) - start.instant(zone);
         let duration = Duration { months: 0, days: 0, time };
         return train(start.instant(zone), duration, count, second_at);
@@ -81,9 +83,24 @@ fn train(
     Ok(Parsed { when: When::Train(train), wildcard: true, canonical })
 }
 
+/// Where an interval begins or ends: a date with a time, in the extended or the basic form, or a
+/// date alone for its midnight.
+fn moment(text: &str, at: usize) -> Result<Moment, ParseError> {
+    let is_digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
+    match text.split_once('T') {
+        None if is_digits(text) => Moment::parse_basic(text, at),
+        None => {
+            let day = parse_date(text).map_err(|error| ParseError { position: at, ..error })?;
+            Ok(Moment { local: day * DAY_US, offset: None })
+        }
+        Some((date, _)) if is_digits(date) => Moment::parse_basic(text, at),
+        Some(_) => Moment::parse(text, at),
+    }
+}
+
 /// How many intervals; `None` for no end.
 fn count(text: &str, at: usize) -> Result<Option<i64>, ParseError> {
-    if text.is_empty() {
+    if matches!(text, "" | "-1") {
         return Ok(None);
     }
     match text.parse::<u32>() {

@@ -1,6 +1,26 @@
 //! Parts of English sentences: lists, runs, steps, lengths of time.
 
+use super::days::bits;
+use super::moment::timestamp;
 use super::{DAY_US, HOUR_US, MILLISECOND_US, MINUTE_US, SECOND_US};
+
+pub(super) const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+/// From Sunday as 0.
+pub(super) const WEEKDAYS: [&str; 7] =
+    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// `a, b and c`.
 pub(super) fn and(parts: &[String]) -> String {
@@ -26,6 +46,13 @@ pub(super) fn runs(set: u64, name: impl Fn(u32) -> String) -> String {
         rest &= if first + length >= 64 { 0 } else { u64::MAX << (first + length) };
     }
     and(&parts)
+}
+
+/// The weekdays of a set, of which bit 0 is Sunday.
+pub(super) fn weekdays(set: u8) -> String {
+    // From Monday on, so that a weekend is a run.
+    let from_monday = u64::from(set >> 1 | (set & 1) << 6);
+    runs(from_monday, |n| WEEKDAYS[(n as usize + 1) % 7].to_owned())
 }
 
 /// First value and step of a set that goes in steps from near the least value to the largest, with
@@ -78,4 +105,21 @@ pub(super) fn duration(us: i64) -> String {
         }
     }
     parts.join(" ")
+}
+
+/// The times of day, written out.
+pub(super) fn clock_times(hours: u32, minutes: u64, seconds: &[i64]) -> Vec<String> {
+    let mut shown = Vec::new();
+    for hour in bits(hours) {
+        for minute in (0..60).filter(|minute| minutes >> minute & 1 != 0) {
+            for second in seconds {
+                let at = i64::from(hour) * HOUR_US + minute * MINUTE_US + second;
+                let text = timestamp(at).to_string();
+                let time = text.trim_end_matches('Z').split_once('T').map_or("", |(_, time)| time);
+                let whole_minute = at % MINUTE_US == 0;
+                shown.push(if whole_minute { time[..5].to_owned() } else { time.to_owned() });
+            }
+        }
+    }
+    shown
 }

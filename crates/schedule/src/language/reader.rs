@@ -214,6 +214,9 @@ impl Reader {
             return Err(if milliseconds && step < 1_000 * SECOND_US {
                 let digits = format!("{:03}", step / SECOND_US);
                 error.suggest(format!("*/0.{}", digits.trim_end_matches('0')))
+            } else if base == Base::All {
+                // A cron without this check takes `*/60` for that one value.
+                error.suggest((least / self.kind.unit()).to_string())
             } else {
                 error
             });

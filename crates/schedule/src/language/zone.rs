@@ -55,6 +55,15 @@ pub enum ZoneError {
         /// The file's size.
         octets: usize,
     },
+    /// The file counts leap seconds, as those of `right/` do; a [`Timestamp`] does not.
+    #[error(
+        "the rules of time zone `{name}` count leap seconds, which instants here do not; use the \
+         zone of that name without `right/`"
+    )]
+    LeapSeconds {
+        /// The zone's name.
+        name: String,
+    },
     /// The zone changes its offset more often than any zone does.
     #[error("time zone `{name}` changes its offset more than {CHANGES_MAX} times before 2262")]
     TooManyChanges {
@@ -79,6 +88,9 @@ impl Zone {
             name: name.to_owned(),
             message: error.to_string(),
         })?;
+        if counts_leap_seconds(octets) {
+            return Err(ZoneError::LeapSeconds { name: name.to_owned() });
+        }
         let stretches = unroll(&rules)
             .ok_or_else(|| ZoneError::TooManyChanges { name: name.to_owned() })?
             .into_boxed_slice();
@@ -145,6 +157,25 @@ fn instant(at_us: i64) -> Timestamp {
     Timestamp::from_unix_nanos(at_us.saturating_mul(1_000))
 }
 
+/// Whether a TZif file has leap seconds, so that its changes are not at the seconds of UTC
+/// (RFC 9636 section 3.1). The file's first header says so, or the second, which all but the first
+/// version have.
+fn counts_leap_seconds(octets: &[u8]) -> bool {
+    const HEADER: usize = 44;
+    let counts = |header: &[u8]| {
+        let fields = header.get(20..HEADER)?.chunks_exact(4);
+        let numbers = fields.map(|field| {
+            let field = <[u8; 4]>::try_from(field).expect("chunks of four octets");
+            u32::from_be_bytes(field) as usize
+        });
+        <[usize; 6]>::try_from(numbers.collect::<Vec<usize>>()).ok()
+    };
+    let Some([ut, standard, leap, times, types, letters]) = counts(octets) else { return false };
+    let first_block = times * 5 + types * 6 + letters + leap * 8 + standard + ut;
+    let second = octets.get(HEADER + first_block..).and_then(counts);
+    leap != 0 || second.is_some_and(|[_, _, leap, ..]| leap != 0)
+}
+
 /// The table of a zone's offsets; `None` where it has more than [`CHANGES_MAX`] changes.
 fn unroll(rules: &jiff::tz::TimeZone) -> Option<Vec<Stretch>> {
     let first = jiff::Timestamp::from_microsecond(MIN_US).expect("1677 lies in jiff's range");
@@ -166,4 +197,23 @@ fn unroll(rules: &jiff::tz::TimeZone) -> Option<Vec<Stretch>> {
         }
     }
     Some(stretches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_whose_file_counts_leap_seconds_is_refused() {
+        let local_time = b"\0\0\0\0\0\0XXX\0";
+        let block = |leap: u32, leaps: &[u8]| {
+            let counts = [0, 0, leap, 0, 1, 4].map(u32::to_be_bytes);
+            [b"TZif2", [0; 15].as_slice(), counts.as_flattened(), local_time, leaps].concat()
+        };
+        let file = |second: Vec<u8>| [block(0, &[]), second, b"\n<XXX>0\n".to_vec()].concat();
+        let leap = [78_796_800_i64.to_be_bytes().as_slice(), &1_i32.to_be_bytes()].concat();
+        assert!(Zone::from_tzif("Test/Harbour", &file(block(0, &[]))).is_ok());
+        let error = Zone::from_tzif("right/Test/Harbour", &file(block(1, &leap))).unwrap_err();
+        assert!(matches!(error, ZoneError::LeapSeconds { .. }), "{error}");
+    }
 }

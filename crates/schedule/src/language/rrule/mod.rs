@@ -10,13 +10,12 @@ mod parse;
 mod parts;
 mod set_position;
 mod times;
+mod words;
 
 pub(super) use parse::{begins, parse};
 
+use super::DAY_US;
 use super::civil::Date;
-use super::moment::timestamp;
-use super::phrase::{counted, ordinal};
-use super::{DAY_US, MAX_US};
 use days::DayRule;
 use set_position::Positions;
 use times::Times;
@@ -43,6 +42,8 @@ pub(super) struct Rule {
     start: i64,
     /// The last local time; before the start where there is none.
     end: i64,
+    /// Whether neither UNTIL nor COUNT ends it.
+    is_open: bool,
     /// EXDATE: local times that the rule has and that are left out, ascending.
     excluded: Box<[i64]>,
     /// RDATE: local times that the rule has not, ascending.
@@ -104,34 +105,6 @@ impl Rule {
     /// Whether its periods are shorter than a day.
     pub(super) fn is_below_a_day(&self) -> bool {
         self.frequency > Frequency::Daily
-    }
-
-    /// What the rule means, in words.
-    pub(super) fn describe(&self) -> String {
-        let unit = match self.frequency {
-            Frequency::Yearly => "year",
-            Frequency::Monthly => "month",
-            Frequency::Weekly => "week",
-            Frequency::Daily => "day",
-            Frequency::Hourly => "hour",
-            Frequency::Minutely => "minute",
-            Frequency::Secondly => "second",
-        };
-        let pace = match self.interval {
-            1 => format!("every {unit}"),
-            n => format!("in every {} {unit}", ordinal(n)),
-        };
-        let shown = |at| timestamp(at).to_string().trim_end_matches('Z').to_owned();
-        let end = match self.previous(i64::MAX) {
-            None => ", never".to_owned(),
-            Some(last) if last < MAX_US - 400 * DAY_US => format!(" to {}", shown(last)),
-            Some(_) => " on".to_owned(),
-        };
-        let added = match self.added.len() {
-            0 => String::new(),
-            count => format!(", and at {}", counted(count as i64, "listed time")),
-        };
-        format!("by its rule {pace}, from {} on the wall{end}{added}", shown(self.start))
     }
 
     /// Adds RDATE and leaves EXDATE out, both ascending; a date in both is left out.

@@ -30,6 +30,7 @@ pub(in super::super) fn parse(
     let mut start = None;
     let mut parts = None;
     let mut dates = Dates::default();
+    let (mut start_has_time, mut excluded_day) = (false, None);
     for &(at, word) in words {
         let (head, value) = match word.split_once(':') {
             Some((head, value)) => (head.to_ascii_uppercase(), value),
@@ -40,6 +41,7 @@ pub(in super::super) fn parse(
         match name {
             "DTSTART" if start.is_none() => {
                 start = Some(date_time(value, value_at, parameters, (at, word), zone)?);
+                start_has_time = value.contains('T');
             }
             "RRULE" if parts.is_none() && parameters.is_empty() => {
                 parts = Some((Parts::parse(value, value_at)?, value_at));
@@ -48,6 +50,9 @@ pub(in super::super) fn parse(
                 let list = if name == "RDATE" { &mut dates.added } else { &mut dates.excluded };
                 let mut position = value_at;
                 for text in value.split(',') {
+                    if name == "EXDATE" && !text.contains('T') {
+                        excluded_day = excluded_day.or(Some((position, text)));
+                    }
                     list.push(date_time(text, position, parameters, (at, word), zone)?);
                     position += text.len() + 1;
                 }
@@ -73,6 +78,13 @@ pub(in super::super) fn parse(
     let Some((parts, parts_at)) = parts else {
         return Err(ParseError::new(end, "RRULE is missing").suggest(EXAMPLE));
     };
+    if let Some((position, text)) = excluded_day.filter(|_| start_has_time) {
+        // It would be the midnight of that day, which is hardly ever an instant.
+        let message =
+            "EXDATE needs a time, as DTSTART has one: it leaves out an instant, not a day";
+        let time = &basic(start)["20270101".len()..];
+        return Err(ParseError::new(position, message).suggest(format!("{text}{time}")));
+    }
     for list in [&mut dates.added, &mut dates.excluded] {
         list.sort_unstable();
         list.dedup();
@@ -167,6 +179,7 @@ fn compile(
         positions,
         start,
         end: if reachable { i64::MAX } else { start - 1 },
+        is_open: until.is_none() && parts.count.is_none(),
         excluded: Box::default(),
         added: Box::default(),
         frequency,

@@ -146,7 +146,8 @@ impl Parts {
 
     fn take_days(&mut self, reader: Reader, value: &str) -> Result<String, ParseError> {
         let mut nth = Vec::new();
-        for text in value.split(',').take(LISTED_MAX) {
+        reader.check_length(value)?;
+        for text in value.split(',') {
             let Some(split) =
                 text.len().checked_sub(2).filter(|split| text.is_char_boundary(*split))
             else {
@@ -179,14 +180,11 @@ impl Parts {
             "BYMINUTE" | "BYSECOND" => (0, 59),
             _ => (-366, 366),
         };
-        let texts = value.split(',').take(LISTED_MAX + 1);
-        let mut numbers: Vec<i16> = texts
+        reader.check_length(value)?;
+        let mut numbers: Vec<i16> = value
+            .split(',')
             .map(|text| Ok(reader.number(text, least, largest)? as i16))
             .collect::<Result<_, ParseError>>()?;
-        if numbers.len() > LISTED_MAX {
-            let message = format!("{} lists more than {LISTED_MAX} elements", reader.name);
-            return Err(ParseError::new(reader.at, message));
-        }
         numbers.sort_unstable();
         numbers.dedup();
         let bits = numbers.iter().filter(|n| **n >= 0).fold(0_u64, |bits, n| bits | 1 << (n % 64));
@@ -248,6 +246,14 @@ struct Reader {
 }
 
 impl Reader {
+    fn check_length(self, list: &str) -> Result<(), ParseError> {
+        if list.split(',').count() <= LISTED_MAX {
+            return Ok(());
+        }
+        let message = format!("{} lists more than {LISTED_MAX} elements", self.name);
+        Err(ParseError::new(self.at, message))
+    }
+
     fn number(self, text: &str, least: i64, largest: i64) -> Result<i64, ParseError> {
         let digits = text.trim_start_matches(['-', '+']);
         let sound = text.len() - digits.len() <= 1
