@@ -5,10 +5,10 @@
 mod common;
 
 use common::random::{Random, cases, report, skip};
-use common::{instant, next, utc, zone};
+use common::{ZONES, change_near, instant, next, rules, utc, zone};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use timeball_schedule::language::{Dialect, Schedule, Zone};
+use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 use timeball_timebase::Timestamp;
 
 /// Reads `RULE<tab>AFTER` lines and writes the next instants of each, in seconds; `?` where it
@@ -176,43 +176,89 @@ fn ask(lines: &str) -> Option<Vec<Option<Vec<i64>>>> {
 #[test]
 fn the_next_instants_of_random_rules_are_those_of_dateutil() {
     let mut random = Random(5545);
-    let questions: Vec<(String, i64)> = (0..cases(200))
-        .map(|_| (rule(&mut random), random.within(1_700_000_000, 1_800_000_000)))
-        .collect();
-    let lines: String =
-        questions.iter().map(|(rule, after)| format!("{rule}\t{after}\n")).collect();
-    let Some(answers) = ask(&lines) else {
-        return skip("python3 with python-dateutil is not there (pip install python-dateutil)");
-    };
-    assert_eq!(answers.len(), questions.len());
-    let (mut compared, mut gave_up) = (0, 0);
-    for ((rule, after), theirs) in questions.iter().zip(answers) {
-        let Some(theirs) = theirs else {
-            gave_up += 1;
-            continue;
+    // Made once: reading a zone takes longer than all that is asked of it here.
+    let zones: Vec<_> = ZONES[1..].iter().map(|name| (zone(name), rules(name))).collect();
+    let (wanted, mut compared, mut in_zones, mut gave_up) = (cases(200), 0, 0, 0);
+    while compared < wanted {
+        let questions: Vec<(String, i64)> = (0..(wanted - compared).max(20))
+            .map(|_| (rule(&mut random), random.within(1_700_000_000, 1_800_000_000)))
+            .collect();
+        let lines: String =
+            questions.iter().map(|(rule, after)| format!("{rule}\t{after}\n")).collect();
+        let Some(answers) = ask(&lines) else {
+            return skip("python3 with python-dateutil is not there (pip install python-dateutil)");
         };
-        let ours = Schedule::parse(rule, Dialect::Vixie, &Zone::utc(), None)
-            .unwrap_or_else(|error| panic!("{rule}: {error}"));
-        compared += 1;
-        let mut at = Timestamp::from_unix(*after, 0);
-        let mut found = Vec::new();
-        while let (true, Some(next)) = (found.len() < INSTANTS, ours.next_after(at)) {
-            found.push(next.unix_seconds());
-            at = next;
-        }
-        assert_eq!(found, theirs, "{rule} after {after}");
-        assert_eq!(utc(&ours.to_string()), ours, "{rule}");
-        let first = found.first().map(|first| Timestamp::from_unix(*first, 0));
-        if let Some(first) = first {
-            assert_eq!(ours.count_between(first, at, u64::MAX), found.len() as u64, "{rule}");
-            let mut back = at;
-            for before in found.iter().rev().skip(1) {
-                back = ours.previous_before(back).unwrap();
-                assert_eq!(back.unix_seconds(), *before, "{rule}");
-            }
+        assert_eq!(answers.len(), questions.len());
+        for ((rule, after), theirs) in questions.iter().zip(answers) {
+            let Some(theirs) = theirs else {
+                gave_up += 1;
+                continue;
+            };
+            compared += 1;
+            compare(rule, *after, &theirs);
+            in_zones +=
+                u64::from(compare_in_zone(rule, &theirs, &zones[compared as usize % zones.len()]));
         }
     }
-    report(&format!("{compared} rules compared with dateutil, 0 differ; it gave up on {gave_up}"));
+    report(&format!(
+        "{compared} rules compared with dateutil, {in_zones} of them in a zone too, 0 differ; it \
+         gave up on {gave_up} others"
+    ));
+    assert!(in_zones * 2 > compared, "only {in_zones} in a zone");
+}
+
+/// Compares in UTC, forward, backward and counted.
+fn compare(rule: &str, after: i64, theirs: &[i64]) {
+    let ours = Schedule::parse(rule, Dialect::Vixie, &Zone::utc(), None)
+        .unwrap_or_else(|error| panic!("{rule}: {error}"));
+    let mut at = Timestamp::from_unix(after, 0);
+    let mut found = Vec::new();
+    while let (true, Some(next)) = (found.len() < INSTANTS, ours.next_after(at)) {
+        found.push(next.unix_seconds());
+        at = next;
+    }
+    assert_eq!(found, theirs, "{rule} after {after}");
+    assert_eq!(utc(&ours.to_string()), ours, "{rule}");
+    let Some(first) = found.first().map(|first| Timestamp::from_unix(*first, 0)) else { return };
+    assert_eq!(ours.count_between(first, at, u64::MAX), found.len() as u64, "{rule}");
+    let mut back = at;
+    for before in found.iter().rev().skip(1) {
+        back = ours.previous_before(back).unwrap();
+        assert_eq!(back.unix_seconds(), *before, "{rule}");
+    }
+}
+
+/// Compares in a zone, where a rule names times on the wall: by `kubernetes` those that are skipped
+/// do not run, and those that are repeated run twice. Whether there was anything to compare.
+fn compare_in_zone(rule: &str, local: &[i64], (zone, rules): &(Zone, jiff::tz::TimeZone)) -> bool {
+    // Near a change there may be repeated times of before the first one.
+    let Some(first) = local.first().filter(|first| change_near(zone, **first).is_none()) else {
+        return false;
+    };
+    let instants = |local: i64| {
+        use jiff::tz::AmbiguousOffset::{Fold, Gap, Unambiguous};
+        let wall = jiff::Timestamp::from_second(local).unwrap();
+        let wall = wall.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+        match rules.to_ambiguous_timestamp(wall).offset() {
+            Unambiguous { offset } => vec![local - i64::from(offset.seconds())],
+            Gap { .. } => vec![],
+            Fold { before, after } => {
+                [before, after].map(|o| local - i64::from(o.seconds())).into()
+            }
+        }
+    };
+    let mut expected: Vec<i64> = local.iter().flat_map(|local| instants(*local)).collect();
+    // What comes after the last one may lie before its repetition.
+    let last = local.iter().rev().find_map(|local| instants(*local).first().copied());
+    expected.retain(|at| last.is_some_and(|last| *at <= last));
+    expected.sort_unstable();
+    let ours = Schedule::parse(rule, Dialect::Vixie, zone, Some(DstPolicy::Kubernetes)).unwrap();
+    let mut at = Timestamp::from_unix(instants(*first)[0] - 1, 0);
+    for expected in &expected {
+        at = ours.next_after(at).unwrap_or_else(|| panic!("{rule} in {zone:?}: none"));
+        assert_eq!(at.unix_seconds(), *expected, "{rule} in {zone:?}, on the wall {local:?}");
+    }
+    true
 }
 
 #[test]
@@ -258,8 +304,8 @@ fn listed_dates_are_added_and_a_date_that_is_left_out_stays_out() {
     assert_eq!(utc(&schedule.to_string()), schedule);
     assert_eq!(
         schedule.describe(),
-        "by its rule every month, from 2026-01-01T09:00:00 on the wall to 2027-01-01T00:00:00, and \
-         at 2 listed times"
+        "every month at 09:00, on day 1 of the month, from 2026-01-01T09:00:00 on the wall to \
+         2027-01-01T00:00:00, not at 1 listed time, and at 2 listed times"
     );
     // A rule that never comes leaves what is listed.
     let listed = utc("DTSTART:20260101T000000 RRULE:FREQ=MONTHLY;INTERVAL=12;BYMONTH=3 \
@@ -295,7 +341,7 @@ fn rules_below_a_day_count_without_walking_far() {
 }
 
 /// Expression, position, a part of the message.
-const REFUSED: [(&str, usize, &str); 17] = [
+const REFUSED: [(&str, usize, &str); 18] = [
     ("RRULE:FREQ=DAILY", 0, "DTSTART is missing"),
     ("DTSTART:20260101T090000", 23, "RRULE is missing"),
     ("DTSTART:20260101T250000 RRULE:FREQ=DAILY", 8, "does not exist"),
@@ -321,6 +367,11 @@ const REFUSED: [(&str, usize, &str); 17] = [
         "no date with a time",
     ),
     ("DTSTART:20260101T090000 RRULE:FREQ=MONTHLY;BYMONTHDAY=0", 54, "without 0"),
+    (
+        "DTSTART:20260101T090000 RRULE:FREQ=DAILY EXDATE:20260102T090000,20260103",
+        64,
+        "did you mean `20260103T090000`?",
+    ),
 ];
 
 #[test]
@@ -331,6 +382,12 @@ fn rules_are_refused_with_place_and_reason() {
         assert!(error.message.contains(part), "{expression}: {error}");
         assert_eq!(error.position, position, "{expression}: {error}");
     }
+    let many = vec!["1MO"; 61].join(",");
+    let long = format!("DTSTART:20260101T090000 RRULE:FREQ=YEARLY;BYDAY={many}");
+    let refused = Schedule::parse(&long, Dialect::Vixie, &Zone::utc(), None).unwrap_err();
+    assert!(refused.message.contains("BYDAY lists more than 60"), "{refused}");
+    let of_days = utc("DTSTART:20260101 RRULE:FREQ=DAILY;COUNT=3 EXDATE;VALUE=DATE:20260102");
+    assert_eq!(of_days.count_between(Timestamp::MIN, Timestamp::MAX, 9), 2);
     let utc_start = "DTSTART:20260101T090000Z RRULE:FREQ=DAILY";
     assert!(Schedule::parse(utc_start, Dialect::Vixie, &zone("Europe/Berlin"), None).is_err());
     assert!(Schedule::parse(utc_start, Dialect::Vixie, &Zone::utc(), None).is_ok());

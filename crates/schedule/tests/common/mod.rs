@@ -26,6 +26,13 @@ pub(crate) fn zone(name: &str) -> Zone {
     Zone::from_tzif(name, &octets).unwrap()
 }
 
+/// The rules of a zone for others.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn rules(name: &str) -> jiff::tz::TimeZone {
+    let octets = std::fs::read(format!("/usr/share/zoneinfo/{name}")).unwrap();
+    jiff::tz::TimeZone::tzif(name, &octets).unwrap()
+}
+
 /// The instant of an RFC 3339 text in UTC.
 pub(crate) fn instant(text: &str) -> Timestamp {
     let at: jiff::Timestamp = text.parse().unwrap();
