@@ -166,3 +166,27 @@ fn a_cron_job_comes_in_is_taken_by_up_and_goes_out_with_the_same_meaning() {
     let again = import(&scratch, "again", &exported, &["--from", "cronjob"]);
     assert_eq!(std::fs::read_to_string(again).unwrap(), std::fs::read_to_string(file).unwrap());
 }
+
+#[test]
+fn files_of_other_systems_and_files_without_an_entry_are_read_for_what_they_are() {
+    let scratch = Scratch::new("marks");
+    let read = |text: &str| {
+        let file = scratch.join("given");
+        std::fs::write(&file, text).unwrap();
+        let output = run(&["schedule", "import", &file]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        (String::from_utf8(output.stdout).unwrap(), said)
+    };
+    // A byte order mark, and lines that end as on Windows.
+    let (crontab, _) = read("\u{feff}0 4 * * * /bin/true\r\n5 4 * * * /bin/true\r\n");
+    let names = ["name: given-1", "name: given-2", "- /bin/true\n"];
+    assert!(names.iter().all(|name| crontab.contains(name)), "{crontab}");
+    let marked = format!("\u{feff}{}", CRON_JOB.replace('\n', "\r\n"));
+    let (cron_job, _) = read(&marked);
+    assert_eq!(yaml(&cron_job)["metadata"]["name"], "report");
+    for nothing in ["", "# nothing yet\nPATH=/bin\n"] {
+        let (written, said) = read(nothing);
+        assert_eq!((written.as_str(), said.contains("has no entry")), ("", true), "{said}");
+    }
+}

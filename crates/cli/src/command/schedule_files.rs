@@ -40,6 +40,9 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<ExitCode, CliError> 
     for reason in &imported.left_out {
         output::talk(&format!("left out: {reason}"));
     }
+    if imported.documents.is_empty() && imported.left_out.is_empty() {
+        output::talk(&format!("note: {} has no entry", arguments.file.display()));
+    }
     print(&imported.documents);
     Ok(if imported.left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -97,7 +100,8 @@ fn read(path: &Path) -> Result<String, CliError> {
     if text.len() as u64 > OCTETS_MAX {
         return Err(CliError::failed(format!("{} is larger than 1 MiB", path.display())));
     }
-    Ok(text)
+    // Editors of other systems begin a file with a byte order mark.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// A DNS label made of a file's name.

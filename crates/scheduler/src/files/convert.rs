@@ -10,7 +10,7 @@ use crate::targets::ScheduleName;
 use crate::zones::Zones;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use timeball_api::cron_job::{self, PreciseCronJob, Spec};
+use timeball_api::cron_job::{self, Metadata, PreciseCronJob, Spec};
 use timeball_schedule::ScheduleUid;
 use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 use timeball_schedule::planner::{
@@ -23,10 +23,12 @@ use uuid::Uuid;
 /// namespace of DNS names.
 const UID_NAMESPACE: Uuid = Uuid::from_u128(0x7921_d042_b316_5cdd_b282_3728_e6d5_ed07);
 
-const YEAR_S: i64 = 366 * 86_400;
+/// The longest deadline and catch-up window, in seconds.
+pub(crate) const YEAR_S: i64 = 366 * 86_400;
 const NAME_OCTETS_MAX: usize = 52;
 const NAMESPACE_OCTETS_MAX: usize = 63;
-const DETAILS_MAX: i64 = 10_000;
+/// The largest history limit.
+pub(crate) const DETAILS_MAX: i64 = 10_000;
 const CATCH_UP_MAX: i64 = 1_000;
 const FAILURES_MAX: i64 = 1_000_000;
 
@@ -42,14 +44,8 @@ pub(super) fn schedule(
     check_name("metadata.name", &metadata.name, NAME_OCTETS_MAX)?;
     check_name("metadata.namespace", &metadata.namespace, NAMESPACE_OCTETS_MAX)?;
     let name = ScheduleName { namespace: metadata.namespace.clone(), name: metadata.name.clone() };
-    let uid = match &metadata.uid {
-        None => Uuid::new_v5(&UID_NAMESPACE, name.to_string().as_bytes()),
-        Some(value) => {
-            Uuid::parse_str(value).map_err(|_| DocumentError::Uid { value: value.clone() })?
-        }
-    };
+    let uid = uid(metadata)?;
     let zone = zones.zone(spec.time_zone.as_deref().unwrap_or("Etc/UTC"))?;
-    let uid = ScheduleUid(uid.into_bytes());
     let include = calendars.choose("spec.include", &name.namespace, &spec.include)?;
     let exclude = calendars.choose("spec.exclude", &name.namespace, &spec.exclude)?;
     let days = days_definition(&include, &exclude);
@@ -92,6 +88,18 @@ pub(super) fn schedule(
         limits,
         document,
     })
+}
+
+/// The identity of a schedule: its own, or one that is made of namespace and name.
+pub(crate) fn uid(metadata: &Metadata) -> Result<ScheduleUid, DocumentError> {
+    let Metadata { namespace, name, uid, .. } = metadata;
+    let uid = match uid {
+        None => Uuid::new_v5(&UID_NAMESPACE, format!("{namespace}/{name}").as_bytes()),
+        Some(value) => {
+            Uuid::parse_str(value).map_err(|_| DocumentError::Uid { value: value.clone() })?
+        }
+    };
+    Ok(ScheduleUid(uid.into_bytes()))
 }
 
 fn compile(

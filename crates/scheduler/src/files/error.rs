@@ -14,8 +14,8 @@ pub(crate) enum SyntaxError {
     /// The same, where the place is not known.
     #[error("{0}")]
     Somewhere(String),
-    /// There is no schedule in it.
-    #[error("no schedule in it; see docs/schedules.md for the form")]
+    /// There is nothing in it.
+    #[error("no schedule and no calendar in it; see docs/schedules.md for the form")]
     Empty,
 }
 

@@ -14,7 +14,7 @@ mod target;
 mod watch;
 
 pub use calendars::read_calendars;
-pub(crate) use convert::{dialect, dst};
+pub(crate) use convert::{DETAILS_MAX, YEAR_S, dialect, dst, uid};
 pub(crate) use diff::{changes, line};
 pub(crate) use document::{Document, parse, parse_foreign};
 pub(crate) use watch::{Seen, Watcher};

@@ -306,7 +306,7 @@ fn names_kinds_and_duplicates_are_checked() {
         assert!(message.contains(part), "{message}");
     }
     assert!(problem(&format!("{good}---\n{good}")).contains("already defined in"));
-    assert!(problem("").contains("no schedule in it"));
+    assert!(problem("").contains("no schedule and no calendar in it"));
     assert!(problem("a: [").contains("line 1"));
     let missing = LoadedSet::read(Path::new("/nonexistent"));
     assert!(missing.problems[0].message.contains("the directory cannot be read"));

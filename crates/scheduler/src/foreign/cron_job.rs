@@ -12,11 +12,13 @@ use timeball_api::cron_job::{
 use timeball_schedule::language::{Dialect, DstPolicy, Schedule, Zone};
 
 /// The largest catch-up window: a CronJob has none, and one run is caught up in any case.
-const WINDOW_S: i64 = 366 * 86_400;
+const WINDOW_S: i64 = files::YEAR_S;
 /// What only kubectl reads: the manifest itself once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The shortest deadline that Kubernetes advises: its controller once looked every 10 s.
 const DEADLINE_S_MIN: i64 = 10;
+/// What a CronJob calls our BufferOne.
+const FORBID: &str = "Forbid";
 /// What a Job has where it says nothing.
 const BACKOFF_LIMIT: i64 = 6;
 const KEPT: [&str; 6] = [
@@ -84,13 +86,32 @@ fn convert(job: &Value, name: &str, remarks: &mut Vec<String>) -> Result<Value, 
     new.insert("timeZone".to_owned(), json!("Etc/UTC"));
     for field in KEPT {
         if !spec[field].is_null() {
-            new.insert(field.to_owned(), spec[field].clone());
+            new.insert(field.to_owned(), kept(name, field, &spec[field], remarks));
         }
     }
     let catch_up = json!({ "policy": "Latest", "windowSeconds": WINDOW_S, "limit": 1 });
     new.insert("catchUp".to_owned(), catch_up);
     new.insert("target".to_owned(), json!({ "exec": exec }));
     Ok(super::document(name, Value::Object(new)))
+}
+
+/// A field of a CronJob as ours, with the same meaning.
+fn kept(name: &str, field: &str, value: &Value, remarks: &mut Vec<String>) -> Value {
+    let most = match field {
+        // The controller starts the latest instant that came during a run when that ends, as long
+        // as its deadline allows.
+        "concurrencyPolicy" if value == FORBID => return json!(ConcurrencyPolicy::BufferOne),
+        "startingDeadlineSeconds" => files::YEAR_S,
+        "successfulJobsHistoryLimit" | "failedJobsHistoryLimit" => files::DETAILS_MAX,
+        _ => return value.clone(),
+    };
+    match value.as_i64().filter(|given| *given > most) {
+        None => value.clone(),
+        Some(given) => {
+            remarks.push(format!("{name}: {field} is {given}, and becomes {most}, the most here"));
+            json!(most)
+        }
+    }
 }
 
 /// The target of a container's command, without its limits.
@@ -249,7 +270,10 @@ pub(super) fn export(job: &PreciseCronJob, image: &str) -> Result<Value, Vec<Str
         "schedule": expression,
         "timeZone": spec.time_zone.as_deref().unwrap_or("Etc/UTC"),
         "suspend": spec.suspend,
-        "concurrencyPolicy": spec.concurrency_policy,
+        "concurrencyPolicy": match spec.concurrency_policy {
+            ConcurrencyPolicy::BufferOne => json!(FORBID),
+            policy => json!(policy),
+        },
         "successfulJobsHistoryLimit": spec.successful_jobs_history_limit,
         "failedJobsHistoryLimit": spec.failed_jobs_history_limit,
         "jobTemplate": { "spec": {
@@ -306,8 +330,9 @@ fn lose_policies(spec: &Spec, lost: &mut Vec<String>) {
     let caught_up = spec.catch_up.policy == CatchUpPolicy::Latest && spec.catch_up.limit == 1;
     for (is_lost, what) in [
         (
-            spec.concurrency_policy == ConcurrencyPolicy::BufferOne,
-            "concurrencyPolicy BufferOne: a CronJob has Allow, Forbid and Replace",
+            spec.concurrency_policy == ConcurrencyPolicy::Forbid,
+            "concurrencyPolicy Forbid: a CronJob that forbids starts the latest instant that came \
+             during a run at the end of the run (that is BufferOne)",
         ),
         (spec.pause_on_failure != 0, "pauseOnFailure: a CronJob goes on however often it fails"),
         (
@@ -336,10 +361,15 @@ fn lose_policies(spec: &Spec, lost: &mut Vec<String>) {
 fn expression(job: &PreciseCronJob, lost: &mut Vec<String>) -> String {
     let spec = &job.spec;
     let (dialect, dst) = (files::dialect(spec), files::dst(spec));
-    let text = &spec.schedule;
     // In UTC the rule for changes of the clocks has nothing to do, so the times alone are compared.
     let utc = Zone::utc();
-    let ours = Schedule::parse(text, dialect, &utc, None);
+    let seed = files::uid(&job.metadata).map_or(0, |uid| uid.seed());
+    let ours = Schedule::parse_seeded(&spec.schedule, dialect, &utc, None, seed);
+    let text = &match (&ours, Schedule::parse(&spec.schedule, dialect, &utc, None)) {
+        // It has an `H`, and a CronJob has what that chose.
+        (Ok(chosen), Err(_)) => chosen.to_string(),
+        _ => spec.schedule.clone(),
+    };
     let theirs = Schedule::parse(text, Dialect::Kubernetes, &utc, None);
     match (ours, theirs) {
         (Err(error), _) => lost.push(format!("schedule `{text}`: {error}")),

@@ -38,6 +38,7 @@ pub(super) fn import(text: &str, options: &CrontabOptions<'_>, zones: &mut Zones
         directory: None,
         variables: Vec::new(),
     };
+    let (mut without_directory, mut without_path) = (false, false);
     for (index, line) in text.lines().enumerate() {
         if index == LINES_MAX {
             imported.leave_out(&format!("lines after {LINES_MAX}: a crontab has no more"));
@@ -68,7 +69,11 @@ pub(super) fn import(text: &str, options: &CrontabOptions<'_>, zones: &mut Zones
             continue;
         }
         match entry(line, number, &environment, options) {
-            Ok(document) => imported.take(&format!("line {number}"), document, zones),
+            Ok(document) => {
+                without_directory |= environment.directory.is_none();
+                without_path |= !environment.variables.iter().any(|(name, _)| name == "PATH");
+                imported.take(&format!("line {number}"), document, zones);
+            }
             Err(reason) => imported.leave_out(&format!("line {number}: {reason}")),
         }
     }
@@ -76,6 +81,18 @@ pub(super) fn import(text: &str, options: &CrontabOptions<'_>, zones: &mut Zones
         imported.remark(
             "the times are taken to be in Etc/UTC, and cron took them in the machine's own zone: \
              give --tz ZONE",
+        );
+    }
+    if without_directory {
+        imported.remark(
+            "where no HOME is set cron began commands in their user's home directory, and they \
+             begin in `/` here: set HOME in the crontab, or `workingDirectory`",
+        );
+    }
+    if without_path {
+        imported.remark(
+            "where no PATH is set cron had PATH=/usr/bin:/bin, and it is that of `up` here: set \
+             PATH in the crontab, or `env`",
         );
     }
     imported
@@ -201,6 +218,18 @@ mod tests {
         let typed: timeball_api::cron_job::PreciseCronJob =
             serde_json::from_value(first.clone()).unwrap();
         assert_eq!(typed.metadata.name, "crontab-6");
+    }
+
+    #[test]
+    fn what_cron_gives_by_itself_and_we_do_not_is_said() {
+        let said = |text| {
+            let remarks = import(text, false).remarks;
+            ["HOME", "PATH"].map(|name| remarks.iter().any(|remark| remark.contains(name)))
+        };
+        assert_eq!(said("* * * * * true\n"), [true, true]);
+        assert_eq!(said("HOME=/srv\n* * * * * true\nPATH=/bin\n"), [false, true]);
+        assert_eq!(said("HOME=/srv\nPATH=/bin\n* * * * * true\n"), [false, false]);
+        assert_eq!(said("# nothing\n61 * * * * true\n"), [false, false]);
     }
 
     #[test]

@@ -87,6 +87,35 @@ fn a_cron_job_comes_in_and_goes_out_the_same() {
 }
 
 #[test]
+fn what_a_cron_job_calls_forbid_is_buffer_one_here() {
+    for (theirs, ours) in [("Forbid", "BufferOne"), ("Allow", "Allow"), ("Replace", "Replace")] {
+        let mut was = cron_job();
+        was["spec"]["concurrencyPolicy"] = json!(theirs);
+        let (document, remarks) = schedule(&was);
+        assert_eq!(document["spec"]["concurrencyPolicy"], ours);
+        assert_eq!(remarks, Vec::<String>::new());
+        let is = exported(&document).unwrap();
+        assert_eq!(is["spec"]["concurrencyPolicy"], theirs);
+    }
+}
+
+#[test]
+fn numbers_that_are_too_large_here_become_the_largest_and_that_is_said() {
+    let mut job = cron_job();
+    job["spec"]["startingDeadlineSeconds"] = json!(999_999_999);
+    job["spec"]["failedJobsHistoryLimit"] = json!(20_000);
+    let (document, remarks) = schedule(&job);
+    let spec = &document["spec"];
+    assert_eq!(
+        (&spec["startingDeadlineSeconds"], &spec["failedJobsHistoryLimit"]),
+        (&json!(31_622_400), &json!(10_000))
+    );
+    let expected =
+        "hello: startingDeadlineSeconds is 999999999, and becomes 31622400, the most here";
+    assert_eq!((remarks.len(), &*remarks[0]), (2, expected));
+}
+
+#[test]
 fn a_limit_of_all_tries_becomes_one_of_each_and_that_is_said() {
     let said = |seconds: i64, tries: i64| {
         vec![format!(
@@ -174,6 +203,20 @@ fn how_far_back_a_schedule_catches_up_becomes_the_deadline_of_a_cron_job() {
 }
 
 #[test]
+fn what_h_chose_goes_out_and_means_the_same() {
+    let document = ours(json!({ "schedule": "H H(0-7) * * MON-FRI" }));
+    let schedule = exported(&document).unwrap()["spec"]["schedule"].clone();
+    let schedule = schedule.as_str().unwrap();
+    let seed = files::uid(&typed(&document).metadata).unwrap().seed();
+    let here = document["spec"]["schedule"].as_str().unwrap();
+    let here = Schedule::parse_seeded(here, Dialect::Vixie, &Zone::utc(), None, seed).unwrap();
+    let there = Schedule::parse(schedule, Dialect::Kubernetes, &Zone::utc(), None).unwrap();
+    assert!(here.names_the_same_times(&there), "{schedule}");
+    let lost = exported(&ours(json!({ "schedule": "H * * * * *" }))).unwrap_err();
+    assert!(lost[0].contains("6 fields"), "{lost:?}");
+}
+
+#[test]
 fn an_identity_of_its_own_keeps_a_schedule_from_going_out() {
     let mut document = ours(json!({}));
     document["metadata"]["uid"] = json!("6f3c6c52-6d0c-5a3e-9d3e-3f1f4a2b1c0d");
@@ -213,13 +256,14 @@ fn an_export_says_all_that_would_be_lost() {
         "tick",
         json!({
             "schedule": "*/0.5 * * * * *", "timeZone": "Europe/Berlin", "jitterMilliseconds": 5,
-            "concurrencyPolicy": "BufferOne", "startingDeadlineMilliseconds": 500,
+            "concurrencyPolicy": "Forbid", "startingDeadlineMilliseconds": 500,
             "exclude": [{ "calendar": "holidays" }],
             "target": { "exec": { "command": ["true"] } },
         }),
     );
     let lost = exported(&document).unwrap_err().join("\n");
-    for part in ["fields", "BufferOne", "jitter", "Milliseconds 500", "dst: kubernetes", "holidays"]
+    for part in
+        ["fields", "that is BufferOne", "jitter", "Milliseconds 500", "dst: kubernetes", "holidays"]
     {
         assert!(lost.contains(part), "{part} in {lost}");
     }
