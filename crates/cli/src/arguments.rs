@@ -329,11 +329,11 @@ pub(crate) struct TickArguments {
     /// The period, and after a slash how far behind its multiples since 1970: 10ms, 1s/250ms
     #[arg(long, value_name = "PERIOD[/PHASE]")]
     pub(crate) every: String,
-    /// Stop after so many ticks [default: never]
+    /// Stop after so many ticks that somebody got [default: never]
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     /// After a stall give what was missed too, one tick after the other (at most 1,000), instead of
-    /// the latest alone
+    /// the latest alone; a receiver gets ticks although it has not taken those before
     #[arg(long)]
     pub(crate) catch_up: bool,
     /// Write to this FIFO instead of stdout; ticks while nobody reads are dropped
@@ -342,7 +342,8 @@ pub(crate) struct TickArguments {
     /// Send a datagram to this UNIX socket instead; ticks while nobody receives are dropped
     #[arg(long, value_name = "PATH", group = "receiver")]
     pub(crate) socket: Option<PathBuf>,
-    /// Signal this process instead, by SIGUSR1 (10) or the signal of that number
+    /// Signal this process instead, by SIGUSR1 (10) or the signal of that number; the sequence is
+    /// its value (`si_value`)
     #[arg(long, value_name = "PID[:SIGNAL]", group = "receiver")]
     pub(crate) signal: Option<String>,
     #[command(flatten)]

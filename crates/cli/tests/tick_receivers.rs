@@ -98,12 +98,10 @@ impl Tick {
         self.real_ns - self.scheduled_ns
     }
 
-    /// Checks that nothing is between the tick before and this one but what it says it skipped, and
-    /// what the receiver had no room for, if it `may_lose` some.
-    fn assert_follows(&self, before: &Self, may_lose: bool) {
+    /// Checks that nothing is between the tick before and this one but what it says it skipped.
+    fn assert_follows(&self, before: &Self) {
         let steps = self.sequence - before.sequence;
-        let is_next = steps == 1 + self.skipped || (may_lose && steps > self.skipped);
-        assert!(is_next, "{before:?}, then {self:?}");
+        assert_eq!(steps, 1 + self.skipped, "{before:?}, then {self:?}");
         let apart_ns = self.scheduled_ns - before.scheduled_ns;
         assert_eq!(apart_ns, steps * PERIOD_NS, "{before:?}, then {self:?}");
         assert!(self.scheduled_ns % PERIOD_NS == 0 && self.lateness_ns() >= 0, "{self:?}");
@@ -112,11 +110,11 @@ impl Tick {
 
 /// Takes ticks as they come, has the giver stall, and takes those after it: `next` waits for a
 /// line. Returns the last tick.
-fn assert_no_burst(ticking: &Ticking, may_lose: bool, next: &mut dyn FnMut() -> String) -> Tick {
+fn assert_no_burst(ticking: &Ticking, next: &mut dyn FnMut() -> String) -> Tick {
     let mut last = Tick::parse(&next());
     let mut take = || {
         let tick = Tick::parse(&next());
-        tick.assert_follows(&last, may_lose);
+        tick.assert_follows(&last);
         // What a stall has passed over is not given late, but left out.
         assert!(tick.lateness_ns() < PERIOD_NS, "{tick:?}");
         last = tick;
@@ -162,7 +160,7 @@ fn datagram(socket: &UnixDatagram) -> String {
 fn a_pipe_gets_one_tick_after_a_stall_and_its_end_is_that_of_the_ticks() {
     let mut ticking = Ticking::start(&[]);
     let mut reader = BufReader::new(ticking.0.stdout.take().expect("piped"));
-    assert_no_burst(&ticking, false, &mut || line_of(&mut reader));
+    assert_no_burst(&ticking, &mut || line_of(&mut reader));
     drop(reader);
     let (status, said) = ticking.end();
     assert!(status.success() && said.is_empty(), "{status}: {said}");
@@ -174,14 +172,14 @@ fn a_fifo_gets_one_tick_after_a_stall_and_later_readers_get_later_ticks() {
     let path = make_fifo(&scratch);
     let mut ticking = Ticking::start(&["--fifo", &path]);
     let mut reader = BufReader::new(File::open(&path).expect("it opens once it is written to"));
-    let last = assert_no_burst(&ticking, false, &mut || line_of(&mut reader));
+    let last = assert_no_burst(&ticking, &mut || line_of(&mut reader));
     drop(reader);
     std::thread::sleep(STALL);
     assert!(ticking.is_running(), "nobody reads");
     let mut reader = BufReader::new(File::open(&path).expect("the next reader"));
     let [first, second] = [(); 2].map(|()| Tick::parse(&line_of(&mut reader)));
     assert!(first.sequence >= last.sequence + STALL_TICKS, "{last:?}, then {first:?}");
-    second.assert_follows(&first, false);
+    second.assert_follows(&first);
 }
 
 #[test]
@@ -190,7 +188,7 @@ fn a_socket_gets_one_tick_after_a_stall_and_later_receivers_get_later_ticks() {
     let path = scratch.join("beat");
     let socket = bind(&path);
     let mut ticking = Ticking::start(&["--socket", &path]);
-    let last = assert_no_burst(&ticking, true, &mut || datagram(&socket));
+    let last = assert_no_burst(&ticking, &mut || datagram(&socket));
     drop(socket);
     std::fs::remove_file(&path).expect("it is there");
     std::thread::sleep(STALL);
@@ -198,7 +196,19 @@ fn a_socket_gets_one_tick_after_a_stall_and_later_receivers_get_later_ticks() {
     let socket = bind(&path);
     let [first, second] = [(); 2].map(|()| Tick::parse(&datagram(&socket)));
     assert!(first.sequence >= last.sequence + STALL_TICKS, "{last:?}, then {first:?}");
-    second.assert_follows(&first, true);
+    second.assert_follows(&first);
+}
+
+#[test]
+fn a_reader_that_stood_still_finds_one_old_tick_and_then_the_latest() {
+    let mut ticking = Ticking::start(&[]);
+    let mut reader = BufReader::new(ticking.0.stdout.take().expect("piped"));
+    let before = Tick::parse(&line_of(&mut reader));
+    std::thread::sleep(STALL);
+    let [old, latest] = [(); 2].map(|()| Tick::parse(&line_of(&mut reader)));
+    old.assert_follows(&before);
+    latest.assert_follows(&old);
+    assert!(latest.skipped >= STALL_TICKS && latest.lateness_ns() < PERIOD_NS, "{latest:?}");
 }
 
 #[test]
@@ -212,7 +222,7 @@ fn what_a_stall_has_passed_over_is_given_where_that_was_asked_for() {
     let mut late = 0;
     while late < STALL_TICKS {
         let tick = Tick::parse(&line_of(&mut reader));
-        tick.assert_follows(&last, false);
+        tick.assert_follows(&last);
         assert_eq!(tick.skipped, 0, "{tick:?}");
         late += i64::from(tick.lateness_ns() >= PERIOD_NS);
         last = tick;

@@ -2,14 +2,14 @@
 
 use crate::arguments::TickArguments;
 use crate::error::CliError;
-use crate::output::{self, Format};
+use crate::output::Format;
 use crate::state_client;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use timeball_runtime::segment::{SEGMENT_PATH, read_bounded_clock};
 use timeball_schedule::language::{Dialect, Schedule, Zone};
-use timeball_scheduler::{Tick, TickReceiver, Ticker, Zones};
+use timeball_scheduler::{Delivery, Tick, TickReceiver, Ticker, Zones};
 use timeball_timebase::Span;
 
 const SIGUSR1: i32 = 10;
@@ -36,20 +36,18 @@ pub(crate) fn run(arguments: &TickArguments) -> Result<ExitCode, CliError> {
     };
     let mut ticker =
         Ticker::start(first, second - first, arguments.catch_up).map_err(CliError::failed)?;
-    let mut left = arguments.count;
+    let (mut left, mut dropped) = (arguments.count, 0);
     while left != Some(0) {
         let tick = ticker.wait().map_err(CliError::failed)?;
-        left = left.map(|left| left - 1);
-        let text = text(&tick, error.bound(), arguments.output);
-        match &mut receiver {
-            // Nobody reads any more.
-            None if !output::line(&text) => break,
-            None => {}
-            Some(receiver) => {
-                receiver.send(&format!("{text}\n")).map_err(|error| {
-                    CliError::failed(format!("no tick can be given any more: {error}"))
-                })?;
-            }
+        let tick = Tick { skipped: tick.skipped + dropped, ..tick };
+        let line = format!("{}\n", text(&tick, error.bound(), arguments.output));
+        let delivery = receiver.send(&tick, &line).map_err(|error| {
+            CliError::failed(format!("no tick can be given any more: {error}"))
+        })?;
+        match delivery {
+            Delivery::Sent => (left, dropped) = (left.map(|left| left - 1), 0),
+            Delivery::Dropped => dropped = tick.skipped + 1,
+            Delivery::Over => break,
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -66,9 +64,14 @@ fn parse(every: &str) -> Result<Schedule, CliError> {
         .map_err(|error| wrong(error.to_string()))
 }
 
-fn receiver(arguments: &TickArguments) -> Result<Option<TickReceiver>, CliError> {
+fn receiver(arguments: &TickArguments) -> Result<TickReceiver, CliError> {
+    let receiver = named_receiver(arguments)?;
+    Ok(if arguments.catch_up { receiver.taking_all() } else { receiver })
+}
+
+fn named_receiver(arguments: &TickArguments) -> Result<TickReceiver, CliError> {
     let named = |what: String, receiver: std::io::Result<TickReceiver>| {
-        receiver.map(Some).map_err(|error| CliError::failed(format!("{what}: {error}")))
+        receiver.map_err(|error| CliError::failed(format!("{what}: {error}")))
     };
     if let Some(path) = &arguments.fifo {
         return named(format!("--fifo {}", path.display()), TickReceiver::fifo(path));
@@ -76,7 +79,9 @@ fn receiver(arguments: &TickArguments) -> Result<Option<TickReceiver>, CliError>
     if let Some(path) = &arguments.socket {
         return named(format!("--socket {}", path.display()), TickReceiver::socket(path));
     }
-    let Some(target) = &arguments.signal else { return Ok(None) };
+    let Some(target) = &arguments.signal else {
+        return named("standard output".to_owned(), TickReceiver::stdout());
+    };
     let (pid, signal) = match target.split_once(':') {
         Some((pid, signal)) => (pid.parse().ok(), signal.parse().ok()),
         None => (target.parse().ok(), Some(SIGUSR1)),

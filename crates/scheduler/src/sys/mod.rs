@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod gate_of_tests;
 mod process;
+mod reader;
 mod realtime;
 mod timer;
 
@@ -14,6 +15,7 @@ pub(crate) use gate_of_tests::GATE_OF_TESTS;
 pub(crate) use process::{
     Account, Child, Exit, Process, SpawnPlan, account, effective_user_is_root, spawn,
 };
+pub(crate) use reader::{Reader, is_unreceived, reader_of_pipe};
 pub(crate) use realtime::{lock_memory, schedule_fifo};
 pub(crate) use timer::{Alarm, Poked, Wake, poll_readable, set_timer_slack, sleep_until};
 

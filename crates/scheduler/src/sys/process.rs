@@ -143,12 +143,41 @@ impl Process {
 
     /// Sends it a signal; 0 only asks whether that is allowed.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
-        let (fd, none) = (self.0.as_raw_fd(), ptr::null::<libc::siginfo_t>());
-        // SAFETY: the pointer to a siginfo may be null.
-        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, 0) };
+        self.send(signal, ptr::null())
+    }
+
+    /// Sends it a signal with a number, which it finds in `si_value` (as after `sigqueue`).
+    pub(crate) fn queue(&self, signal: i32, value: u64) -> io::Result<()> {
+        // SAFETY: neither takes anything, nor can fail.
+        let (pid, uid) = unsafe { (libc::getpid(), libc::getuid()) };
+        let (errno, code) = (0, libc::SI_QUEUE);
+        let told = Told { signal, errno, code, unused: 0, pid, uid, value, rest: [0; 12] };
+        self.send(signal, &raw const told)
+    }
+
+    fn send(&self, signal: i32, told: *const Told) -> io::Result<()> {
+        let fd = self.0.as_raw_fd();
+        // SAFETY: `told` is null, or as long as a siginfo and alive through the call.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, told, 0) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
+
+/// A siginfo of a signal that was queued, as Linux lays it out where pointers have 64 bits.
+#[repr(C)]
+struct Told {
+    signal: libc::c_int,
+    errno: libc::c_int,
+    code: libc::c_int,
+    unused: libc::c_int,
+    pid: libc::pid_t,
+    uid: libc::uid_t,
+    value: u64,
+    rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<Told>() == size_of::<libc::siginfo_t>());
+const _: () = assert!(align_of::<Told>() == align_of::<libc::siginfo_t>());
 
 fn spawn_as_ourselves(plan: &SpawnPlan, output: RawFd) -> io::Result<libc::pid_t> {
     let arguments = pointers(&plan.arguments);
