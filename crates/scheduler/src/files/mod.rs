@@ -239,6 +239,10 @@ fn schedule_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
+    // A FIFO would be waited for.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let mut text = String::new();
     File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_OCTETS_MAX {

@@ -313,6 +313,20 @@ fn names_kinds_and_duplicates_are_checked() {
 }
 
 #[test]
+fn what_is_no_file_is_named_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("a.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    fs::create_dir(directory.path().join("b.yaml")).unwrap();
+    std::os::unix::fs::symlink("nowhere", directory.path().join("c.yaml")).unwrap();
+    let messages = LoadedSet::read(directory.path()).problems.into_iter().map(|it| it.message);
+    let messages: Vec<String> = messages.collect();
+    let [fifo, directory, link] = &messages[..] else { panic!("{messages:?}") };
+    assert!(fifo.contains("not a regular file") && directory.contains("not a regular file"));
+    assert!(link.contains("No such file"), "{link}");
+}
+
+#[test]
 fn every_mistake_in_a_message_to_nats_is_named_with_its_fix() {
     let nats =
         |inner: &str| format!("  schedule: '@hourly'\n  target: {{ nats: {{ {inner} }} }}\n");

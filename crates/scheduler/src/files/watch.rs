@@ -9,10 +9,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often both are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(750);
 /// How often everything is read anew though no file changed, for what lies outside of both:
 /// programs, certificates.
-const READ_EVERY: u32 = 60;
+const READ_EVERY: u32 = 80;
+/// A change is read once there was no other for this long: whoever writes a file in parts, or
+/// several of them, is not done in between, and what he has not written yet would be taken for
+/// removed.
+const QUIET: Duration = Duration::from_millis(200);
+/// After so many changes in a row it is read though there are more.
+const UNREST_MAX: u32 = 20;
 
 /// A thread that reads the directory again whenever it changes; ends when dropped.
 pub(crate) struct Watcher {
@@ -35,18 +41,18 @@ impl Watcher {
         let thread =
             std::thread::Builder::new().name("schedule-files".to_owned()).spawn(move || {
                 let mut looks = 0;
-                loop {
-                    if is_over.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout) {
-                        return;
-                    }
+                let rest = |time| is_over.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+                while rest(LOOK_EVERY) {
                     looks += 1;
-                    if !seen.is_current(&directory) || looks >= READ_EVERY {
-                        let now = Seen::now(&directory);
-                        let set = LoadedSet::read(&directory);
-                        seen = now.with_zones_of(&set);
-                        looks = 0;
-                        changed(set);
+                    if seen.is_current(&directory) && looks < READ_EVERY {
+                        continue;
                     }
+                    let settled = settled(|| Seen::now(&directory), || rest(QUIET));
+                    let Some(now) = settled else { return };
+                    let set = LoadedSet::read(&directory);
+                    seen = now.with_zones_of(&set);
+                    looks = 0;
+                    changed(set);
                 }
             })?;
         Ok(Self { alive: Some(alive), thread: Some(thread) })
@@ -64,8 +70,25 @@ impl Drop for Watcher {
     }
 }
 
+/// Looks until nothing has changed between two looks with a `rest` between them; `None` where a
+/// rest says that all is over.
+fn settled<S: PartialEq>(mut look: impl FnMut() -> S, rest: impl Fn() -> bool) -> Option<S> {
+    let mut seen = look();
+    for _ in 0..UNREST_MAX {
+        if !rest() {
+            return None;
+        }
+        let now = look();
+        if now == seen {
+            break;
+        }
+        seen = now;
+    }
+    Some(seen)
+}
+
 /// The state of everything that is watched, each file's as it was before it was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seen {
     schedules: Stamped,
     zones: Stamped,
@@ -91,4 +114,18 @@ impl Seen {
 fn stamped(directory: &Path) -> Stamped {
     let files = schedule_files(directory).unwrap_or_default();
     files.into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_written_is_read_once_it_is_written_and_not_waited_for_without_end() {
+        let mut sizes = [0, 4_096, 8_192, 8_192, 9_000].into_iter();
+        assert_eq!(settled(|| sizes.next().unwrap(), || true), Some(8_192));
+        let mut sizes = 0..;
+        assert_eq!(settled(|| sizes.next().unwrap(), || true), Some(UNREST_MAX));
+        assert_eq!(settled(|| 0, || false), None);
+    }
 }
