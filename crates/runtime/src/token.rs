@@ -3,9 +3,9 @@
 //! The token lies in a file that only its owner can read, so a web page, another user or a
 //! container cannot show it; whoever can read the file is the user himself.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
 use crate::http::LocalUser;
+use crate::state::write_atomic;
 
 /// Octets of randomness in a token.
 const SECRET_OCTETS: usize = 32;
@@ -54,21 +55,20 @@ pub enum TokenError {
 }
 
 impl Token {
-    /// Reads the token in `path`, or makes a random one there, readable by its owner only.
+    /// Reads the token in `path`, or makes a random one there, readable by its owner only. Two may
+    /// not do that at the same time.
     ///
     /// # Errors
     /// Where the file cannot be used, or is open to others.
     pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
         let failed = |source| TokenError::File { path: path.to_owned(), source };
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                let token = random_hex().map_err(failed)?;
-                writeln!(file, "{token}").and_then(|()| file.sync_all()).map_err(failed)?;
-                Ok(Self(token.into()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-            Err(error) => Err(failed(error)),
+        if path.try_exists().map_err(failed)? {
+            return Self::load(path);
         }
+        // Whole or not at all: nobody starts with half a token, after a full disk or a crash.
+        let token = random_hex().map_err(failed)?;
+        write_atomic(path, format!("{token}\n").as_bytes()).map_err(failed)?;
+        Ok(Self(token.into()))
     }
 
     /// Reads the token in `path`, as clients do.
@@ -185,6 +185,18 @@ mod tests {
         assert!(!made.matches(&made.secret()[1..]));
         assert!(!made.matches(&format!("{}0", made.secret())));
         assert!(!format!("{made:?}").contains(made.secret()));
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_written_leaves_no_file_that_the_next_start_stumbles_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        // What cannot be written as on a full disk: a directory is where the file would be made.
+        fs::create_dir(directory.path().join("token.new")).unwrap();
+        assert!(matches!(Token::load_or_create(&path), Err(TokenError::File { .. })));
+        assert!(!path.exists());
+        fs::remove_dir(directory.path().join("token.new")).unwrap();
+        Token::load_or_create(&path).unwrap();
     }
 
     #[test]
