@@ -3,7 +3,7 @@
 use super::check;
 use super::timer::poll_readable;
 use std::ffi::{CStr, CString, OsStr};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -110,11 +110,52 @@ impl Child {
         }
     }
 
+    /// What is left of the program's process group, once [`Self::try_wait`] has returned an exit.
+    pub(crate) fn rest(&self) -> Rest {
+        Rest(self.pid)
+    }
+
     /// Signals the program and what it started in its process group. Not to be called once
     /// [`Self::try_wait`] has returned an exit: the number may then be another process's.
     pub(crate) fn signal_group(&self, signal: i32) {
         // SAFETY: takes numbers only. An error means that nobody is left to be signalled.
         unsafe { libc::kill(-self.pid, signal) };
+    }
+}
+
+/// What is left of the process group of a program that was waited for. Its number is not given to
+/// another process as long as something is left, nor soon after.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest(libc::pid_t);
+
+impl Rest {
+    /// Whether a process is left; one that has ended and was not waited for counts no more.
+    pub(crate) fn is_there(self) -> bool {
+        // SAFETY: takes numbers only, and signals nobody.
+        let is_known = unsafe { libc::kill(-self.0, 0) == 0 };
+        is_known && self.is_alive_by_proc().unwrap_or(true)
+    }
+
+    /// Signals all of it.
+    pub(crate) fn signal(self, signal: i32) {
+        // SAFETY: takes numbers only. An error means that nobody is left to be signalled.
+        unsafe { libc::kill(-self.0, signal) };
+    }
+
+    fn is_alive_by_proc(self) -> io::Result<bool> {
+        for entry in fs::read_dir("/proc")? {
+            let path = entry?.path().join("stat");
+            // Not of a process, or it has just ended.
+            let Ok(stat) = fs::read_to_string(path) else { continue };
+            // The name before the last parenthesis may hold anything.
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            let (state, group) = (fields.next(), fields.nth(1));
+            let is_ours = group.and_then(|group| group.parse().ok()) == Some(self.0);
+            if is_ours && !matches!(state, Some("Z" | "X")) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::fault::{self, Point};
 use crate::sys::{Child, Exit, Poked, SpawnPlan, poll_readable};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsRawFd;
+use std::thread;
 use std::time::{Duration, Instant};
 use timeball_schedule::{Outcome, Reason};
 use timeball_timebase::Span;
@@ -16,6 +17,10 @@ use timeball_timebase::Span;
 const TAIL_OCTETS_MAX: usize = 800;
 /// How much output that is already there when the program ends is still read.
 const LEFTOVER_READS_MAX: usize = 64;
+/// How often it is looked whether something is left of a program that was stopped.
+const REST_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long it is waited for to be gone once it was killed.
+const KILLED_WAIT_MAX: Duration = Duration::from_millis(500);
 /// The status of a gate that failed itself (`timeball_gate::Exit::FAILED`).
 const GATE_FAILED: Exit = Exit::Status(125);
 
@@ -122,6 +127,9 @@ impl Run {
                 self.read_output();
             }
             if ended && let Some(exit) = self.child.try_wait()? {
+                if self.stopped_for.is_some() {
+                    self.end_rest();
+                }
                 self.read_leftovers()?;
                 return Ok(exit);
             }
@@ -147,6 +155,22 @@ impl Run {
         self.child.signal_group(libc::SIGKILL);
         // It cannot refuse; the loop only waits for the kernel to say so.
         self.deadline = Instant::now() + Duration::from_secs(3_600);
+    }
+
+    /// Sees to it that nothing is left in the group of a program that was stopped and has ended:
+    /// what does not end by itself in the time that the program had is killed.
+    fn end_rest(&self) {
+        let rest = self.child.rest();
+        while rest.is_there() {
+            let overdue = Instant::now().checked_duration_since(self.deadline);
+            if overdue.is_some_and(|overdue| overdue > KILLED_WAIT_MAX) {
+                return tracing::warn!("something that was killed is still there");
+            }
+            if overdue.is_some() {
+                rest.signal(libc::SIGKILL);
+            }
+            thread::sleep(REST_LOOK_EVERY);
+        }
     }
 
     /// Reads once; only called when there is something, so it does not wait.
