@@ -80,14 +80,57 @@ pub(crate) fn length(nanos: Option<i64>) -> String {
     span(nanos).trim_start_matches('+').to_owned()
 }
 
-/// A table with one header row, aligned, without frames.
+/// A table with one header row, aligned, without frames. Each row is one line, and no text in it
+/// commands the terminal: it may be what a program has said.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header.iter().copied());
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| in_one_line(cell)));
     }
     // The library pads the last column too; nobody needs those spaces.
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The most characters of a cell; of a longer one both ends are shown.
+const CELL_CHARS_MAX: usize = 200;
+
+/// Text in one line, with its control characters shown, and without its middle where it is long.
+fn in_one_line(text: &str) -> String {
+    let length = text.chars().count();
+    let left_out = CELL_CHARS_MAX / 2..length.saturating_sub(CELL_CHARS_MAX / 2);
+    let mut line = String::with_capacity(text.len().min(4 * CELL_CHARS_MAX));
+    for (place, c) in text.chars().enumerate() {
+        match c {
+            _ if length > CELL_CHARS_MAX && left_out.contains(&place) => {
+                if place == left_out.start {
+                    line.push_str(" […] ");
+                }
+            }
+            '\n' => line.push_str(" ⏎ "),
+            '\t' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_has_said_is_one_line_of_a_table_and_commands_no_terminal() {
+        assert_eq!(
+            in_one_line("exit status 1; output: a\tb\n\x1b[31mred"),
+            "exit status 1; output: a b ⏎ \\u{1b}[31mred"
+        );
+        let long = in_one_line(&format!("exit status 1; {}no such table", "é".repeat(500)));
+        assert_eq!(long.chars().count(), CELL_CHARS_MAX + " […] ".len() - 2);
+        assert!(long.starts_with("exit status 1; é") && long.ends_with("éno such table"), "{long}");
+        let rows = vec![vec!["a".to_owned(), "1\n2".to_owned()]; 2];
+        assert_eq!(table(&["NAME", "SAID"], rows).lines().count(), 3);
+    }
 }

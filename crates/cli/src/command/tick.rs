@@ -41,9 +41,9 @@ pub(crate) fn run(arguments: &TickArguments) -> Result<ExitCode, CliError> {
         let tick = ticker.wait().map_err(CliError::failed)?;
         let tick = Tick { skipped: tick.skipped + dropped, ..tick };
         let line = format!("{}\n", text(&tick, error.bound(), arguments.output));
-        let delivery = receiver.send(&tick, &line).map_err(|error| {
-            CliError::failed(format!("no tick can be given any more: {error}"))
-        })?;
+        let delivery = receiver
+            .send(&tick, &line)
+            .map_err(|error| CliError::failed(format!("no tick can be given any more: {error}")))?;
         match delivery {
             Delivery::Sent => (left, dropped) = (left.map(|left| left - 1), 0),
             Delivery::Dropped => dropped = tick.skipped + 1,
