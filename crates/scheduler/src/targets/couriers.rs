@@ -45,9 +45,12 @@ pub(super) trait Flight: Send + 'static {
     /// Whether the message may have left since its release.
     fn may_have_left(&self) -> bool;
 
-    /// Sends the message, as often as its file allows, and says how that ended, with a message for
-    /// a person.
-    fn send(&mut self) -> impl Future<Output = (Outcome, String)> + Send;
+    /// How long each try may take, the first from the release on.
+    fn timeout(&self) -> Duration;
+
+    /// Sends the message, which was released then, as often as its file allows, and says how that
+    /// ended, with a message for a person.
+    fn send(&mut self, released_at: Instant) -> impl Future<Output = (Outcome, String)> + Send;
 }
 
 /// Sends messages; clones share its thread.
@@ -247,7 +250,7 @@ impl Shared {
         let (outcome, message) = match stop {
             Stop::Asked(reason) => (Outcome::Failed(reason), UNSENT.to_owned()),
             Stop::Open(stopped) => match beginning.note() {
-                Ok(()) => send(flight, stopped).await,
+                Ok(()) => send(flight, at, stopped).await,
                 Err(error) => (Outcome::Failed(error.reason()), error.to_string()),
             },
         };
@@ -264,9 +267,13 @@ impl Shared {
     }
 }
 
-async fn send(mut flight: impl Flight, stopped: oneshot::Receiver<Reason>) -> (Outcome, String) {
+async fn send(
+    mut flight: impl Flight,
+    released_at: Instant,
+    stopped: oneshot::Receiver<Reason>,
+) -> (Outcome, String) {
     tokio::select! {
-        ended = flight.send() => ended,
+        ended = flight.send(released_at) => ended,
         Ok(reason) = stopped => {
             let message = match flight.may_have_left() {
                 true => "stopped before an answer came; whether it arrived is not known",
@@ -298,13 +305,17 @@ async fn stand_by(
         () = tokio::time::sleep_until(ready_at.into()) => {}
     }
     {
+        let timeout = flight.timeout();
         let mut ready = pin!(flight.make_ready());
         tokio::select! {
-            // What was begun is as good a way to a connection as a new one.
+            // What was begun is as good a way to a connection as a new one, for as long as a try
+            // may take.
             word = &mut released => {
                 let Released { at, mut stopped } = word.ok()?;
                 tokio::select! {
-                    () = &mut ready => return Some((at, Stop::Open(stopped))),
+                    _ = tokio::time::timeout_at((at + timeout).into(), &mut ready) => {
+                        return Some((at, Stop::Open(stopped)));
+                    }
                     reason = &mut stopped => return Some((at, Stop::Asked(reason.ok()?))),
                 }
             }

@@ -114,6 +114,16 @@ impl<P: Protocol> Flight<P> {
         Ok(link)
     }
 
+    async fn try_until(&mut self, deadline: Instant) -> Result<(), TryError> {
+        // Where all of the time went into getting ready, nothing is begun any more.
+        if deadline > Instant::now()
+            && let Ok(tried) = tokio::time::timeout_at(deadline.into(), self.try_once()).await
+        {
+            return tried;
+        }
+        Err(self.timed_out())
+    }
+
     async fn try_once(&mut self) -> Result<(), TryError> {
         let message = match self.message.take() {
             Some(message) => message,
@@ -223,14 +233,16 @@ impl<P: Protocol> couriers::Flight for Flight<P> {
         self.has_sent || self.sending.is_some() || self.parcel.is_some()
     }
 
-    async fn send(&mut self) -> (Outcome, String) {
-        let mut retry = 0;
+    fn timeout(&self) -> Duration {
+        self.order.timeout
+    }
+
+    async fn send(&mut self, released_at: Instant) -> (Outcome, String) {
+        let (mut retry, mut deadline) = (0, released_at + self.order.timeout);
         loop {
-            let tried = tokio::time::timeout(self.order.timeout, self.try_once()).await;
-            let error = match tried {
-                Ok(Ok(())) => return (Outcome::Fired, String::new()),
-                Ok(Err(error)) => error,
-                Err(_) => self.timed_out(),
+            let error = match self.try_until(deadline).await {
+                Ok(()) => return (Outcome::Fired, String::new()),
+                Err(error) => error,
             };
             self.has_sent |= error.may_have_arrived();
             if retry >= self.order.retries {
@@ -238,6 +250,7 @@ impl<P: Protocol> couriers::Flight for Flight<P> {
             }
             retry += 1;
             tokio::time::sleep(back_off(self.event.fire, retry)).await;
+            deadline = Instant::now() + self.order.timeout;
         }
     }
 }

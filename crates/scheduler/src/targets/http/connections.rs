@@ -9,6 +9,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -89,6 +90,9 @@ const HELD_MAX: usize = 16;
 const IDLE_PER_SERVER_MAX: usize = 32;
 /// How long connecting ahead of T may take before it is left to T itself.
 const AHEAD_MAX: Duration = Duration::from_secs(10);
+
+/// How long one address of a server has to take a connection before the next one is tried.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// A connection held for one fire.
 pub(super) struct Held {
@@ -206,7 +210,8 @@ fn place(server: &Server) -> Place {
 async fn open(server: &Server) -> Result<Connection, ConnectError> {
     let (host, port) = (server.host.as_str(), server.port);
     let unreachable = |source| ConnectError::Unreachable { host: host.to_owned(), port, source };
-    let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
+    let addresses = tokio::net::lookup_host((host, port)).await.map_err(unreachable)?;
+    let stream = first_to_answer(addresses, TcpStream::connect).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     let (latch, latched) = Latch::new(stream);
     let sender = match &server.trust {
@@ -223,6 +228,25 @@ async fn open(server: &Server) -> Result<Connection, ConnectError> {
         }
     };
     Ok(Connection { sender, latch })
+}
+
+/// Connects to the first of these addresses that takes it in time.
+async fn first_to_answer<S, C: Future<Output = io::Result<S>>>(
+    addresses: impl Iterator<Item = SocketAddr>,
+    connect: impl Fn(SocketAddr) -> C,
+) -> io::Result<S> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        failure = match tokio::time::timeout(CONNECT_MAX, connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let said = format!("{address} does not answer within {} s", CONNECT_MAX.as_secs());
+                io::Error::new(io::ErrorKind::TimedOut, said)
+            }
+        };
+    }
+    Err(failure)
 }
 
 /// Begins HTTP on a connection.
@@ -270,5 +294,24 @@ mod tests {
             assert!(Arc::ptr_eq(&warm.latch, &latch));
             assert!(connections.warm(&server).is_none());
         });
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_keeps_nobody_from_the_next_one() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let [dark, shut, open] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let connect = |address: SocketAddr| async move {
+            match address.port() {
+                1 => std::future::pending().await,
+                2 => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+                port => Ok(port),
+            }
+        };
+        let of = |addresses: Vec<SocketAddr>| {
+            runtime.block_on(first_to_answer(addresses.into_iter(), connect))
+        };
+        assert_eq!(of(vec![shut, dark, open]).unwrap(), 3);
+        assert_eq!(of(vec![shut]).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(of(vec![]).unwrap_err().to_string(), "the name has no address");
     }
 }

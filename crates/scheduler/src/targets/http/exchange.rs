@@ -11,7 +11,7 @@ use hyper::client::conn::TrySendError;
 use hyper::{Response, StatusCode};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use timeball_schedule::{Outcome, Reason};
 
@@ -220,6 +220,16 @@ impl Flight {
         Ok((connection, answer))
     }
 
+    async fn try_until(&mut self, deadline: Instant) -> Result<(), TryError> {
+        // Where all of the time went into getting ready, nothing is begun any more.
+        if deadline > Instant::now()
+            && let Ok(tried) = tokio::time::timeout_at(deadline.into(), self.try_once()).await
+        {
+            return tried;
+        }
+        Err(self.timed_out())
+    }
+
     async fn try_once(&mut self) -> Result<(), TryError> {
         self.is_sending = false;
         let message = match self.message.take() {
@@ -279,14 +289,16 @@ impl couriers::Flight for Flight {
         self.has_sent || self.is_sending || self.loaded.is_some()
     }
 
-    async fn send(&mut self) -> (Outcome, String) {
-        let mut retry = 0;
+    fn timeout(&self) -> Duration {
+        self.request.timeout
+    }
+
+    async fn send(&mut self, released_at: Instant) -> (Outcome, String) {
+        let (mut retry, mut deadline) = (0, released_at + self.request.timeout);
         loop {
-            let tried = tokio::time::timeout(self.request.timeout, self.try_once()).await;
-            let error = match tried {
-                Ok(Ok(())) => return (Outcome::Fired, String::new()),
-                Ok(Err(error)) => error,
-                Err(_) => self.timed_out(),
+            let error = match self.try_until(deadline).await {
+                Ok(()) => return (Outcome::Fired, String::new()),
+                Err(error) => error,
             };
             self.has_sent |= self.is_sending;
             if retry >= self.request.retries || !error.may_pass() {
@@ -294,6 +306,7 @@ impl couriers::Flight for Flight {
             }
             retry += 1;
             tokio::time::sleep(crate::targets::back_off(self.event.fire, retry)).await;
+            deadline = Instant::now() + self.request.timeout;
         }
     }
 }

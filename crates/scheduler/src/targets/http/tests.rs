@@ -197,13 +197,18 @@ fn a_server_with_which_no_connection_comes_about_in_time_has_got_nothing() {
     let port = mute.local_addr().unwrap().port();
     let house = House::new();
     let form = form(&format!("{{ url: 'https://localhost:{port}/', timeoutSeconds: 1 }}"));
-    // So far away that nothing is made ready.
-    house.prepare_in(0, Span::from_secs(60), &form)();
-    let end = house.end();
-    assert_eq!(end.outcome, Outcome::Failed(Reason::Unreachable));
     let said =
         format!("https://localhost:{port}/ was not reached within 1 s, so this try sent nothing");
-    assert_eq!(end.message, said);
+    // So far away that nothing is made ready, and so near that this has begun.
+    for (second, due_in) in [(0, Span::from_secs(60)), (1, Span::from_millis(300))] {
+        let release = house.prepare_in(second, due_in, &form);
+        std::thread::sleep(Duration::from_millis(200));
+        release();
+        let end = house.end();
+        assert_eq!(end.outcome, Outcome::Failed(Reason::Unreachable));
+        assert_eq!(end.message, said);
+        assert!(end.duration < Span::from_secs(8), "a try takes no longer: {}", end.duration);
+    }
 }
 
 #[test]
