@@ -15,19 +15,23 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Writes one line of data. `false` once nobody reads any more (a closed pipe).
-pub(crate) fn line(text: &str) -> bool {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+/// Writes one line of data; where nobody reads any more, or it cannot be written, it is lost.
+pub(crate) fn line(text: &str) {
+    let _ = write_line(text);
 }
 
-/// Writes one value as a line of JSON.
-pub(crate) fn json_line(value: &impl Serialize) -> bool {
-    line(&serde_json::to_string(value).expect("plain data serializes"))
+/// Writes one line of data.
+///
+/// # Errors
+/// Where nobody reads any more (a closed pipe), or it cannot be written.
+pub(crate) fn write_line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// Writes one value as indented JSON.
-pub(crate) fn json(value: &impl Serialize) -> bool {
+pub(crate) fn json(value: &impl Serialize) {
     line(&serde_json::to_string_pretty(value).expect("plain data serializes"))
 }
 

@@ -8,8 +8,12 @@
 mod support;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -261,6 +265,51 @@ fn what_becomes_of_edited_files_is_told_and_no_secret_with_it() {
     std::fs::write(&file, &edited).unwrap();
     let told = up.next_event("reload");
     assert_eq!((&told["applied"], &told["count"]), (&json!(true), &json!(0)), "{told}");
+}
+
+/// A stream that takes nothing more, and its end that nobody reads.
+fn stalled() -> (Stdio, UnixStream) {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    while ours.write(&[b'.'; 4_096]).is_ok() {}
+    ours.set_nonblocking(false).unwrap();
+    (Stdio::from(OwnedFd::from(ours)), theirs)
+}
+
+#[test]
+fn lines_that_nobody_takes_keep_it_neither_from_its_work_nor_from_its_end() {
+    let (scratch, source) = (Scratch::new("lines"), honest());
+    let full_disk = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    let (stalled, _unread) = stalled();
+    for (name, stdout) in [("full", full_disk()), ("stalled", stalled)] {
+        let state = scratch.join(name);
+        let mut command = timeball();
+        command.args(["up", "--state", &state, "--source", &source.address()]);
+        command.args(["--port", "0", "--ntp-port", "0", "--output", "json"]);
+        let mut up = command.stdout(stdout).spawn().unwrap();
+        let fired = || {
+            let told = run(&["schedule", "list", "--output", "json", "--state", &state]);
+            let told: Value = serde_json::from_slice(&told.stdout).ok()?;
+            let all = told["schedules"].as_array()?.iter();
+            all.map(|it| it["counts"]["fired"].as_u64()).sum::<Option<u64>>()
+        };
+        let within = |what: &str, done: &mut dyn FnMut() -> bool| {
+            let start = Instant::now();
+            while !done() {
+                assert!(start.elapsed() < Duration::from_secs(30), "{name}: {what}");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        };
+        within("it fires", &mut || fired() > Some(20));
+        assert!(up.try_wait().unwrap().is_none(), "{name}: it goes on");
+        signal(up.id(), "TERM");
+        let mut status = None;
+        within("it ends", &mut || {
+            status = up.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.unwrap().success(), "{name}: {status:?}");
+    }
 }
 
 #[test]

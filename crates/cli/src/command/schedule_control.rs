@@ -120,7 +120,7 @@ fn confirm(question: &str) -> Result<(), CliError> {
 /// Shows changes of files; what is wrong with them is a failure.
 fn show(arguments: &AskArguments, told: &FileChanges) -> Result<ExitCode, CliError> {
     match arguments.output {
-        Format::Json => drop(output::json(told)),
+        Format::Json => output::json(told),
         Format::Table => {
             for change in &told.changes {
                 lines(change);

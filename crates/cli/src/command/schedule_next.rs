@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &ExpressionArguments) -> Result<ExitCode, CliError>
         }
         Format::Table => {
             for instant in &instants {
-                if !output::line(&instant.at) {
+                if output::write_line(&instant.at).is_err() {
                     break;
                 }
             }

@@ -1,7 +1,8 @@
 //! What `up` says each second, to a person or to a program.
 
+use super::spool::Spool;
 use crate::arguments::VERSION;
-use crate::output::{self, Format, Style, length, span, styled};
+use crate::output::{Format, Style, length, span, styled};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -68,14 +69,14 @@ struct Reloaded<'a> {
 }
 
 /// Writes the start.
-pub(crate) fn started(started: &Started<'_>, format: Format) {
+pub(crate) fn started(started: &Started<'_>, format: Format, out: &Spool) {
     if format == Format::Json {
-        output::json_line(started);
+        out.json(started);
         return;
     }
     let head = format!("timeball {VERSION}: this machine's clock is measured and never changed");
-    output::line(&styled(&head, Style::Bold));
-    output::line("");
+    out.line(styled(&head, Style::Bold));
+    out.line("");
     let ntp = started.ntp.map_or_else(|| "none".to_owned(), |at| format!("{at} (UDP)"));
     for (name, value) in [
         ("page", styled(&started.page, Style::Bold)),
@@ -84,46 +85,46 @@ pub(crate) fn started(started: &Started<'_>, format: Format) {
         ("schedules", format!("{} (edits are taken up)", started.schedules.display())),
         ("sources", format!("{} ({})", started.sources.join(", "), started.sources_from)),
     ] {
-        output::line(&format!("  {name:<11} {value}"));
+        out.line(format!("  {name:<11} {value}"));
     }
     for note in started.notes {
-        output::line(&format!("  {:<11} {}", "note", styled(note, Style::Warning)));
+        out.line(format!("  {:<11} {}", "note", styled(note, Style::Warning)));
     }
 }
 
 /// Writes which sources answered within the first seconds.
-pub(crate) fn first_answers(status: &Status, format: Format) {
+pub(crate) fn first_answers(status: &Status, format: Format, out: &Spool) {
     let name = |source: &Source| source.received > 0;
     let answering: Vec<_> =
         status.sources.iter().filter(|s| name(s)).map(|s| s.name.as_str()).collect();
     let silent: Vec<_> =
         status.sources.iter().filter(|s| !name(s)).map(|s| s.name.as_str()).collect();
     if format == Format::Json {
-        output::json_line(&FirstAnswers { event: "sources", answering, silent });
+        out.json(&FirstAnswers { event: "sources", answering, silent });
         return;
     }
     if answering.is_empty() {
         let text = "no source answers, so the clock's error is unknown; \
                     name a reachable one with --source HOST";
-        output::line(&format!("  {:<11} {}", "answering", styled(text, Style::Warning)));
+        out.line(format!("  {:<11} {}", "answering", styled(text, Style::Warning)));
     } else {
-        output::line(&format!("  {:<11} {}", "answering", answering.join(", ")));
+        out.line(format!("  {:<11} {}", "answering", answering.join(", ")));
         if !silent.is_empty() {
             let text = styled(&silent.join(", "), Style::Warning);
-            output::line(&format!("  {:<11} {text}", "silent"));
+            out.line(format!("  {:<11} {text}", "silent"));
         }
     }
-    output::line("");
+    out.line("");
 }
 
 /// Writes what came of a change of the schedule files.
-pub(crate) fn reloaded(reload: &Reload, problems: &[FileProblem], format: Format) {
+pub(crate) fn reloaded(reload: &Reload, problems: &[FileProblem], format: Format, out: &Spool) {
     let at = Timestamp::from_unix_nanos(reload.at_ns);
     let Reload { applied, changes, count, .. } = reload;
     if format == Format::Json {
         let time = at.to_string();
         let (applied, count) = (*applied, *count);
-        output::json_line(&Reloaded { event: "reload", time, applied, changes, count, problems });
+        out.json(&Reloaded { event: "reload", time, applied, changes, count, problems });
         return;
     }
     let time = styled(&at.to_string()[11..19], Style::Dim);
@@ -131,18 +132,18 @@ pub(crate) fn reloaded(reload: &Reload, problems: &[FileProblem], format: Format
         // What is wrong with them is in the log, which goes to the same terminal as a rule.
         let text = "schedule files: nothing is taken up until they are mended \
                     (`timeball schedule diff` says what is wrong)";
-        output::line(&format!("{time}  {}", styled(text, Style::Warning)));
+        out.line(format!("{time}  {}", styled(text, Style::Warning)));
         return;
     }
     for change in changes {
-        output::line(&format!("{time}  schedule {}", change_line(change)));
+        out.line(format!("{time}  schedule {}", change_line(change)));
     }
     if changes.is_empty() {
-        output::line(&format!("{time}  schedule files: mended; no schedule differs"));
+        out.line(format!("{time}  schedule files: mended; no schedule differs"));
     }
     let more = count.saturating_sub(changes.len() as u64);
     if more > 0 {
-        output::line(&format!("{time}  and {more} schedules more"));
+        out.line(format!("{time}  and {more} schedules more"));
     }
 }
 
@@ -159,17 +160,18 @@ fn change_line(change: &FileChange) -> String {
     format!("{} {}/{}{colon}{fields}", change.kind, change.namespace, change.name)
 }
 
-/// Writes one second; `false` once nobody reads any more.
+/// Writes one second.
 pub(crate) fn second(
     status: &Status,
     schedules: &Schedules,
     now: Timestamp,
     format: Format,
-) -> bool {
+    out: &Spool,
+) {
     let answering = status.sources.iter().filter(|source| source.reach != 0).count();
     let total = totals(&schedules.schedules);
     if format == Format::Json {
-        return output::json_line(&Second {
+        return out.json(&Second {
             event: "second",
             time: now.to_string(),
             state: &status.clock.state,
@@ -189,7 +191,7 @@ pub(crate) fn second(
     let sources = format!("{answering}/{} sources", status.sources.len());
     let fires = fires(&total);
     let next = next(&schedules.schedules, now);
-    output::line(&format!("{time}  {}  {sources}  {fires}  {next}", clock(status)))
+    out.line(format!("{time}  {}  {sources}  {fires}  {next}", clock(status)));
 }
 
 /// Offset and bound in columns that stay put, with a ball that shows where in its bound the clock

@@ -2,6 +2,7 @@
 
 mod lines;
 mod setup;
+mod spool;
 
 use crate::arguments::{UpArguments, VERSION};
 use crate::command::agent::init_logging;
@@ -9,6 +10,7 @@ use crate::error::CliError;
 use crate::service;
 use crate::state_client::{self, RunFile};
 use lines::Started;
+use spool::Spool;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -84,18 +86,19 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
         sources: &sources.names,
         notes: &notes,
     };
-    lines::started(&started, arguments.output);
+    let out = Spool::start(shutdown.clone()).map_err(CliError::failed)?;
+    lines::started(&started, arguments.output, &out);
     service::ready();
-    talk(arguments, &agent, &scheduler, &shutdown);
+    talk(arguments, &agent, &scheduler, &shutdown, &out);
     service::stopping();
 
-    shutdown.request();
     server.stop();
     drop(local);
     scheduler.shutdown();
     agent.shutdown();
     let _ = std::fs::remove_file(RunFile::path(&state));
     drop(directory);
+    out.finish();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -180,8 +183,14 @@ fn write_run_file(directory: &StateDirectory, run: &RunFile) -> Result<(), CliEr
     directory.write(RunFile::NAME, &octets).map_err(CliError::failed)
 }
 
-/// Says which sources answer, then a line a second until the end is asked for or nobody reads.
-fn talk(arguments: &UpArguments, agent: &Agent, scheduler: &Scheduler, shutdown: &Shutdown) {
+/// Says which sources answer, then a line a second until the end is asked for.
+fn talk(
+    arguments: &UpArguments,
+    agent: &Agent,
+    scheduler: &Scheduler,
+    shutdown: &Shutdown,
+    out: &Spool,
+) {
     let status = agent.status();
     let answered = |status: &Status| status.sources.iter().all(|source| source.received > 0);
     let begun = Instant::now();
@@ -192,18 +201,16 @@ fn talk(arguments: &UpArguments, agent: &Agent, scheduler: &Scheduler, shutdown:
             return;
         }
     }
-    lines::first_answers(&status.read(), arguments.output);
+    lines::first_answers(&status.read(), arguments.output, out);
     let mut told_at_ns = None;
     loop {
         let now = read_clocks().system;
         let schedules = scheduler.schedules();
         if let Some(reload) = schedules.reload.as_ref().filter(|it| told_at_ns != Some(it.at_ns)) {
             told_at_ns = Some(reload.at_ns);
-            lines::reloaded(reload, &schedules.problems, arguments.output);
+            lines::reloaded(reload, &schedules.problems, arguments.output, out);
         }
-        if !lines::second(&status.read(), &schedules, now, arguments.output) {
-            return;
-        }
+        lines::second(&status.read(), &schedules, now, arguments.output, out);
         service::alive();
         let to_next = 1_000_000_000 - u64::from(read_clocks().system.subsec_nanos());
         if shutdown.wait_for(Duration::from_nanos(to_next)) {
