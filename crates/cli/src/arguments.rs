@@ -169,6 +169,8 @@ pub(crate) enum ScheduleCommand {
     Export(ExportArguments),
     /// List the schedules of a running `timeball up`
     List(AskArguments),
+    /// Show one schedule: whether it fires and why not, its next instants, how late its fires were
+    Show(ShowArguments),
     /// Let a schedule rest until it is resumed, also through restarts
     Pause(ChangeArguments),
     /// Let a paused schedule go on
@@ -266,6 +268,15 @@ pub(crate) struct HistoryArguments {
     #[arg(short = 'n', value_name = "N", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) count: u32,
+    #[command(flatten)]
+    pub(crate) ask: AskArguments,
+}
+
+#[cfg(feature = "scheduler")]
+#[derive(Args, Debug)]
+pub(crate) struct ShowArguments {
+    /// NAME or NAMESPACE/NAME
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) ask: AskArguments,
 }

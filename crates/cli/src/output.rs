@@ -84,6 +84,14 @@ pub(crate) fn length(nanos: Option<i64>) -> String {
     span(nanos).trim_start_matches('+').to_owned()
 }
 
+/// A time ahead in its largest unit of which there are two or more.
+pub(crate) fn ahead(seconds: i64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= 2 * length);
+    let (length, name) = unit.unwrap_or((1, "s"));
+    format!("{} {name}", seconds / length)
+}
+
 /// A table with one header row, aligned, without frames. Each row is one line, and no text in it
 /// commands the terminal: it may be what a program has said.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
@@ -101,7 +109,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
 const CELL_CHARS_MAX: usize = 200;
 
 /// Text in one line, with its control characters shown, and without its middle where it is long.
-fn in_one_line(text: &str) -> String {
+pub(crate) fn in_one_line(text: &str) -> String {
     let length = text.chars().count();
     let left_out = CELL_CHARS_MAX / 2..length.saturating_sub(CELL_CHARS_MAX / 2);
     let mut line = String::with_capacity(text.len().min(4 * CELL_CHARS_MAX));
@@ -124,6 +132,12 @@ fn in_one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_ahead_is_short_to_read() {
+        let shown = [1, 119, 120, 7_199, 7_200, 122_836, 200_000].map(ahead);
+        assert_eq!(shown, ["1 s", "119 s", "2 min", "119 min", "2 h", "34 h", "2 d"]);
+    }
 
     #[test]
     fn what_a_program_has_said_is_one_line_of_a_table_and_commands_no_terminal() {

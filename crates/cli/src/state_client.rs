@@ -133,6 +133,12 @@ fn ask<T: DeserializeOwned>(
 
 /// The API's path of a schedule: NAME or NAMESPACE/NAME.
 pub(crate) fn path_of(text: &str) -> Result<String, CliError> {
+    let (namespace, name) = named(text)?;
+    Ok(format!("/v1/schedules/{namespace}/{name}"))
+}
+
+/// Namespace and name of a schedule: NAME or NAMESPACE/NAME.
+pub(crate) fn named(text: &str) -> Result<(&str, &str), CliError> {
     let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
     for part in [namespace, name] {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
@@ -141,7 +147,7 @@ pub(crate) fn path_of(text: &str) -> Result<String, CliError> {
                 .hint("names are as in the file's metadata: NAME or NAMESPACE/NAME"));
         }
     }
-    Ok(format!("/v1/schedules/{namespace}/{name}"))
+    Ok((namespace, name))
 }
 
 fn running(state: &Path) -> Result<RunFile, CliError> {

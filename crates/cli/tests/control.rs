@@ -38,6 +38,7 @@ fn a_schedule_is_paused_run_backfilled_and_resumed_from_the_terminal() {
     let (up, _) = start(&scratch, &source);
     up.ask(&["schedule", "pause", "yearly", "--why", "a test"]);
     assert_eq!(schedule(&up, "yearly")["paused"]["why"], "a test");
+    assert_eq!(up.ask(&["schedule", "show", "yearly"])["paused"]["why"], "a test");
     up.ask(&["schedule", "run", "yearly", "--yes"]);
     let range = ["--from", "2016-06-01T00:00:00Z", "--to", "2020-06-01T00:00:00Z"];
     let backfill = [&["schedule", "backfill", "yearly"], &range[..]].concat();
@@ -56,6 +57,7 @@ fn a_schedule_is_paused_run_backfilled_and_resumed_from_the_terminal() {
     for (command, says) in [
         (&["schedule", "resume", "yearly"][..], "it is not paused"),
         (&["schedule", "pause", "yeerly"], "there is no schedule default/yeerly"),
+        (&["schedule", "show", "yeerly"], "there is no schedule default/yeerly"),
         (&["schedule", "run", "yearly"], "--yes"),
         (&[&backfill[..], &["--yes", "--limit", "0"]].concat(), "`limit` is 0"),
     ] {

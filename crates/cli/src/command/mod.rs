@@ -17,6 +17,8 @@ mod schedule_explain;
 mod schedule_files;
 #[cfg(feature = "scheduler")]
 mod schedule_next;
+#[cfg(feature = "scheduler")]
+mod schedule_show;
 #[cfg(feature = "agent")]
 mod set_and_go;
 mod status;

@@ -1,7 +1,9 @@
 //! `timeball schedule …`: schedules of a running `up`, and files.
 
 use crate::arguments::{AskArguments, HistoryArguments, ScheduleCommand};
-use crate::command::{schedule_control, schedule_explain, schedule_files, schedule_next};
+use crate::command::{
+    schedule_control, schedule_explain, schedule_files, schedule_next, schedule_show,
+};
 use crate::error::CliError;
 use crate::output::{self, Format, length, span};
 use crate::state_client;
@@ -16,6 +18,7 @@ pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
         ScheduleCommand::Import(arguments) => schedule_files::import(&arguments),
         ScheduleCommand::Export(arguments) => schedule_files::export(&arguments),
         ScheduleCommand::List(arguments) => list(&arguments),
+        ScheduleCommand::Show(arguments) => schedule_show::run(&arguments),
         ScheduleCommand::Pause(arguments) => schedule_control::pause(&arguments),
         ScheduleCommand::Resume(arguments) => schedule_control::resume(&arguments),
         ScheduleCommand::Run(arguments) => schedule_control::run(&arguments),

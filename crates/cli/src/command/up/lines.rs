@@ -2,7 +2,7 @@
 
 use super::spool::Spool;
 use crate::arguments::VERSION;
-use crate::output::{Format, Style, length, span, styled};
+use crate::output::{Format, Style, ahead, length, span, styled};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -269,23 +269,9 @@ fn next(schedules: &[Schedule], now: Timestamp) -> String {
     }
 }
 
-/// A time ahead in its largest unit of which there are two or more.
-fn ahead(seconds: i64) -> String {
-    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
-    let unit = units.into_iter().find(|(length, _)| seconds >= 2 * length);
-    let (length, name) = unit.unwrap_or((1, "s"));
-    format!("{} {name}", seconds / length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_ahead_is_short_to_read() {
-        let shown = [1, 119, 120, 7_199, 7_200, 122_836, 200_000].map(ahead);
-        assert_eq!(shown, ["1 s", "119 s", "2 min", "119 min", "2 h", "34 h", "2 d"]);
-    }
 
     #[test]
     fn a_change_of_a_schedule_is_one_line() {
