@@ -131,7 +131,7 @@ fn days_follow_the_clock_on_the_wall_and_hours_do_not() {
 }
 
 /// Expression, position, a part of the message.
-const REFUSED: [(&str, usize, &str); 18] = [
+const REFUSED: [(&str, usize, &str); 23] = [
     ("@at", 3, "missing"),
     ("@at 2027-01-01", 4, "no date with a time"),
     ("@at 2027-01-01T00:00:00", 23, "no offset from UTC"),
@@ -145,6 +145,12 @@ const REFUSED: [(&str, usize, &str); 18] = [
     ("R/2027-01-01T00:00Z/P", 20, "too short"),
     ("R/2027-01-01T00:00Z/PT1D", 22, "no number with a unit"),
     ("R/2027-01-01T00:00Z/2026-01-01T00:00Z", 20, "too short"),
+    // What is printed has to be read again, and offsets and counts lead out of the years.
+    ("@at 1700-01-01T00:00:00+14:00", 4, "out of range"),
+    ("@at 2261-12-31T23:59:00-14:00", 4, "out of range"),
+    ("R/1700-01-01T00:00+01:00/PT1H", 2, "out of range"),
+    ("R/1700-01-01T00:00+01:00/P1M", 2, "out of range"),
+    ("R3026120/PT1H/2027-01-01T00:00:00Z", 9, "out of range"),
     ("R/2027-02-30/P1D", 2, "does not exist"),
     ("R/2027-W01-1/P1W", 2, "no date; expected one as"),
     ("R-2/2027-01-01T00:00Z/PT1S", 1, "repeats nothing"),

@@ -188,9 +188,13 @@ fn the_canonical_form_parses_to_the_same_schedule() {
 }
 
 /// Expression, position of the trouble, a part of the message, the suggestion.
-const REFUSED: [(&str, usize, &str, Option<&str>); 44] = [
+const REFUSED: [(&str, usize, &str, Option<&str>); 48] = [
     ("", 0, "empty", Some("* * * * *")),
     ("* * * *", 7, "4 fields; expected 5, or 6", None),
+    ("tomorrow", 8, "1 field; expected 5", None),
+    ("10ms", 4, "1 field; expected 5", Some("@every 10ms")),
+    ("0 0 l * *", 4, "found `l`", Some("L")),
+    ("0 0 * * 5l", 9, "found `l`", Some("5L")),
     ("0 0 0 1 1 * 2027", 12, "7 fields", None),
     ("60 * * * *", 0, "60 is out of range for the minute field; expected 0 to 59", None),
     ("* 24 * * *", 2, "hour", None),

@@ -121,9 +121,9 @@ impl Default for Zones {
     }
 }
 
-/// The names of a database's zones that lie in a region, as `Europe/Berlin`.
+/// The names of a database's zones that lie in a region, as `Europe/Berlin`, and `UTC`.
 fn zones_in(database: &Path) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut names = vec!["UTC".to_owned()];
     for region in names_in(database) {
         let below = names_in(&database.join(&region));
         names.extend(below.into_iter().map(|city| format!("{region}/{city}")));
@@ -173,6 +173,8 @@ mod tests {
         assert_eq!(mistyped, "unknown time zone `Europe/Berln`; did you mean `Europe/Berlin`?");
         let city = message("Tokyo", &mut zones);
         assert_eq!(city, "unknown time zone `Tokyo`; did you mean `Asia/Tokyo`?");
+        let small = message("utc", &mut zones);
+        assert_eq!(small, "unknown time zone `utc`; did you mean `UTC`?");
         let mut nowhere = Zones::new();
         nowhere.directories = vec!["/nonexistent".into()];
         assert!(message("Asia/Tokyo", &mut nowhere).contains("install the package `tzdata`"));

@@ -1,7 +1,7 @@
 //! `@at INSTANT[,INSTANT…]`: instants that are listed.
 
 use super::error::ParseError;
-use super::moment::{Moment, timestamp};
+use super::moment::{Moment, in_years, timestamp};
 use super::{APART_US, MIN_US, Parsed, When, Zone};
 
 /// Most instants of one list.
@@ -57,7 +57,7 @@ fn parse_one(text: &str, at: usize, zone: &Zone) -> Result<i64, ParseError> {
         let message = format!("`{text}` has no offset from UTC, so it is no instant");
         return Err(ParseError::new(at + text.len(), message).suggest(format!("@at {utc}")));
     }
-    Ok(moment.instant(zone))
+    in_years(moment.instant(zone), at)
 }
 
 impl At {

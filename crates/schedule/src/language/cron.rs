@@ -7,6 +7,7 @@ use super::error::ParseError;
 use super::every::Every;
 use super::field::{Field, Kind, Numbering};
 use super::pattern::Pattern;
+use super::phrase::counted;
 use super::reader::{Grammar, QuestionMark, Seed, Style};
 use super::second::Seconds;
 use super::years::Years;
@@ -173,8 +174,14 @@ fn parse_fields(
     if !rules.counts.contains(&words.len()) {
         let (found, expected) = (words.len(), rules.expected);
         let at = words.get(rules.counts[rules.counts.len() - 1]).map_or(length, |(at, _)| *at);
-        let message = format!("the expression has {found} fields; expected {expected}");
-        return Err(ParseError::new(at, message));
+        let found = counted(found as i64, "field");
+        let error = ParseError::new(at, format!("the expression has {found}; expected {expected}"));
+        let period = words[0].1;
+        let is_period = rules.dialect == Dialect::Vixie && words.len() == 1;
+        return Err(match is_period && Every::parse(period, 0).is_ok() {
+            true => error.suggest(format!("@every {period}")),
+            false => error,
+        });
     }
     let kinds = if words.len() == 5 { &KINDS[1..6] } else { &KINDS[..words.len()] };
     let mut both = false;

@@ -57,7 +57,9 @@ impl Reader {
                 )),
             };
         }
-        let base = self.base(base_text, step_text.is_some())?;
+        let base = self
+            .base(base_text, step_text.is_some())
+            .map_err(|error| self.suggest_letters(base_text, error))?;
         let Some(step_text) = step_text else {
             self.check_range_of_fractions(base, base_text)?;
             return Ok(Element { base, step: None });
@@ -107,6 +109,13 @@ impl Reader {
             });
         }
         Ok(Base::Range(from, to))
+    }
+
+    /// Whoever writes `l` or `15w` means the letters of relative days.
+    fn suggest_letters(self, text: &str, error: ParseError) -> ParseError {
+        let letters = text.to_ascii_uppercase();
+        let is_meant = letters != text && matches!(relative::day(self, &letters), Ok(Some(_)));
+        if is_meant && error.suggestion.is_none() { error.suggest(letters) } else { error }
     }
 
     fn question_mark(self) -> Result<Base, ParseError> {

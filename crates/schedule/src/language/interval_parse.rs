@@ -3,9 +3,9 @@
 use super::duration::{Duration, US_MAX};
 use super::error::ParseError;
 use super::interval::{Repeat, Train};
-use super::moment::{Moment, parse_date, timestamp};
+use super::moment::{Moment, in_years, parse_date, timestamp};
 use super::pattern::Pattern;
-use super::{APART_US, DAY_US, MIN_US, Parsed, When, Zone};
+use super::{APART_US, DAY_US, Parsed, When, Zone};
 
 /// Whether a word begins a repeating interval.
 pub(super) fn begins(word: &str) -> bool {
@@ -34,27 +34,22 @@ pub(super) fn parse(text: &str, at: usize, zone: &Zone) -> Result<Parsed, ParseE
                 duration in hours, minutes and seconds; write its start instead";
             return Err(ParseError::new(at, message));
         };
-        let start = count
-            .checked_mul(duration.time)
-            .map(|length| end.instant(zone) - length)
-            .filter(|start| *start >= MIN_US);
-        let Some(start) = start else {
-            return Err(ParseError::new(at, "the first interval begins before 1677"));
-        };
-        return train(start, duration, Some(count), first_at);
+        let start = end.instant(zone).saturating_sub(count.saturating_mul(duration.time));
+        return train(in_years(start, first_at)?, duration, Some(count), first_at);
     }
     let start = moment(first, first_at)?;
     if !second.starts_with('P') {
         let end = moment(second, second_at)?;
-        let time = end.instant(zone) - start.instant(zone);
-        let duration = Duration { months: 0, days: 0, time };
-        return train(start.instant(zone), duration, count, second_at);
+        let start = in_years(start.instant(zone), first_at)?;
+        let duration = Duration { months: 0, days: 0, time: end.instant(zone) - start };
+        return train(start, duration, count, second_at);
     }
     let duration = Duration::parse(second, second_at)?;
     if duration.is_exact() {
-        return train(start.instant(zone), duration, count, second_at);
+        let start = in_years(start.instant(zone), first_at)?;
+        return train(start, duration, count, second_at);
     }
-    let start = start.in_zone(zone);
+    let start = in_years(start.in_zone(zone), first_at)?;
     let Duration { months, days, time } = duration;
     let shown = timestamp(start).to_string();
     let canonical = format!("{}/{}/{duration}", shown_count(count), shown.trim_end_matches('Z'));

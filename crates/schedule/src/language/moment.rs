@@ -5,6 +5,9 @@ use super::error::ParseError;
 use super::{DAY_US, HOUR_US, MAX_US, MIN_US, MINUTE_US, SECOND_US, Zone};
 use timeball_timebase::{Span, Timestamp};
 
+/// The years that can be written.
+const YEARS: core::ops::Range<i64> = 1700..2262;
+
 /// A date with a time of day, and its offset from UTC where it is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
@@ -101,6 +104,17 @@ pub(super) fn parse_date(text: &str) -> Result<i64, ParseError> {
     Ok(local([year, month, day, 0, 0], 0, text, 0)?.div_euclid(DAY_US))
 }
 
+/// The time, unless an offset or a count led it to a year that could not be read again.
+pub(super) fn in_years(us: i64, at: usize) -> Result<i64, ParseError> {
+    let first = |year| Date { year, month: 1, day: 1 }.to_day() * DAY_US;
+    if (first(YEARS.start)..first(YEARS.end)).contains(&us) {
+        return Ok(us);
+    }
+    let shown = timestamp(us);
+    let message = format!("this comes to {shown}, which is out of range; expected 1700 to 2261");
+    Err(ParseError::new(at, message))
+}
+
 /// The timestamp of a number of microseconds.
 pub(super) fn timestamp(us: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + Span::from_micros(us.clamp(MIN_US, MAX_US))
@@ -126,7 +140,7 @@ fn local(fields: [i64; 5], second: i64, text: &str, at: usize) -> Result<i64, Pa
             format!("`{text}` is a date or a time that does not exist"),
         ));
     }
-    if !(1700..2262).contains(&year) {
+    if !YEARS.contains(&year) {
         let message = format!("the year of `{text}` is out of range; expected 1700 to 2261");
         return Err(ParseError::new(at, message));
     }

@@ -2,7 +2,7 @@
 
 use super::super::civil::{Date, weekday};
 use super::super::error::ParseError;
-use super::super::moment::{Moment, basic};
+use super::super::moment::{Moment, basic, in_years};
 use super::super::{DAY_US, HOUR_US, MINUTE_US, SECOND_US, Zone};
 use super::days::DayRule;
 use super::parts::Parts;
@@ -143,7 +143,7 @@ fn compile(
     zone: &Zone,
 ) -> Result<(Rule, String), ParseError> {
     let frequency = parts.frequency;
-    let until = parts.until.map(|moment| moment.in_zone(zone));
+    let until = parts.until.map(|moment| in_years(moment.in_zone(zone), at)).transpose()?;
     if until.is_some_and(|until| until < start) {
         return Err(ParseError::new(at, "UNTIL is before DTSTART"));
     }
