@@ -122,7 +122,14 @@ impl DiskStore {
         let mut store = Self { path: path.to_owned(), database: None, loaded: None };
         // redb returns errors for most damage, but a scheduler must start whatever the file holds.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let database = store.open_database()?;
+            let mut database = store.open_database()?;
+            // Reading alone does not look at the sums of its pages: a bit that has turned over
+            // would be believed. Mending it may lose the last commit, and with it what was fired.
+            match database.check_integrity() {
+                Ok(true) => {}
+                Ok(false) => return Err(corrupt(path, "a sum of its pages is wrong")),
+                Err(error) => return Err(store.unopened(error)),
+            }
             store.database = Some(database);
             store.loaded = Some(store.load()?);
             Ok(())
@@ -145,14 +152,7 @@ impl DiskStore {
             }
             std::thread::sleep(IN_USE_LOOK_EVERY);
         };
-        let database = opened.map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: self.path.clone() },
-            DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => {
-                corrupt(&self.path, &error.to_string())
-            }
-            DatabaseError::Storage(error) => self.storage(&error),
-            error => self.unusable(&error),
-        })?;
+        let database = opened.map_err(|error| self.unopened(error))?;
         fault::pass(Point::StoreMade);
         self.check_format(&database, is_new)?;
         Ok(database)
@@ -201,6 +201,17 @@ impl DiskStore {
         transaction.open_table(CHANGES)?;
         transaction.commit()?;
         Ok(())
+    }
+
+    fn unopened(&self, error: DatabaseError) -> StoreError {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: self.path.clone() },
+            DatabaseError::UpgradeRequired(_) | DatabaseError::RepairAborted => {
+                corrupt(&self.path, &error.to_string())
+            }
+            DatabaseError::Storage(error) => self.storage(&error),
+            error => self.unusable(&error),
+        }
     }
 
     fn storage(&self, error: &StorageError) -> StoreError {

@@ -216,6 +216,36 @@ fn a_store_that_is_mostly_waste_is_compacted_when_it_is_opened() {
 }
 
 #[test]
+fn a_bit_that_turned_over_is_found_when_the_store_is_opened_and_never_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let (store, _) = DiskStore::open(&path).unwrap();
+    for n in 1..=50 {
+        write_nth(store.database.as_ref().unwrap(), n).unwrap();
+    }
+    drop(store);
+    let whole = DiskStore::open_sound(&path).unwrap().load().unwrap();
+    let sound = fs::read(&path).unwrap();
+    // The newest image, and everything else here and there.
+    let mut account = Account::default();
+    account.apply(Change::Ended(HistoryEntry { count: 48, ..missed(47) }));
+    account.apply(Change::Claimed(at(48)));
+    let image = account.encode(48);
+    let kept = sound.windows(image.len()).position(|octets| octets == image).unwrap();
+    let kept = kept..kept + image.len();
+    for place in kept.clone().chain((0..sound.len()).step_by(997)) {
+        let mut octets = sound.clone();
+        octets[place] ^= 1 << (place % 8);
+        fs::write(&path, octets).unwrap();
+        match DiskStore::open_sound(&path).and_then(|mut store| store.load()) {
+            // Not all of the file is in use.
+            Ok(loaded) => assert!(loaded == whole && !kept.contains(&place), "{place}"),
+            Err(error) => assert!(matches!(error, StoreError::Corrupt { .. }), "{place}: {error}"),
+        }
+    }
+}
+
+#[test]
 fn a_full_or_read_only_disk_is_told_and_the_store_goes_on_once_it_takes_writes_again() {
     for room in (40..80).step_by(2) {
         let disk = Disk::new(room);
