@@ -4,16 +4,11 @@
 //! first; and then instants would be judged by the new time as if nobody had been there to fire
 //! them.
 
-use crate::timer::{FollowedClock, times, times_now};
+use crate::timer::{FollowedClock, JUMP_MIN, is_jump, times, times_now};
 use std::sync::Arc;
 use timeball_runtime::{read_clocks, time_asleep};
 use timeball_schedule::planner::{Follow, Times};
 use timeball_timebase::{MonoTime, Now, Span};
-
-/// Less is taken for the time that a thread was not running between the readings of both clocks.
-const JUMP_MIN: Span = Span::from_millis(100);
-/// The kernel slews a clock by up to a tenth of the time, and half a thousandth.
-const SLEW_SHARE: i64 = 8;
 
 /// Compares each reading of the clocks with the one before.
 #[derive(Debug)]
@@ -79,7 +74,7 @@ impl ClockWatch {
         let before = self.before;
         let elapsed = now.raw - before.raw;
         let jump = |from, to| to - from - elapsed;
-        let is_jump = |jump: Span| jump.abs() > JUMP_MIN + elapsed / SLEW_SHARE;
+        let is_jump = |by: Span| is_jump(by, elapsed);
         let slept = asleep - before.asleep;
         let set_by = jump(before.times.system, now.system) - slept;
         if is_jump(set_by) {

@@ -17,6 +17,16 @@ use timeball_timebase::{ClockState, MonoTime, Now, Span, Timestamp};
 /// MAXDISP).
 const CARRIED_BOUND_MAX: Span = Span::from_secs(16);
 
+/// Less is taken for the time that a thread was not running between the readings of both clocks.
+pub(crate) const JUMP_MIN: Span = Span::from_millis(100);
+/// The kernel slews a clock by up to a tenth of the time, and half a thousandth.
+const SLEW_SHARE: i64 = 8;
+
+/// Whether a clock that moved by this beside the raw clock, which went on by `elapsed`, was set.
+pub(crate) fn is_jump(by: Span, elapsed: Span) -> bool {
+    by.abs() > JUMP_MIN + elapsed / SLEW_SHARE
+}
+
 /// The state of the machine's clock with what its setting makes of it. One thread notes settings
 /// and reviews them; any number of others read.
 #[derive(Debug)]

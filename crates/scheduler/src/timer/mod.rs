@@ -10,7 +10,7 @@ mod lanes;
 mod realtime;
 mod thread;
 
-pub(crate) use clock::FollowedClock;
+pub(crate) use clock::{FollowedClock, JUMP_MIN, is_jump};
 pub(crate) use lanes::{times, times_now};
 pub use realtime::RealTimeError;
 

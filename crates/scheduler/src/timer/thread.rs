@@ -1,6 +1,6 @@
 //! The loop of the firing thread.
 
-use super::clock::Known;
+use super::clock::{Known, is_jump};
 use super::lanes::{Entry, Lanes};
 use super::{Command, Release, TimerEvent, TimerOptions};
 use crate::fault::{self, Point};
@@ -37,6 +37,8 @@ pub(super) struct Firing {
     waiting: BTreeMap<FireId, Entry<Release>>,
     /// How often the clock was set and nobody has said yet how to go on.
     clock_sets_open: u32,
+    /// The clocks as they were read before the last release.
+    seen: Now,
     /// What became of fires and was not told yet.
     news: Vec<TimerEvent>,
 }
@@ -60,7 +62,8 @@ impl Firing {
     ) -> Self {
         let (lanes, waiting) = (Lanes::new(), BTreeMap::new());
         let news = Vec::with_capacity(NEWS_MAX);
-        Self { options, commands, alarm, lanes, waiting, clock_sets_open: 0, news }
+        let seen = read_clocks();
+        Self { options, commands, alarm, lanes, waiting, clock_sets_open: 0, seen, news }
     }
 
     pub(super) fn run(mut self) {
@@ -117,6 +120,10 @@ impl Firing {
     fn release_due(&mut self) {
         loop {
             let (known, now) = self.look();
+            // A clock that is set forward ends the sleep a moment before the kernel says why.
+            if jumped(std::mem::replace(&mut self.seen, now), now) {
+                self.note(Wake::ClockSet);
+            }
             if self.clock_sets_open > 0 {
                 break;
             }
@@ -233,6 +240,13 @@ impl Firing {
     }
 }
 
+/// Whether the system clock was set between two readings (or the machine was asleep). The kernel
+/// says so too, and that it is told twice does no harm.
+fn jumped(before: Now, now: Now) -> bool {
+    let elapsed = now.raw - before.raw;
+    is_jump(now.system - before.system - elapsed, elapsed)
+}
+
 /// When to wake, by the system clock.
 fn wake_at(now: Now, due: Option<Timestamp>, spin: Span, reviewing: bool) -> Timestamp {
     let mut at = now.system + SLEEP_MAX;
@@ -251,8 +265,7 @@ mod tests {
     use timeball_schedule::ScheduleUid;
     use timeball_schedule::planner::ClockPolicy;
 
-    #[test]
-    fn a_burst_of_commands_is_taken_in_parts_between_which_fires_are_released() {
+    fn firing() -> (Firing, mpsc::Sender<Command>, mpsc::Receiver<TimerEvent>) {
         let (told, events) = mpsc::channel();
         let (commands, received) = mpsc::channel();
         let options = TimerOptions {
@@ -261,15 +274,41 @@ mod tests {
             real_time: None,
             tell: Box::new(move |event| told.send(event).unwrap()),
         };
-        let mut firing = Firing::new(options, received, Arc::new(Alarm::new().unwrap()));
+        (Firing::new(options, received, Arc::new(Alarm::new().unwrap())), commands, events)
+    }
+
+    fn arm(number: usize, scheduled_at: Timestamp) -> Command {
+        let schedule = ScheduleUid((number as u128).to_be_bytes());
+        let fire = FireId { schedule, scheduled_at };
+        let clock = ClockPolicy::default();
+        let fire = ArmedFire { fire, release_at: scheduled_at, not_after: None, clock };
+        Command::Arm(fire, Box::new(|| {}))
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_releases_nothing_before_somebody_says_how_to_go_on() {
+        for by in [Span::from_millis(150), Span::from_secs(3_600), -Span::from_secs(3_600)] {
+            let (mut firing, commands, events) = firing();
+            commands.send(arm(0, Timestamp::MIN)).unwrap();
+            assert_eq!(firing.take_commands(), Commands::Taken);
+            // The alarm says nothing of it yet.
+            firing.seen.system -= by;
+            firing.release_due();
+            assert_eq!(events.try_iter().collect::<Vec<_>>(), [TimerEvent::ClockSet]);
+            commands.send(Command::Resume).unwrap();
+            assert_eq!(firing.take_commands(), Commands::Taken);
+            firing.release_due();
+            assert!(matches!(events.try_recv(), Ok(TimerEvent::Released { .. })));
+        }
+    }
+
+    #[test]
+    fn a_burst_of_commands_is_taken_in_parts_between_which_fires_are_released() {
+        let (mut firing, commands, events) = firing();
         let ahead = read_clocks().system + Span::from_secs(3_600);
         for number in 0..2 * COMMANDS_MAX {
             let scheduled_at = if number == 0 { Timestamp::MIN } else { ahead };
-            let schedule = ScheduleUid((number as u128).to_be_bytes());
-            let fire = FireId { schedule, scheduled_at };
-            let clock = ClockPolicy::default();
-            let fire = ArmedFire { fire, release_at: scheduled_at, not_after: None, clock };
-            commands.send(Command::Arm(fire, Box::new(|| {}))).unwrap();
+            commands.send(arm(number, scheduled_at)).unwrap();
         }
         assert_eq!(firing.take_commands(), Commands::More);
         firing.release_due();
