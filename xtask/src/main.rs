@@ -31,7 +31,7 @@ Commands:
   guest             only the tests on a real kernel, in a virtual machine of their own
   check             fmt, clippy, tidy, documentation, generated files, cargo-deny
   tidy              only our own rules: arrows between crates, import circles, sizes, banned calls
-  bench [NAME]      runs a benchmark; without NAME lists them
+  bench [NAME ...]  runs a benchmark; without NAME lists them, with NAME --help says what it takes
   peers             fetches chrony and ntpdig and unpacks them under target/peers; installs nothing
   emulator          fetches qemu's emulation of AArch64 programs into target/qemu; installs nothing
   brokers           fetches nats-server, RabbitMQ and Kafka into target/brokers; installs nothing
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         ["test"] => run(test::run),
         ["check"] => run(check::run),
         ["tidy"] => run(tidy::run),
-        ["bench"] => Ok(bench::list()),
+        ["bench"] | ["bench", "help" | "--help" | "-h"] => Ok(bench::list()),
         ["bench", name, rest @ ..] => run(|project| bench::run(project, name, rest)),
         ["guest"] => run(guest::run),
         ["peers"] => run(peers::run),
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             steps::say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
+            if error.is::<bench::WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Random expressions of five fields that both read alike, random zones, random starts. Rounds in
 //! which each way has its turn, in random order; croner appears twice (A/A): what differs between
-//! its two rows is noise. `cargo xtask bench occurrence [--rounds N]`
+//! its two rows is noise. `cargo xtask bench occurrence --help` names the arguments.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
 
 use croner::Cron;

@@ -8,8 +8,7 @@
 //! receiver (A/A): what differs between its two rows is noise. Ratios are those to the bare thread
 //! in the same round; how sure their median is, and what that says of the target, stands with them.
 //! It fails where that is not held, where a message left before its instant, and where one failed.
-//! `cargo bench -p timeball-scheduler --bench messages [-- --rounds N] [-- --only RECEIVER]`, where
-//! the receiver is a name of the table's first column.
+//! `cargo xtask bench messages --help` names the arguments.
 #![allow(clippy::print_stdout)]
 
 use std::io::{Read, Write};

@@ -1,8 +1,8 @@
 //! A million schedules: their memory, what it costs to change one among many, and 10,000 fires a
 //! second through planner, durable claims and firing thread.
 //!
-//! `cargo xtask bench planner [fires|memory|costs] [--schedules N] [--fires-per-second N]
-//! [--seconds N] [--real-time PRIORITY]`; it fails where something that is asked is not held.
+//! `cargo xtask bench planner --help` names the arguments; it fails where something that is asked
+//! is not held.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //! appears twice (A/A): what differs between its two rows is noise. Ratios are those to the bare
 //! sleeps of the same round; how sure their median is stands with them. After the table: the gate's
 //! size, and its time from spawn to exit. It fails where something that is asked is not held.
-//! `cargo bench -p timeball-scheduler --bench targets [-- --rounds N]`; needs a C compiler (`cc`).
+//! `cargo xtask bench targets --help` names the arguments; needs a C compiler (`cc`).
 #![allow(clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};

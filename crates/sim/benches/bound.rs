@@ -12,19 +12,6 @@ use std::time::Instant;
 use timeball_sim::worlds::drawn;
 use timeball_sim::{Happening, Rule, Scenario, Series, World, median};
 
-const USAGE: &str = "\
-Usage: cargo xtask bench bound [--hours H | --length S] [--seeds N] [--first SEED] [--restarts R]
-                               [--threads T]
-
-  --hours H      simulated node-hours in all (default 20000)
-  --length S     seconds of each world, instead of its share of those hours
-  --seeds N      worlds they are shared among (default 400)
-  --first SEED   the first world's seed (default 0); with --seeds 1 and the same length of a world
-                 one of them is run again
-  --restarts R   restarts of the process in each world, evenly spread (default 0)
-  --threads T    worlds at a time (default: as many as there are processors)
-";
-
 /// In each world the widths count from here on: before, the oscillator is being learned.
 const SETTLED_S: i64 = 3_600;
 /// What is asked of the median width, over the first floor: decision 0020 says why it is not held.
@@ -36,7 +23,7 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("error: {message}\n\n{USAGE}");
+            eprintln!("error: {message}; `cargo xtask bench bound --help` says what there is");
             return ExitCode::from(2);
         }
     };

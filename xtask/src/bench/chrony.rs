@@ -9,11 +9,12 @@ mod noise;
 mod scenario;
 mod simulator;
 
+use super::WrongUsage;
 use super::nobody::Work;
 use crate::peers;
 use crate::project::Project;
 use crate::steps::{self, Steps, Tally};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use judge::median;
 use scenario::Scenario;
 use simulator::{Daemon, Outcome, Programs};
@@ -22,14 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const USAGE: &str = "\
-Usage: CLKNETSIM=DIRECTORY cargo xtask bench chrony [OPTIONS]
-
-  CLKNETSIM            where clknetsim was built (github.com/mlichvar/clknetsim)
-  --scenarios A,B      only these (default: all)
-  --seeds FIRST-LAST   default 1-3
-  --jobs N             simulations at a time (default 2)
-";
+const NEEDS: &str = "CLKNETSIM does not name the directory where clknetsim was built (github.com/mlichvar/clknetsim)";
 
 /// What must hold: the geometric mean of the ratios of RMS errors, and each of them.
 const MEAN_MAX: f64 = 0.60;
@@ -51,12 +45,12 @@ fn run_all(
     name: &'static str,
     scenarios: Vec<Scenario>,
 ) -> Result<bool> {
-    let usage = || format!("wrong usage\n\n{USAGE}").replace("bench chrony", name);
-    let options = Options::parse(rest, scenarios).with_context(usage)?;
+    let options =
+        Options::parse(rest, scenarios).map_err(|error| WrongUsage(format!("{error:#}")))?;
     let mut steps = Steps::new(name);
     let Some(clknetsim) = env::var_os("CLKNETSIM").map(PathBuf::from) else {
         steps.step("Timeball beside chronyd in clknetsim", |tally| {
-            tally.skipped.push(format!("CLKNETSIM is not set\n{USAGE}"));
+            tally.skipped.push(NEEDS.to_owned());
             Ok(())
         });
         return Ok(steps.finish());
@@ -105,7 +99,10 @@ impl Options {
                 }
                 "--seeds" => {
                     let (first, last) = value.split_once('-').unwrap_or((value, value));
-                    options.seeds = (first.parse()?..=last.parse()?).collect();
+                    let (Ok(first), Ok(last)) = (first.parse(), last.parse()) else {
+                        bail!("--seeds `{value}`: FIRST-LAST is asked for, for example 1-3");
+                    };
+                    options.seeds = (first..=last).collect();
                 }
                 "--jobs" => options.jobs = value.parse::<usize>()?.max(1),
                 _ => bail!("there is no option `{name}`"),

@@ -5,10 +5,10 @@
 //! turn, in random order. The bare sleep appears twice (A/A): what differs between its two rows is
 //! noise. Ratios are those to the bare sleep of the same class in the same round; how sure their
 //! median is, and what that says of the targets, stands with them; it fails where one is not held.
-//! `cargo bench -p timeball-scheduler --bench fire [-- --json] [-- --rounds N] [-- --load]
-//! [-- --judged spaced|at-once]`; sixty rounds are five minutes of spaced fires for each way. With
-//! `--load`, twice as many busy threads as processors; with `--judged`, only the bare sleep and the
-//! firing thread that is compared with it, in the usual class, or under load in SCHED_FIFO.
+//! `cargo xtask bench fire --help` names the arguments; sixty rounds are five minutes of spaced
+//! fires for each way. With `--load`, twice as many busy threads as processors; with `--judged`,
+//! only the bare sleep and the firing thread that is compared with it, in the usual class, or under
+//! load in SCHED_FIFO.
 //!
 //! Other schedulers fire every second at the finest; where `TIMEBALL_BENCH_PEERS` names a directory
 //! of them (`cargo xtask bench fire` makes it), they do so for a minute beside the firing thread.

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 use timeball_sim::worlds::{compared, fixed_poll};
 use timeball_sim::{World, clairvoyant_rms, median};
 
-const USAGE: &str = "Usage: cargo xtask bench accuracy [--seeds N]   (default 10)";
 /// The clock is judged from here on.
 const SETTLED_S: i64 = 10_000;
 const JITTERS: [f64; 4] = [1e-5, 1e-4, 1e-3, 1e-2];
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some(seeds) = seeds else {
-        eprintln!("{USAGE}");
+        eprintln!("error: `cargo xtask bench accuracy --help` says what can be asked for");
         return ExitCode::from(2);
     };
     let rows = beside_the_clairvoyant(seeds);
