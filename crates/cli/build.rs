@@ -6,7 +6,9 @@ fn main() {
     // A source archive has no history; then the version alone has to do.
     let commit =
         git(&["rev-parse", "--short=10", "HEAD"]).unwrap_or_else(|| "no-commit".to_owned());
-    let dirty = git(&["status", "--porcelain", "--untracked-files=no"])
+    // Without locks: git would write the index that is watched below, and the next build would
+    // begin anew.
+    let dirty = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"])
         .is_some_and(|changes| !changes.is_empty());
     let suffix = if dirty { "+changes" } else { "" };
     println!("cargo::rustc-env=TIMEBALL_COMMIT={commit}{suffix}");

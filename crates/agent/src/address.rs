@@ -1,5 +1,6 @@
 //! How a server is named: `host`, `host:port`, `v6` or `[v6]:port`.
 
+use crate::presets::PRESETS;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -40,6 +41,12 @@ pub enum AddressError {
     Port {
         /// What stands for the port.
         port: String,
+    },
+    /// There is no preset of that name.
+    #[error("there is no preset `{name}`; there are: {}", PRESETS.join(", "))]
+    Preset {
+        /// The name.
+        name: String,
     },
     /// A bracket is opened and not closed.
     #[error("`[` without `]`; write an IPv6 address with a port as `[2001:db8::1]:123`")]

@@ -1,9 +1,19 @@
 //! Writing to people and programs.
 
 use clap::ValueEnum;
+use comfy_table::ColumnConstraint::{ContentWidth, LowerBoundary};
+use comfy_table::{ContentArrangement, Width};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use timeball_timebase::Span;
+
+/// Around the code of a style.
+const STYLE_START: char = '\x1b';
+const STYLE_END: char = 'm';
+/// Characters of a column that is wrapped, at least, where there is no room for what it wants.
+const WRAPPED_MIN: u16 = 13;
+/// What the library puts around each cell.
+const PADDING: u16 = 2;
 
 /// The form of the data on stdout.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -71,7 +81,7 @@ pub(crate) fn styled(text: &str, style: Style) -> String {
         Style::Good => "32",
         Style::Warning => "33",
     };
-    format!("\x1b[{code}m{text}\x1b[0m")
+    format!("{STYLE_START}[{code}{STYLE_END}{text}{STYLE_START}[0{STYLE_END}")
 }
 
 /// A span of nanoseconds that may be unknown, for a table.
@@ -92,14 +102,57 @@ pub(crate) fn ahead(seconds: i64) -> String {
     format!("{} {name}", seconds / length)
 }
 
+/// Columns of the terminal that stdout is; `None` where it is none.
+pub(crate) fn columns() -> Option<u16> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0)
+}
+
+/// Columns that a text takes, whatever its style.
+pub(crate) fn width(text: &str) -> usize {
+    let mut is_style = false;
+    let shown = text.chars().filter(|&c| {
+        let is_shown = !is_style && c != STYLE_START;
+        is_style = (is_style && c != STYLE_END) || c == STYLE_START;
+        is_shown
+    });
+    shown.count()
+}
+
 /// A table with one header row, aligned, without frames. Each row is one line, and no text in it
-/// commands the terminal: it may be what a program has said.
-pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+/// commands the terminal: it may be what a program has said. On a terminal that is too narrow for
+/// it the cells of the columns in `wrapped` have several lines, each of as many characters as it
+/// says where there is room for that.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, wrapped: &[(&str, u16)]) -> String {
+    table_in(columns(), header, rows, wrapped)
+}
+
+fn table_in(
+    columns: Option<u16>,
+    header: &[&str],
+    rows: Vec<Vec<String>>,
+    wrapped: &[(&str, u16)],
+) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header.iter().copied());
     for row in rows {
         table.add_row(row.iter().map(|cell| in_one_line(cell)));
+    }
+    if let Some(columns) = columns {
+        table.set_width(columns).set_content_arrangement(ContentArrangement::Dynamic);
+        let widths = table.column_max_content_widths();
+        let wanted = |name: &str| Some(wrapped.iter().find(|(wrapped, _)| *wrapped == name)?.1);
+        let least = |name: &str, width: u16| wanted(name).map_or(width, |most| width.min(most));
+        let padded =
+            |(name, width): (&&str, &u16)| u32::from(least(name, *width)) + u32::from(PADDING);
+        let fits = header.iter().zip(&widths).map(padded).sum::<u32>() <= columns.into();
+        for ((column, width), name) in table.column_iter_mut().zip(widths).zip(header) {
+            column.set_constraint(match wanted(name) {
+                None => ContentWidth,
+                Some(_) if fits => LowerBoundary(Width::Fixed(least(name, width) + PADDING)),
+                Some(_) => LowerBoundary(Width::Fixed(width.min(WRAPPED_MIN) + PADDING)),
+            });
+        }
     }
     // The library pads the last column too; nobody needs those spaces.
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
@@ -149,6 +202,27 @@ mod tests {
         assert_eq!(long.chars().count(), CELL_CHARS_MAX + " […] ".len() - 2);
         assert!(long.starts_with("exit status 1; é") && long.ends_with("éno such table"), "{long}");
         let rows = vec![vec!["a".to_owned(), "1\n2".to_owned()]; 2];
-        assert_eq!(table(&["NAME", "SAID"], rows).lines().count(), 3);
+        assert_eq!(table_in(None, &["NAME", "SAID"], rows, &[]).lines().count(), 3);
+    }
+
+    #[test]
+    fn a_style_takes_no_column() {
+        assert_eq!(width("\x1b[33mµs ±\x1b[0m and more"), "µs ± and more".chars().count());
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_its_terminal_and_as_its_content_elsewhere() {
+        let row = ["2026-11-22T08:09:00Z", "one two three four five six seven"];
+        let lines = |columns| {
+            let rows = vec![row.map(str::to_owned).to_vec()];
+            table_in(columns, &["NEXT", "WHY"], rows, &[("WHY", 13)])
+        };
+        for wide in [lines(None), lines(Some(80))] {
+            assert_eq!(wide.lines().count(), 2, "{wide}");
+        }
+        let narrow = lines(Some(48));
+        assert_eq!(narrow.lines().count(), 3, "{narrow}");
+        assert!(narrow.contains(row[0]), "{narrow}");
+        assert!(narrow.lines().all(|line| line.len() <= 48), "{narrow}");
     }
 }

@@ -73,9 +73,18 @@ fn a_state_directory_that_cannot_be_written_is_refused_with_a_way_out() {
 }
 
 #[test]
-fn a_settings_file_that_is_not_there_is_named() {
+fn schedules_in_what_is_no_directory_are_refused_before_anything_is_begun() {
+    let scratch = Scratch::new("schedules");
+    let (state, file) = (scratch.join("state"), scratch.join("flush.yaml"));
+    std::fs::write(&file, YEARLY).unwrap();
+    let said = refused(1, &["up", "--state", &state, "--schedules", &file]);
+    assert!(said.contains(&file) && said.contains("--schedules DIR"), "{said}");
+}
+
+#[test]
+fn a_settings_file_that_is_not_there_is_named_with_the_way_to_one() {
     let said = refused(1, &["agent", "--config", "no-such-settings.toml"]);
-    assert!(said.contains("no-such-settings.toml"), "{said}");
+    assert!(said.contains("no-such-settings.toml") && said.contains("configuration.md"), "{said}");
 }
 
 #[test]

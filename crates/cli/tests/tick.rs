@@ -56,6 +56,7 @@ fn mistakes_are_named_with_the_fix() {
         (["--every", "10ms", "--signal", "x"], 2, "expected PID or PID:SIGNAL"),
         (["--every", "10ms", "--signal", "999999999"], 1, "--signal 999999999:"),
         (["--every", "10ms", "--fifo", "/dev/null"], 1, "make one with mkfifo"),
+        (["--every", "10ms", "--fifo", "/nonexistent"], 1, "there is none; make one with mkfifo"),
     ] {
         let output = tick(&arguments);
         let said = String::from_utf8_lossy(&output.stderr);

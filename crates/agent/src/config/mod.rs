@@ -236,8 +236,8 @@ fn read_path(value: &Value<'_>) -> Result<PathBuf, ConfigError> {
 /// # Errors
 /// Where it names no server.
 pub fn source(text: &str) -> Result<SourceConfig, AddressError> {
-    if let Some(source) = text.strip_prefix("preset:").and_then(preset) {
-        return Ok(source);
+    if let Some(name) = text.strip_prefix("preset:") {
+        return preset(name).ok_or_else(|| AddressError::Preset { name: name.to_owned() });
     }
     let HostPort { host, port } = text.parse()?;
     Ok(SourceConfig::new(host, port))

@@ -205,7 +205,8 @@ fn a_preset_stands_for_the_time_service_of_a_cloud() {
     let twice = parse("[[source]]\npreset = \"aws\"\n[[source]]\npreset = \"aws\"");
     assert!(twice.unwrap_err().to_string().contains("given twice"));
     assert_eq!(source("preset:google").unwrap().host, "metadata.google.internal");
-    assert!(source("preset:ibm").is_err());
+    let unknown = source("preset:ibm").unwrap_err().to_string();
+    assert_eq!(unknown, "there is no preset `ibm`; there are: aws, google, azure");
 }
 
 #[test]

@@ -78,7 +78,9 @@ pub(crate) fn init_logging(level: &str) -> Result<(), CliError> {
 
 /// Reads and parses a settings file.
 pub(crate) fn read_config(path: &Path) -> Result<AgentConfig, CliError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CliError::failed(format!("settings {}: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CliError::failed(format!("settings {}: {error}", path.display()))
+            .hint("docs/configuration.md shows the form of the file; `timeball up` needs none")
+    })?;
     AgentConfig::parse(&text, &path.display().to_string()).map_err(CliError::failed)
 }

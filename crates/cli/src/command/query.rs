@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &QueryArguments) -> Result<ExitCode, CliError> {
         Format::Table => {
             let rows = measurements.iter().map(row).collect();
             let header = ["SERVER", "OFFSET", "± AT MOST", "DELAY", "STRATUM", "PROBLEM"];
-            output::line(&output::table(&header, rows));
+            output::line(&output::table(&header, rows, &[("PROBLEM", 20)]));
         }
     }
     let all_answered = measurements.iter().all(|measurement| measurement.error.is_none());

@@ -8,7 +8,7 @@ use crate::error::CliError;
 use crate::output::{self, Format, length, span};
 use crate::state_client;
 use std::process::ExitCode;
-use timeball_api::schedules::{Event, History, LeftOut, Outcome, Schedule, Schedules};
+use timeball_api::schedules::{Counts, Event, History, LeftOut, Outcome, Schedule, Schedules};
 use timeball_timebase::Timestamp;
 
 pub(crate) fn run(command: ScheduleCommand) -> Result<ExitCode, CliError> {
@@ -36,12 +36,11 @@ fn list(arguments: &AskArguments) -> Result<ExitCode, CliError> {
         output::json(&all);
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = all.schedules.iter().map(schedule_row).collect();
-    let header = [
-        "NAME", "SCHEDULE", "ZONE", "NEXT", "FIRED", "SKIPPED", "MISSED", "FAILED", "UNKNOWN",
-        "LATE P50", "MAX",
-    ];
-    output::line(&output::table(&header, rows));
+    if all.schedules.is_empty() {
+        output::talk("no schedules: `timeball up` says in which directory their files belong");
+    } else {
+        output::line(&schedule_table(&all.schedules));
+    }
     let with_days: Vec<&Schedule> = all
         .schedules
         .iter()
@@ -51,7 +50,7 @@ fn list(arguments: &AskArguments) -> Result<ExitCode, CliError> {
         output::line("");
         let rows = with_days.into_iter().map(days_row).collect();
         let header = ["NAME", "ONLY ON DAYS OF", "NOT ON DAYS OF", "NEXT LEFT OUT", "BY"];
-        output::line(&output::table(&header, rows));
+        output::line(&output::table(&header, rows, &[(header[1], 13), (header[2], 13)]));
     }
     for problem in &all.problems {
         output::talk(&format!("warning: {}: {}", problem.file, problem.message));
@@ -59,26 +58,53 @@ fn list(arguments: &AskArguments) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn schedule_row(schedule: &Schedule) -> Vec<String> {
+/// The schedules, a row each; an outcome that none of them has makes no column.
+fn schedule_table(schedules: &[Schedule]) -> String {
+    type Count = fn(&Counts) -> u64;
+    let counts: [(&str, Count); 5] = [
+        ("FIRED", |counts| counts.fired),
+        ("SKIPPED", |counts| counts.skipped),
+        ("MISSED", |counts| counts.missed),
+        ("FAILED", |counts| counts.failed),
+        ("UNKNOWN", |counts| counts.unknown),
+    ];
+    let is_shown = |(name, count): &(&str, Count)| {
+        *name == "FIRED" || schedules.iter().any(|schedule| count(&schedule.counts) > 0)
+    };
+    let counts: Vec<(&str, Count)> = counts.into_iter().filter(is_shown).collect();
+    let mut header = vec!["NAME", "SCHEDULE", "ZONE", "NEXT"];
+    header.extend(counts.iter().map(|(name, _)| name));
+    header.extend(["LATE P50", "MAX"]);
+    let row = |schedule: &Schedule| {
+        let mut row = schedule_row(schedule).to_vec();
+        row.extend(counts.iter().map(|(_, count)| count(&schedule.counts).to_string()));
+        row.extend([schedule.lateness.p50_ns, schedule.lateness.max_ns].map(lateness));
+        row
+    };
+    output::table(
+        &header,
+        schedules.iter().map(row).collect(),
+        &[("NAME", 24), ("SCHEDULE", 18), ("ZONE", 18)],
+    )
+}
+
+/// A schedule's name as commands take it.
+fn name(schedule: &Schedule) -> String {
+    match schedule.namespace.as_str() {
+        "default" => schedule.name.clone(),
+        namespace => format!("{namespace}/{}", schedule.name),
+    }
+}
+
+/// What a schedule is, and when it is next.
+fn schedule_row(schedule: &Schedule) -> [String; 4] {
     let next = match schedule.next_ns.first() {
         _ if schedule.suspended => "suspended".to_owned(),
         _ if schedule.paused.is_some() => "paused".to_owned(),
         Some(&at) => Timestamp::from_unix_nanos(at).to_string(),
         None => "never".to_owned(),
     };
-    vec![
-        format!("{}/{}", schedule.namespace, schedule.name),
-        schedule.schedule.clone(),
-        schedule.time_zone.clone(),
-        next,
-        schedule.counts.fired.to_string(),
-        schedule.counts.skipped.to_string(),
-        schedule.counts.missed.to_string(),
-        schedule.counts.failed.to_string(),
-        schedule.counts.unknown.to_string(),
-        lateness(schedule.lateness.p50_ns),
-        lateness(schedule.lateness.max_ns),
-    ]
+    [name(schedule), schedule.schedule.clone(), schedule.time_zone.clone(), next]
 }
 
 /// The calendars of a schedule, and what they do to it next.
@@ -90,13 +116,7 @@ fn days_row(schedule: &Schedule) -> Vec<String> {
             excluded_by.clone().unwrap_or_else(|| "(no included day)".to_owned()),
         ),
     };
-    vec![
-        format!("{}/{}", schedule.namespace, schedule.name),
-        schedule.include.join(", "),
-        schedule.exclude.join(", "),
-        at,
-        by,
-    ]
+    vec![name(schedule), schedule.include.join(", "), schedule.exclude.join(", "), at, by]
 }
 
 fn lateness(nanos: Option<i64>) -> String {
@@ -114,11 +134,19 @@ fn history(arguments: &HistoryArguments) -> Result<ExitCode, CliError> {
     }
     let rows = history.outcomes.iter().map(outcome_row).collect();
     let header = ["SCHEDULED", "COUNT", "RESULT", "LATE", "CLOCK ±", "TOOK", "DETAILS"];
-    output::line(&output::table(&header, rows));
+    output::line(&output::table(
+        &header,
+        rows,
+        &[("SCHEDULED", 24), ("RESULT", 13), ("DETAILS", 13)],
+    ));
     if !history.events.is_empty() {
         output::line("");
         let rows = history.events.iter().map(event_row).collect();
-        output::line(&output::table(&["WHEN", "WHAT", "BY", "WHY"], rows));
+        output::line(&output::table(
+            &["WHEN", "WHAT", "BY", "WHY"],
+            rows,
+            &[("WHAT", 30), ("BY", 13), ("WHY", 13)],
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

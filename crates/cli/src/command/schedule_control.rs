@@ -125,7 +125,7 @@ fn show(arguments: &AskArguments, told: &FileChanges) -> Result<ExitCode, CliErr
             for change in &told.changes {
                 lines(change);
             }
-            if told.changes.is_empty() {
+            if told.changes.is_empty() && told.problems.is_empty() {
                 output::talk("the files hold what is in force");
             }
         }

@@ -28,10 +28,17 @@ fn text(status: &Status) -> String {
     lines.join("\n")
 }
 
-/// The sources, a row each.
+/// The sources, a row each, and what is wrong with which below.
 pub(crate) fn table(sources: &[Source]) -> String {
-    let header = ["SOURCE", "STATE", "STRATUM", "REACH", "POLL", "OFFSET", "DELAY", "PROBLEM"];
-    output::table(&header, sources.iter().map(source_row).collect())
+    let header = ["SOURCE", "STATE", "STRATUM", "REACH", "POLL", "OFFSET", "DELAY"];
+    let rows = sources.iter().map(source_row).collect();
+    let mut text = output::table(&header, rows, &[("SOURCE", 20)]);
+    for Source { name, problem, .. } in sources {
+        if let Some(problem) = problem {
+            text += &format!("\n {name}: {}", output::in_one_line(problem));
+        }
+    }
+    text
 }
 
 /// How right the clock is, in one sentence.
@@ -76,7 +83,6 @@ fn source_row(source: &Source) -> Vec<String> {
         format!("{} s", source.poll_interval_s),
         span(source.offset_ns),
         length(source.delay_ns),
-        source.problem.clone().unwrap_or_default(),
     ]
 }
 

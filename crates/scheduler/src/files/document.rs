@@ -1,13 +1,13 @@
 //! From text to documents: YAML or JSON, several in a file, unknown fields refused.
 
 use super::error::SyntaxError;
+use super::explain::explain;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{Error, Options, from_multiple_with_options};
 use timeball_api::calendar::{self, Calendar};
-use timeball_api::cron_job::PreciseCronJob;
-use timeball_runtime::nearest;
+use timeball_api::cron_job::{self, PreciseCronJob};
 
 /// Most values, and starts and ends of lists and mappings, that aliases of a text may stand for.
 const ALIASED_MAX: usize = 10_000;
@@ -37,7 +37,12 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
             let schedule = |job| Document::Schedule(Box::new(job));
             parse_as(piece).map(|all| documents.extend(all.into_iter().map(schedule)))
         };
-        parsed.map_err(|error| explain(&error).below(line))?;
+        parsed.map_err(|error| match kind {
+            Some(kind) if kind != calendar::KIND && kind != cron_job::KIND => {
+                SyntaxError::Kind { kind: kind.to_owned() }
+            }
+            _ => explain(&error, piece).below(line),
+        })?;
     }
     if documents.is_empty() { Err(SyntaxError::Empty) } else { Ok(documents) }
 }
@@ -62,7 +67,7 @@ pub(super) fn yaml() -> Options {
 
 /// Parses the documents of a file of others, in which more is allowed than in ours.
 pub(crate) fn parse_foreign(text: &str) -> Result<Vec<Value>, SyntaxError> {
-    from_multiple_with_options(text, yaml()).map_err(|error| explain(&error))
+    from_multiple_with_options(text, yaml()).map_err(|error| explain(&error, text))
 }
 
 /// The documents of a text, each with the number of lines before it. A line that begins with `---`
@@ -86,47 +91,4 @@ fn pieces(text: &str) -> Vec<(u64, &str)> {
     }
     pieces.push((start_line, &text[start..]));
     pieces
-}
-
-fn explain(error: &Error) -> SyntaxError {
-    let message = match error.without_snippet() {
-        Error::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected),
-        Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
-        Error::SerdeMissingField { field, .. } => format!("`{field}` is missing here"),
-        Error::AliasReplayLimitExceeded { .. } => format!(
-            "aliases stand for more than {ALIASED_MAX} values here; write out what is meant"
-        ),
-        Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("`{key}` is given twice; keep one")
-        }
-        other => {
-            // The place is said in the same way for all of them.
-            let text = other.to_string();
-            let text = text.lines().next().unwrap_or_default().to_owned();
-            match text.rsplit_once(" at line ") {
-                Some((what, _)) => what.to_owned(),
-                None => text,
-            }
-        }
-    };
-    match error.location() {
-        Some(at) if at.line() > 0 => {
-            SyntaxError::At { line: at.line(), column: at.column(), message }
-        }
-        _ => SyntaxError::Somewhere(message),
-    }
-}
-
-fn unknown(what: &str, word: &str, known: &[&str]) -> String {
-    let shown = word.escape_debug();
-    if word == "jobTemplate" {
-        return "`jobTemplate` starts Jobs of a cluster, which this scheduler does not; give a \
-            `target` instead"
-            .to_owned();
-    }
-    let list = known.join(", ");
-    match nearest(word, known) {
-        Some(near) => format!("unknown {what} `{shown}`; did you mean `{near}`?"),
-        None => format!("unknown {what} `{shown}`; known are: {list}"),
-    }
 }

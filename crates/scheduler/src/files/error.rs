@@ -14,6 +14,15 @@ pub(crate) enum SyntaxError {
     /// The same, where the place is not known.
     #[error("{0}")]
     Somewhere(String),
+    /// A document is of a kind that is not ours.
+    #[error(
+        "kind is `{kind}`; only `PreciseCronJob` and `Calendar` are understood here{}",
+        match kind.as_str() {
+            "CronJob" => "; `timeball schedule import` makes schedules of CronJobs",
+            _ => "",
+        }
+    )]
+    Kind { kind: String },
     /// There is nothing in it.
     #[error("no schedule and no calendar in it; see docs/schedules.md for the form")]
     Empty,

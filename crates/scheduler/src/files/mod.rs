@@ -9,6 +9,7 @@ mod convert;
 mod diff;
 mod document;
 mod error;
+mod explain;
 mod locate;
 mod target;
 mod watch;

@@ -293,6 +293,43 @@ fn calendars_and_schedules_may_share_a_file_in_any_order() {
 }
 
 #[test]
+fn what_is_no_schedule_at_all_is_met_with_the_way_to_one() {
+    let schedule = |value: &str| with(&format!("  schedule: {value}\n{TARGET}"));
+    let cron_job = "apiVersion: batch/v1\nkind: CronJob\nmetadata: { name: x }\n\
+                    spec: { schedule: '* * * * *', jobTemplate: {} }\n";
+    for (text, parts) in [
+        (schedule("* * * * *"), &["line 5, column 13", "schedule: \"*…\""][..]),
+        (schedule("*/5 * * * *"), &["line 5, column 13", "schedule: \"*…\""]),
+        (schedule("@every 10ms"), &["line 5, column 13", "schedule: \"@…\""]),
+        (cron_job.to_owned(), &["kind is `CronJob`", "`timeball schedule import`"]),
+        ("* * * * * /bin/true\n".to_owned(), &["no YAML", "`timeball schedule import`"]),
+        ("30 2 * * * /bin/true\n".to_owned(), &["no schedule", "`timeball schedule import`"]),
+        (
+            with("  schedule: '@hourly'\n  target: { exec: { command: mysql -psecret } }\n"),
+            &["line 6, column 30: `command` must be a list: [\"a\", \"b\"]"],
+        ),
+        (
+            with("  schedule: '@hourly'\n  target: exec\n"),
+            &["line 6, column 11: `target` must have fields of its own"],
+        ),
+        (
+            with(&format!("  schedule: '@hourly'\n  jitterMilliseconds: 10s\n{TARGET}")),
+            &["line 6, column 23: `jitterMilliseconds` is `10s`; it must be a whole number"],
+        ),
+        (
+            with(&format!("  schedule: '@hourly'\n  suspend: yes\n{TARGET}")),
+            &["line 6, column 12: `suspend` must be true or false"],
+        ),
+    ] {
+        let message = problem(&text);
+        assert!(!message.contains("secret"), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "{message:?} lacks {part:?} for\n{text}");
+        }
+    }
+}
+
+#[test]
 fn names_kinds_and_duplicates_are_checked() {
     let good = with(&format!("  schedule: '@hourly'\n{TARGET}"));
     for (from, to, part) in [

@@ -59,7 +59,11 @@ impl TickReceiver {
     /// # Errors
     /// Where there is no such FIFO.
     pub fn fifo(path: &Path) -> io::Result<Self> {
-        if !std::fs::metadata(path)?.file_type().is_fifo() {
+        let found = std::fs::metadata(path);
+        if matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return Err(io::Error::other("there is none; make one with mkfifo"));
+        }
+        if !found?.file_type().is_fifo() {
             return Err(io::Error::other("that is no FIFO; make one with mkfifo"));
         }
         Ok(Self::of(Kind::Fifo { path: path.to_owned(), open: None }))

@@ -2,7 +2,7 @@
 
 use super::spool::Spool;
 use crate::arguments::VERSION;
-use crate::output::{Format, Style, ahead, length, span, styled};
+use crate::output::{self, Format, Style, ahead, length, span, styled};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -168,9 +168,9 @@ pub(crate) fn second(
     format: Format,
     out: &Spool,
 ) {
-    let answering = status.sources.iter().filter(|source| source.reach != 0).count();
-    let total = totals(&schedules.schedules);
     if format == Format::Json {
+        let answering = status.sources.iter().filter(|source| source.reach != 0).count();
+        let total = totals(&schedules.schedules);
         return out.json(&Second {
             event: "second",
             time: now.to_string(),
@@ -186,25 +186,61 @@ pub(crate) fn second(
             lateness_max_ns: total.max_ns,
         });
     }
+    let columns = output::columns().map_or(usize::MAX, usize::from);
+    out.line(text(status, schedules, now, columns));
+}
+
+/// One second for a person, in one line where so many columns allow for one.
+fn text(status: &Status, schedules: &Schedules, now: Timestamp, columns: usize) -> String {
     let of_day = Timestamp::from_unix(now.unix_seconds(), 0).to_string();
-    let time = styled(&of_day[11..19], Style::Dim);
-    let sources = format!("{answering}/{} sources", status.sources.len());
-    let fires = fires(&total);
-    let next = next(&schedules.schedules, now);
-    out.line(format!("{time}  {}  {sources}  {fires}  {next}", clock(status)));
+    let answering = status.sources.iter().filter(|source| source.reach != 0).count();
+    let total = totals(&schedules.schedules);
+    let line = |brevity| {
+        let mut parts = vec![styled(&of_day[11..19], Style::Dim), clock(status, brevity)];
+        parts.push(format!("{answering}/{} sources", status.sources.len()));
+        parts.push(fires(&total, brevity));
+        parts.extend(next(&schedules.schedules, now).filter(|_| brevity < Brevity::NoNext));
+        parts.join("  ")
+    };
+    let fits = |line: &String| output::width(line) <= columns;
+    let fitting = Brevity::ALL.into_iter().map(line).find(fits);
+    fitting.unwrap_or_else(|| line(Brevity::NoLateness))
+}
+
+/// What a line leaves out, each with what is above it, to stay one line on a narrow terminal.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+enum Brevity {
+    Whole,
+    NoNext,
+    NoLargest,
+    NoGauge,
+    NoLateness,
+}
+
+impl Brevity {
+    const ALL: [Self; 5] =
+        [Self::Whole, Self::NoNext, Self::NoLargest, Self::NoGauge, Self::NoLateness];
 }
 
 /// Offset and bound in columns that stay put, with a ball that shows where in its bound the clock
 /// is.
-fn clock(status: &Status) -> String {
+fn clock(status: &Status, brevity: Brevity) -> String {
     match (status.clock.offset_ns, status.clock.bound_ns) {
         (Some(offset), Some(bound)) => {
             let text = format!("{:>10} ±{:<9}", span(Some(offset)), length(Some(bound)));
             let style =
                 if status.clock.state == "synchronized" { Style::Good } else { Style::Warning };
-            format!("{} {}", gauge(offset, bound), styled(&text, style))
+            let text = styled(&text, style);
+            if brevity < Brevity::NoGauge {
+                format!("{} {text}", gauge(offset, bound))
+            } else {
+                text
+            }
         }
-        _ => styled(&format!("{:<35}", "clock error unknown"), Style::Warning),
+        _ => {
+            let width = if brevity < Brevity::NoGauge { 35 } else { 21 };
+            styled(&format!("{:<width$}", "clock error unknown"), Style::Warning)
+        }
     }
 }
 
@@ -242,10 +278,15 @@ fn totals(schedules: &[Schedule]) -> Totals {
     total
 }
 
-fn fires(total: &Totals) -> String {
+fn fires(total: &Totals, brevity: Brevity) -> String {
     let mut text = format!("{} fired", total.fired);
     if let (Some(p50), Some(max)) = (total.p50_ns, total.max_ns) {
-        text += &format!(" (late {}, at most {})", length(Some(p50)), length(Some(max)));
+        let (p50, max) = (length(Some(p50)), length(Some(max)));
+        match brevity {
+            Brevity::Whole | Brevity::NoNext => text += &format!(" (late {p50}, at most {max})"),
+            Brevity::NoLargest | Brevity::NoGauge => text += &format!(" (late {p50})"),
+            Brevity::NoLateness => {}
+        }
     }
     for (count, name) in [(total.missed, "missed"), (total.failed, "failed")] {
         if count > 0 {
@@ -256,22 +297,41 @@ fn fires(total: &Totals) -> String {
 }
 
 /// The next instant that is worth waiting for: of a schedule that rests for a second or more.
-fn next(schedules: &[Schedule], now: Timestamp) -> String {
+fn next(schedules: &[Schedule], now: Timestamp) -> Option<String> {
     let upcoming = |schedule: &Schedule| {
         let at = Timestamp::from_unix_nanos(*schedule.next_ns.first()?);
         (at - now >= Span::from_secs(1)).then(|| (at, schedule.name.clone()))
     };
-    match schedules.iter().filter_map(upcoming).min() {
-        Some((at, name)) => {
-            styled(&format!("{name} in {}", ahead((at - now).as_millis() / 1_000)), Style::Dim)
-        }
-        None => String::new(),
-    }
+    let (at, name) = schedules.iter().filter_map(upcoming).min()?;
+    let text = format!("{name} in {}", ahead((at - now).as_millis() / 1_000));
+    Some(styled(&text, Style::Dim))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_narrow_terminal_gets_less_but_one_line() {
+        let mut status = Status::default();
+        (status.clock.offset_ns, status.clock.bound_ns) = (Some(-1_900), Some(5_900));
+        status.sources = vec![Source { reach: 1, ..Source::default() }; 3];
+        let mut schedule = Schedule { name: "minute".to_owned(), ..Schedule::default() };
+        (schedule.counts.fired, schedule.counts.missed) = (47, 2);
+        let lateness = &mut schedule.lateness;
+        (lateness.p50_ns, lateness.max_ns) = (Some(67_500), Some(14_060_000));
+        schedule.next_ns = vec![54_000_000_000];
+        let schedules = Schedules { schedules: vec![schedule], ..Schedules::default() };
+        let line = |columns| text(&status, &schedules, Timestamp::from_unix(0, 0), columns);
+        let whole = line(usize::MAX);
+        let end = "3/3 sources  47 fired (late 67.5 µs, at most 14.06 ms) 2 missed  minute in 54 s";
+        assert!(whole.contains('●') && whole.ends_with(end), "{whole}");
+        for columns in [125, 120, 100, 80, 64] {
+            let line = line(columns);
+            assert!(output::width(&line) <= columns, "{columns}: {line}");
+            assert!(line.contains("-1.9 µs ±5.9 µs") && line.contains("2 missed"), "{line}");
+        }
+    }
 
     #[test]
     fn a_change_of_a_schedule_is_one_line() {

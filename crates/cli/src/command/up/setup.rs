@@ -32,10 +32,14 @@ pub(crate) fn schedules(arguments: &UpArguments, state: &Path) -> Result<PathBuf
     let given = arguments.schedules.as_ref().map(std::path::absolute);
     let directory = given.transpose().map_err(CliError::usage)?;
     let directory = directory.unwrap_or_else(|| state.join("schedules"));
-    if !directory.exists() {
-        let failed = |path: &Path, error: std::io::Error| {
-            CliError::failed(format!("schedules: {}: {error}", path.display()))
-        };
+    let failed = |path: &Path, error: std::io::Error| {
+        CliError::failed(format!("schedules: {}: {error}", path.display()))
+    };
+    if directory.exists() {
+        std::fs::read_dir(&directory).map_err(|error| {
+            failed(&directory, error).hint("`--schedules DIR` names a directory that we may read")
+        })?;
+    } else {
         std::fs::create_dir_all(&directory).map_err(|error| failed(&directory, error))?;
         for (name, text) in EXAMPLES {
             let path = directory.join(name);
