@@ -381,3 +381,63 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::{Dialect, Schedule, Zone};
+    use crate::planner::{CatchUp, CatchUpPolicy, ClockPolicy, Concurrency};
+    use crate::{Reason, ScheduleUid};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_unix(1_795_000_000 + second, 0)
+    }
+
+    fn missed(from: i64, until: i64) -> OutcomeRecord {
+        let (outcome, detail) = (Outcome::Missed(Reason::NotRunning), FireDetail::default());
+        let (schedule, count) = (ScheduleUid([7; 16]), (until - from + 1).unsigned_abs());
+        OutcomeRecord { schedule, from: at(from), until: at(until), count, outcome, detail }
+    }
+
+    fn entry() -> Entry {
+        let utc = Zone::utc();
+        let spec = ScheduleSpec {
+            uid: ScheduleUid([7; 16]),
+            generation: 1,
+            schedule: Schedule::parse("@every 1s", Dialect::Vixie, &utc, None).unwrap(),
+            suspended: false,
+            deadline: None,
+            concurrency: Concurrency::Allow,
+            catch_up: CatchUp {
+                policy: CatchUpPolicy::None,
+                window: Span::from_secs(60),
+                limit: 1,
+            },
+            pause_on_failure: None,
+            jitter: Span::ZERO,
+            clock: ClockPolicy::default(),
+        };
+        Entry::new(Box::new(spec), at(0))
+    }
+
+    fn let_go(entry: &mut Entry) -> Vec<Action> {
+        let mut actions = Vec::new();
+        entry.let_go(&mut actions);
+        actions
+    }
+
+    #[test]
+    fn what_reaches_beyond_an_unclaimed_instant_is_held_until_that_is_claimed() {
+        let mut entry = entry();
+        entry.unclaimed.insert(at(20));
+        entry.held = vec![missed(18, 25), missed(3, 8)];
+        entry.run = Some(Box::new(Run { record: missed(1, 2), close_at: at(60) }));
+        let told = [missed(1, 2), missed(3, 8)].map(Action::Record);
+        assert_eq!(let_go(&mut entry), told, "in their order, with the run that was open");
+        assert_eq!(let_go(&mut entry), [], "the rest goes on waiting, and so does the definition");
+        entry.unclaimed.clear();
+        let uid = entry.spec.uid;
+        assert_eq!(let_go(&mut entry), [Action::Record(missed(18, 25)), Action::Adopt(uid)]);
+        assert_eq!(let_go(&mut entry), [], "each is told once");
+    }
+}
