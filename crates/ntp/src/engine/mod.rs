@@ -362,11 +362,8 @@ impl Engine {
     }
 
     fn steer(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let aim = self.aim(now);
-        let Some(discipline) = &mut self.discipline else { return };
-        match aim {
-            Some(aim) if self.unexplained.is_none() => actions.extend(discipline.steer(now, aim)),
-            _ => {}
+        if let (Some(aim), Some(discipline)) = (self.aim(now), &mut self.discipline) {
+            actions.extend(discipline.steer(now, aim));
         }
     }
 
@@ -384,8 +381,12 @@ impl Engine {
         });
     }
 
-    /// What the clock is to be steered to; `None` where no majority tells.
+    /// What the clock is to be steered to; `None` where no majority tells, or it jumped and nobody
+    /// has told yet whether true time went along.
     fn aim(&self, now: Now) -> Option<Aim> {
+        if self.unexplained.is_some() {
+            return None;
+        }
         let hull = self.hull_at(now.raw)?;
         let estimate = self.estimate_at(now.raw)?;
         let truth = clamp_into(estimate.offset, hull);

@@ -1,0 +1,42 @@
+//! Machines that sleep, clocks that others set or slew, and a network that comes late.
+
+use timeball_sim::{Happening, Path, Scenario, seeds};
+use timeball_timebase::{Span, SyncState};
+
+const HOUR_S: i64 = 3_600;
+const SET_AT_S: i64 = 5_000;
+const ASLEEP_AT_S: i64 = SET_AT_S + 6;
+
+fn lan() -> Path {
+    Path::symmetric(1e-3, 1e-5)
+}
+
+fn honest(name: &str) -> Scenario {
+    Scenario::new(name).with_honest(3, &lan(), 6).lasting(2 * HOUR_S)
+}
+
+#[test]
+fn a_slew_that_ends_before_anybody_told_of_a_sleep_does_not_turn_the_clock_back() {
+    for seed in seeds(5) {
+        for sleep_s in [3, 20, 4_000] {
+            let awake_s = ASLEEP_AT_S + sleep_s;
+            // 50 ms are slewed away in 20 s, which end before anybody can be asked.
+            let scenario = honest("asleep amid a slew")
+                .with_happening(SET_AT_S, Happening::SetClock(Span::from_millis(50)))
+                .with_happening(ASLEEP_AT_S, Happening::Sleep(sleep_s))
+                .with_partition(ASLEEP_AT_S as f64, (awake_s + 40) as f64)
+                .lasting(awake_s + HOUR_S);
+            let mut world = scenario.world(seed);
+            world.run_for(awake_s + 39);
+            assert_eq!(world.report().refused_offset, None, "seed {seed}: {sleep_s} s");
+            world.run_for(HOUR_S);
+            let what = format!("seed {seed}: {sleep_s} s");
+            let worst = world.records().clock_errors.max_from(SET_AT_S);
+            assert!(worst < 0.06, "{what}: the clock was {worst} s off");
+            let counters = world.report().counters;
+            assert_eq!((counters.steps, counters.suspends), (0, 1), "{what}");
+            assert_eq!(world.state().state, SyncState::Synchronized, "{what}");
+            world.assert_rules_held();
+        }
+    }
+}
