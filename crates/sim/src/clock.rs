@@ -195,7 +195,7 @@ impl Clocks {
     }
 
     /// True time passes in which the raw clock stands still, and the system clock counts `seen` of
-    /// it: all of it after a sleep, none after a pause of the virtual machine.
+    /// it: about all of it after a sleep, none after a pause of the virtual machine.
     pub(crate) fn stand_still(&mut self, nanos: i64, seen: i64) {
         self.at += nanos;
         // Nothing wandered: an oscillator that does not run has no rate.

@@ -74,8 +74,14 @@ pub enum Smear {
 pub enum Happening {
     /// Somebody else sets the system clock forward by this much.
     SetClock(Span),
-    /// The machine sleeps: its raw clock stands still, its system clock is put right on waking.
-    Sleep(i64),
+    /// The machine sleeps: its raw clock stands still, its system clock is set on waking.
+    Sleep {
+        /// For how long.
+        length_s: i64,
+        /// By how much less the system clock is then set, more if negative: the kernel may know
+        /// the length by a hardware clock only. Less than the length.
+        missed: Span,
+    },
     /// The virtual machine is paused and its clocks with it; nobody inside is told.
     Pause(i64),
     /// The process does not run; clocks, kernel and network do.
@@ -265,6 +271,13 @@ impl Scenario {
     pub fn has_honest_majority(&self) -> bool {
         let honest = self.servers.iter().filter(|server| server.is_honest()).count();
         honest * 2 > self.servers.len()
+    }
+}
+
+impl Happening {
+    /// A sleep whose length the kernel knows.
+    pub fn sleep(length_s: i64) -> Self {
+        Self::Sleep { length_s, missed: Span::ZERO }
     }
 }
 

@@ -312,8 +312,8 @@ impl World {
                 self.clocks.set(by);
                 self.tell_of_jump();
             }
-            Happening::Sleep(seconds) => {
-                self.stand_still(seconds * SECOND, seconds * SECOND);
+            Happening::Sleep { length_s, missed } => {
+                self.stand_still(length_s * SECOND, length_s * SECOND - missed.as_nanos());
                 self.tell_of_jump();
             }
             Happening::Pause(seconds) => self.stand_still(seconds * SECOND, 0),

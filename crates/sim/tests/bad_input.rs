@@ -189,7 +189,7 @@ fn a_lost_majority_costs_the_kernel_its_flag_within_ten_seconds() {
 fn a_suspended_machine_is_told_from_one_whose_clock_was_set() {
     for seed in seeds(5) {
         for (happening, expected) in [
-            (Happening::Sleep(1_800), (1, 0)),
+            (Happening::sleep(1_800), (1, 0)),
             (Happening::SetClock(Span::from_secs(20)), (0, 1)),
             (Happening::SetClock(Span::from_secs(-20)), (0, 1)),
         ] {

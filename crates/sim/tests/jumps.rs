@@ -1,5 +1,6 @@
 //! Machines that sleep, clocks that others set or slew, and a network that comes late.
 
+use timeball_ntp::engine::Selection;
 use timeball_sim::{Happening, Path, Scenario, seeds};
 use timeball_timebase::{Span, SyncState};
 
@@ -23,7 +24,7 @@ fn a_slew_that_ends_before_anybody_told_of_a_sleep_does_not_turn_the_clock_back(
             // 50 ms are slewed away in 20 s, which end before anybody can be asked.
             let scenario = honest("asleep amid a slew")
                 .with_happening(SET_AT_S, Happening::SetClock(Span::from_millis(50)))
-                .with_happening(ASLEEP_AT_S, Happening::Sleep(sleep_s))
+                .with_happening(ASLEEP_AT_S, Happening::sleep(sleep_s))
                 .with_partition(ASLEEP_AT_S as f64, (awake_s + 40) as f64)
                 .lasting(awake_s + HOUR_S);
             let mut world = scenario.world(seed);
@@ -36,6 +37,32 @@ fn a_slew_that_ends_before_anybody_told_of_a_sleep_does_not_turn_the_clock_back(
             let counters = world.report().counters;
             assert_eq!((counters.steps, counters.suspends), (0, 1), "{what}");
             assert_eq!(world.state().state, SyncState::Synchronized, "{what}");
+            world.assert_rules_held();
+        }
+    }
+}
+
+#[test]
+fn the_bound_holds_after_a_sleep_whose_length_the_kernel_knows_only_roughly() {
+    for seed in seeds(5) {
+        for (length_s, missed_ms) in [(1, 950), (20, 900), (20, -900), (3_000, 1_400)] {
+            let missed = Span::from_millis(missed_ms);
+            let awake_s = SET_AT_S + length_s;
+            let mut world = honest("a sleep by the hardware clock")
+                .with_happening(SET_AT_S, Happening::Sleep { length_s, missed })
+                .with_partition(SET_AT_S as f64, (awake_s + 40) as f64)
+                .world(seed);
+            world.run_for(awake_s + 110);
+            let what = format!("seed {seed}: {length_s} s less {missed_ms} ms");
+            let report = world.report();
+            assert_eq!(report.counters.suspends, 1, "{what}");
+            for source in &report.sources {
+                let is_used = matches!(source.selection, Selection::Chief | Selection::Combined);
+                assert!(is_used, "{what}: {:?}", source.selection);
+            }
+            world.run_for(HOUR_S);
+            let error = world.records().clock_errors.max_from(SET_AT_S + 300);
+            assert!(error < 1e-3, "{what}: the clock was {error} s off five minutes later");
             world.assert_rules_held();
         }
     }

@@ -75,7 +75,7 @@ fn rules_hold_over_outages_of_hours() {
 #[test]
 fn rules_hold_when_the_machine_sleeps_or_the_process_stalls() {
     let world = wan("sleep and stalls")
-        .with_happening(3_000, Happening::Sleep(7_200))
+        .with_happening(3_000, Happening::sleep(7_200))
         .with_happening(15_000, Happening::Stall(30))
         .with_happening(16_000, Happening::Stall(3));
     hold(&world, 10);

@@ -1,9 +1,14 @@
 //! Jumps of the system clock that are none of ours: it was set, or the raw clock stood still.
 
-use timeball_timebase::Now;
+use timeball_timebase::{Now, Span};
 
 use super::Engine;
+use super::interval::GROWTH_UNMEASURED;
 use crate::sample::Sample;
+
+/// Where nothing else counts on in suspend, the kernel takes the length of a sleep from the
+/// hardware clock, in whole seconds: more may have been lost than the jump shows.
+const SLEEP_ERROR_MIN: Span = Span::from_secs(1);
 
 impl Engine {
     /// Takes a pair of readings; what the system clock did beside its rate has a reason.
@@ -16,11 +21,12 @@ impl Engine {
         } else {
             // Either the clock was set, or the raw clock stood still in suspend. The next
             // measurement tells; until then the promise must cover both.
-            self.constraints.allow_lost(jump);
+            let lost = jump + GROWTH_UNMEASURED.over_ceil(jump).max(SLEEP_ERROR_MIN);
+            self.constraints.allow_lost(lost);
             self.unexplained = Some(self.unexplained.map_or(jump, |earlier| earlier + jump));
-            self.sources.iter_mut().for_each(|source| source.allow_lost(jump));
+            self.sources.iter_mut().for_each(|source| source.allow_lost(lost));
             if let Some(hull) = &mut self.hull {
-                hull.promise.allow_lost(jump);
+                hull.promise.allow_lost(lost);
             }
             self.rates.interrupt(now.raw);
         }
@@ -34,7 +40,10 @@ impl Engine {
         let error = sample.offset - expected.offset;
         if (error - jump).abs() < error.abs() {
             self.counters.suspends += 1;
-            self.estimator.shift(jump);
+            // The jump tells what was lost more exactly than a measurement does, unless it cannot
+            // be what was lost.
+            let is_exact = (error - jump).abs() <= sample.error_margin();
+            self.estimator.shift(if is_exact { jump } else { error });
         } else {
             self.counters.foreign_jumps += 1;
             self.foreign_jump(now, jump);

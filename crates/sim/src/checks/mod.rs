@@ -138,7 +138,7 @@ impl Checkers {
                 self.falsetickers.clock_was_set();
                 self.steps.paused();
             }
-            Happening::Sleep(_) => {
+            Happening::Sleep { .. } => {
                 self.falsetickers.clock_was_set();
                 self.kernel.slept();
             }

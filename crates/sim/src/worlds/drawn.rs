@@ -11,17 +11,22 @@ use crate::server::{Behaviour, Server};
 
 /// The stream that a world's physics are drawn from; the world's own streams are others.
 const PHYSICS: u64 = 1_000;
+const SLEEPS: u64 = 1_001;
 const SERVERS: usize = 4;
+/// How wrong a hardware clock's rate may be.
+const HARDWARE_CLOCK_RATE: f64 = 4e-4;
 /// Looked at this often besides before and after every event.
 const TICK_S: i64 = 16;
 
 /// Four servers at the ends of unequal, asymmetric, jittery paths whose routes change in one
-/// direction; one of them lies, the machine sleeps, stalls and is cut off.
+/// direction; one of them lies, the machine sleeps (for how long, the kernel may know by a hardware
+/// clock only), finds the network late when it wakes, stalls and is cut off.
 ///
 /// The oscillator keeps what its settings promise: temperature moves its rate by less than the
 /// drift allowance.
 pub fn drawn(seed: u64, length_s: i64) -> Scenario {
     let mut noise = Noise::new(seed, PHYSICS);
+    let mut sleeps = Noise::new(seed, SLEEPS);
     let length = length_s as f64;
     let default_poll = noise.chance(0.5);
     let poll = if default_poll { PollRange::default() } else { PollRange { min: 6, max: 6 } };
@@ -47,13 +52,28 @@ pub fn drawn(seed: u64, length_s: i64) -> Scenario {
     for _ in 0..noise.below(4) {
         let at_s = noise.between(600.0, length) as i64;
         let happening = if noise.chance(0.5) {
-            Happening::Sleep(noise.magnitude(10.0, 3.0 * 3600.0) as i64)
+            let length_s = noise.magnitude(10.0, 3.0 * 3600.0) as i64;
+            if sleeps.chance(0.5) {
+                let back_s = length_s as f64 + sleeps.magnitude(1.0, 100.0);
+                scenario = scenario.with_partition(at_s as f64, at_s as f64 + back_s);
+            }
+            Happening::Sleep { length_s, missed: missed(&mut sleeps, length_s) }
         } else {
             Happening::Stall(noise.magnitude(1.0, 100.0) as i64)
         };
         scenario = scenario.with_happening(at_s, happening);
     }
     scenario
+}
+
+/// Half the machines count a sleep as they count the rest of the time; the others' hardware clock
+/// counts it in whole seconds, and drifts.
+fn missed(noise: &mut Noise, length_s: i64) -> Span {
+    if noise.chance(0.5) {
+        return Span::ZERO;
+    }
+    let most = (HARDWARE_CLOCK_RATE * length_s as f64).max(1.0);
+    Span::from_seconds_f64(noise.between(-most, most)).unwrap_or_default()
 }
 
 fn oscillator(noise: &mut Noise) -> Oscillator {
