@@ -9,6 +9,8 @@ use crate::noise::Noise;
 const RAW_START: i64 = 86_400_000_000_000;
 /// What the kernel adds to its own `maxerror`, and where it gives up.
 const KERNEL_GROWTH: Frequency = Frequency::from_ppm(500);
+/// How fast `adjtime` slews.
+pub(crate) const SLEW_RATE: f64 = 500e-6;
 const KERNEL_ERROR_MAX: Span = Span::from_secs(16);
 
 /// How an oscillator misbehaves.
@@ -64,6 +66,8 @@ pub(crate) struct Clocks {
     rate: f64,
     kernel: KernelClock,
     written_at: i64,
+    /// Nanoseconds by which somebody else's slew still sets the system clock forward.
+    slewing: f64,
     /// Leap second that the kernel is to make at its next midnight.
     armed: Leap,
     /// Whether it has made that which it is still armed with.
@@ -94,6 +98,7 @@ impl Clocks {
             rate: 0.0,
             kernel: KernelClock::default(),
             written_at: 0,
+            slewing: 0.0,
             armed: Leap::None,
             has_leapt: false,
             refuses: false,
@@ -121,7 +126,9 @@ impl Clocks {
         let raw = elapsed * (1.0 + self.rate);
         let before = self.now().system;
         self.raw += raw;
-        self.system += raw * (1.0 + self.kernel.frequency.as_ratio_f64());
+        let slewed = self.slewing.clamp(-SLEW_RATE * raw, SLEW_RATE * raw);
+        self.slewing -= slewed;
+        self.system += raw * (1.0 + self.kernel.frequency.as_ratio_f64()) + slewed;
         self.at = to;
         self.leap(before);
     }
@@ -194,6 +201,20 @@ impl Clocks {
         self.system += by.as_nanos() as f64;
     }
 
+    /// Somebody else slews the system clock.
+    pub(crate) fn slew(&mut self, by: Span) {
+        self.slewing = by.as_nanos() as f64;
+    }
+
+    /// Somebody else writes the system clock's frequency.
+    pub(crate) fn set_frequency(&mut self, frequency: Frequency) {
+        // The kernel's word has steps of 2^-16 ppm and together with the tick reaches 10 %.
+        const STEP: f64 = 1e-6 / 65_536.0;
+        let ratio = frequency.as_ratio_f64().clamp(-0.1, 0.1);
+        let ratio = (ratio / STEP).round() * STEP;
+        self.kernel.frequency = Frequency::from_ratio_f64(ratio).unwrap_or_default();
+    }
+
     /// True time passes in which the raw clock stands still, and the system clock counts `seen` of
     /// it: about all of it after a sleep, none after a pause of the virtual machine.
     pub(crate) fn stand_still(&mut self, nanos: i64, seen: i64) {
@@ -208,12 +229,9 @@ impl Clocks {
         frequency: Frequency,
     ) -> Result<KernelClock, AdjustError> {
         self.permit()?;
-        // The kernel's word has steps of 2^-16 ppm and together with the tick reaches 10 %.
-        const STEP: f64 = 1e-6 / 65_536.0;
-        let ratio = frequency.as_ratio_f64().clamp(-0.1, 0.1);
-        let ratio = (ratio / STEP).round() * STEP;
-        self.kernel.frequency = Frequency::from_ratio_f64(ratio).unwrap_or_default();
-        Ok(self.kernel())
+        let found = Some(self.kernel.frequency);
+        self.set_frequency(frequency);
+        Ok(KernelClock { found, ..self.kernel() })
     }
 
     pub(crate) fn write_step(&mut self, by: Span) -> Result<KernelClock, AdjustError> {

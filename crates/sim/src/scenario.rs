@@ -3,7 +3,7 @@
 use timeball_ntp::engine::{
     ClockMode, EngineConfig, Input, PollRange, SourceConfig, SourceOptions,
 };
-use timeball_timebase::{LeapSecond, Span, Timestamp};
+use timeball_timebase::{Frequency, LeapSecond, Span, Timestamp};
 
 use crate::clock::{Oscillator, RefusedWrite};
 use crate::network::Path;
@@ -95,6 +95,12 @@ pub enum Happening {
         /// Whether the sources are remembered.
         remembers: bool,
     },
+    /// Somebody else writes the system clock's frequency: from now on it runs this much faster than
+    /// the raw one.
+    WriteFrequency(Frequency),
+    /// Somebody else slews the system clock forward by this much, at 500 ppm beside its frequency,
+    /// as `adjtime` does.
+    Slew(Span),
     /// From now on every write to the clock is refused, or no longer.
     RefuseWrites(bool),
 }

@@ -321,6 +321,8 @@ impl World {
                 self.stalled_until = self.stalled_until.max(Some(self.at + seconds * SECOND));
             }
             Happening::Restart { after_s, remembers } => self.end(after_s, remembers),
+            Happening::WriteFrequency(frequency) => self.clocks.set_frequency(frequency),
+            Happening::Slew(by) => self.clocks.slew(by),
             Happening::RefuseWrites(refuse) => self.clocks.refuses = refuse,
         }
     }

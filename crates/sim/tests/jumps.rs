@@ -2,7 +2,7 @@
 
 use timeball_ntp::engine::Selection;
 use timeball_sim::{Happening, Path, Scenario, seeds};
-use timeball_timebase::{Span, SyncState};
+use timeball_timebase::{Frequency, Span, SyncState};
 
 const HOUR_S: i64 = 3_600;
 const SET_AT_S: i64 = 5_000;
@@ -65,5 +65,37 @@ fn the_bound_holds_after_a_sleep_whose_length_the_kernel_knows_only_roughly() {
             assert!(error < 1e-3, "{what}: the clock was {error} s off five minutes later");
             world.assert_rules_held();
         }
+    }
+}
+
+#[test]
+fn a_frequency_that_somebody_else_writes_is_put_right_within_seconds() {
+    for seed in seeds(5) {
+        for ppm in [500, -500, 60] {
+            let write = Happening::WriteFrequency(Frequency::from_ppm(ppm));
+            // Between two answers, which are 64 s apart.
+            let mut world =
+                honest("a foreign frequency").with_happening(SET_AT_S, write).world(seed);
+            world.run_for(SET_AT_S + HOUR_S);
+            let what = format!("seed {seed}: {ppm} ppm");
+            let (clock, estimate) =
+                (&world.records().clock_errors, &world.records().estimate_errors);
+            // The kernel's status is written every eight seconds.
+            let worst = clock.max_from(SET_AT_S).max(estimate.max_from(SET_AT_S));
+            assert!(worst < 8.1 * 500e-6, "{what}: {worst} s off");
+            assert!(!world.report().yielded, "{what}: once may be a mistake");
+            world.assert_rules_held();
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_somebody_else_slews_is_told_right_within_seconds() {
+    for seed in seeds(5) {
+        let slew = Happening::Slew(Span::from_millis(100));
+        let world = honest("a foreign slew").with_happening(SET_AT_S, slew).run(seed);
+        let worst = world.records().estimate_errors.max_from(SET_AT_S);
+        assert!(worst < 8.1 * 500e-6, "seed {seed}: what is told of the clock was {worst} s off");
+        world.assert_rules_held();
     }
 }

@@ -53,22 +53,24 @@ impl Conflict {
 
 impl Engine {
     /// Compares what the kernel had before our write, or after a write that left it alone, with
-    /// what we wrote last.
+    /// what we wrote last. Returns whether it was another's.
     pub(super) fn compare_frequency(
         &mut self,
         now: Now,
         written: Frequency,
         write: Option<Write>,
         kernel: KernelClock,
-    ) {
+    ) -> bool {
         let found = match write {
             Some(Write::Frequency) => kernel.found,
             Some(Write::Step(_) | Write::Status(_)) => Some(kernel.frequency),
             None => None,
         };
-        if found.is_some_and(|found| found != written) {
+        let is_foreign = found.is_some_and(|found| found != written);
+        if is_foreign {
             self.foreign_change(now);
         }
+        is_foreign
     }
 
     /// Notes that somebody else moved the clock by `jump`.
@@ -224,13 +226,16 @@ mod tests {
         let written = KernelClock { frequency: Frequency::from_ppm(3), ..KernelClock::default() };
         let same = KernelClock { found: Some(written.frequency), ..written };
         for _ in 0..9 {
-            rig.engine.compare_frequency(now, written.frequency, Some(Write::Frequency), same);
-            rig.engine.compare_frequency(now, written.frequency, None, KernelClock::default());
+            let engine = &mut rig.engine;
+            let write = Some(Write::Frequency);
+            assert!(!engine.compare_frequency(now, written.frequency, write, same));
+            assert!(!engine.compare_frequency(now, written.frequency, None, rig.kernel));
         }
         assert!(!rig.is_yielded());
         let other = KernelClock { found: Some(Frequency::ZERO), ..written };
         for _ in 0..3 {
-            rig.engine.compare_frequency(now, written.frequency, Some(Write::Frequency), other);
+            let write = Some(Write::Frequency);
+            assert!(rig.engine.compare_frequency(now, written.frequency, write, other));
         }
         assert!(rig.is_yielded());
     }

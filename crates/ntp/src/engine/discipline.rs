@@ -63,7 +63,7 @@ pub(super) enum Write {
 #[derive(Debug)]
 pub(super) struct Discipline {
     pub(super) policy: Policy,
-    slew_due: Due,
+    pub(super) slew_due: Due,
     truth: KernelTruth,
     pending: VecDeque<Write>,
     pub(super) kernel: KernelClock,

@@ -284,9 +284,7 @@ impl Engine {
         let written = discipline.kernel.frequency;
         let write = discipline.outcome(now, result);
         self.counters.adjust_failures += u64::from(result.is_err());
-        if let Ok(kernel) = result {
-            self.compare_frequency(now, written, write, kernel);
-        }
+        let is_foreign = result.is_ok_and(|k| self.compare_frequency(now, written, write, k));
         if self.conflict.is_yielded() {
             self.look_at_system_clock(now);
             return self.publish(now, actions);
@@ -296,14 +294,18 @@ impl Engine {
                 self.counters.steps += 1;
                 self.system_clock.stepped(now);
             }
+            _ => self.look_at_system_clock(now),
+        }
+        match (write, result) {
             (Some(Write::Frequency), Ok(kernel)) => {
-                self.look_at_system_clock(now);
                 self.system_clock.rate_written(now, kernel.frequency);
             }
-            (Some(Write::Status(_)) | None, _) | (_, Err(_)) => {
-                self.look_at_system_clock(now);
-                return;
+            (_, Ok(kernel)) if is_foreign => {
+                self.system_clock.rate_written(now, kernel.frequency);
+                self.steer_anew(now);
             }
+            (Some(Write::Step(_)), Ok(_)) => {}
+            _ => return,
         }
         self.publish(now, actions);
     }
@@ -379,6 +381,14 @@ impl Engine {
             Some(aim) => discipline.steer(now, aim),
             None => discipline.coast(frequency),
         });
+    }
+
+    /// Somebody else has written the clock's frequency: it is not left at that until more is known.
+    fn steer_anew(&mut self, now: Now) {
+        let is_known = self.estimator.estimate_at(now.raw).is_some();
+        if let Some(discipline) = self.discipline.as_mut().filter(|_| is_known) {
+            discipline.slew_due = Some(now.raw);
+        }
     }
 
     /// What the clock is to be steered to; `None` where no majority tells, or it jumped and nobody

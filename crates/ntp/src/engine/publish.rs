@@ -65,7 +65,8 @@ impl Engine {
         let was_set = self.system_clock.set_at() > self.published.as_of;
         if was_set || self.verdict_changed(now) {
             changed = true;
-        } else if self.discipline.is_none() && age >= OBSERVE_INTERVAL {
+        } else if age >= OBSERVE_INTERVAL {
+            // Others may slew the clock, whoever disciplines it.
             let state = self.state_at(now);
             let told = self.published.reading(now).estimate;
             changed |= (state.reading(now).estimate - told).abs() >= OBSERVE_CHANGE

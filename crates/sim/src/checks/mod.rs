@@ -14,6 +14,7 @@ use core::fmt;
 use timeball_ntp::engine::{ClockMode, KernelClock};
 use timeball_timebase::{ClockState, Now, Span, Timestamp};
 
+use crate::clock::SLEW_RATE;
 use crate::floor::Exchange;
 use crate::scenario::{Happening, Scenario};
 use falsetickers::Falsetickers;
@@ -25,6 +26,8 @@ const KEPT_MAX: usize = 16;
 /// After a pause that nobody was told of, promises may be wrong until every server was asked again:
 /// this many of the longest polling intervals.
 const BLIND_POLLS: f64 = 3.0;
+/// That somebody else makes the clock run faster or slower is seen within so many seconds.
+const NOTICED_S: f64 = 10.0;
 
 /// What must always hold (the design's invariants 1, 2 and 3; 6 is [`crate::World::trace`]).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -134,8 +137,7 @@ impl Checkers {
     pub(crate) fn happened(&mut self, at_s: f64, happening: Happening) {
         match happening {
             Happening::Pause(length_s) => {
-                self.blind_until_s = at_s + length_s as f64 + self.blind_s;
-                self.falsetickers.clock_was_set();
+                self.blind(at_s + length_s as f64 + self.blind_s);
                 self.steps.paused();
             }
             Happening::Sleep { .. } => {
@@ -143,12 +145,22 @@ impl Checkers {
                 self.kernel.slept();
             }
             Happening::SetClock(_) => self.falsetickers.clock_was_set(),
+            Happening::WriteFrequency(_) => self.blind(at_s + NOTICED_S),
+            Happening::Slew(by) => {
+                self.blind(at_s + by.as_seconds_f64().abs() / SLEW_RATE + NOTICED_S);
+            }
             Happening::Restart { .. } => {
                 self.is_absent = true;
                 self.steps.restarted();
             }
             Happening::Stall(_) | Happening::RefuseWrites(_) => {}
         }
+    }
+
+    /// Until then nobody can know what is true.
+    fn blind(&mut self, until_s: f64) {
+        self.blind_until_s = self.blind_until_s.max(until_s);
+        self.falsetickers.clock_was_set();
     }
 
     /// Takes notice that the process runs again.
