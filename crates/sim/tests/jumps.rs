@@ -1,7 +1,7 @@
 //! Machines that sleep, clocks that others set or slew, and a network that comes late.
 
-use timeball_ntp::engine::Selection;
-use timeball_sim::{Happening, Path, Scenario, seeds};
+use timeball_ntp::engine::{PollRange, Selection, SourceOptions};
+use timeball_sim::{Behaviour, Happening, Path, Scenario, Server, seeds};
 use timeball_timebase::{Frequency, Span, SyncState};
 
 const HOUR_S: i64 = 3_600;
@@ -97,5 +97,31 @@ fn a_clock_that_somebody_else_slews_is_told_right_within_seconds() {
         let worst = world.records().estimate_errors.max_from(SET_AT_S);
         assert!(worst < 8.1 * 500e-6, "seed {seed}: what is told of the clock was {worst} s off");
         world.assert_rules_held();
+    }
+}
+
+#[test]
+fn what_a_jump_was_is_told_by_none_but_those_who_are_believed() {
+    let far = Path::symmetric(1e-2, 1e-4);
+    let by = Span::from_secs(-20);
+    for seed in seeds(5) {
+        // After the sleep it says what was true before, and says so first.
+        let liar = Server::honest(lan()).with(Behaviour::Lies { by, from_s: 0.0 });
+        for noselect in [false, true] {
+            let options = SourceOptions { noselect, ..SourceOptions::default() };
+            let poll = PollRange { min: 6, max: 6 };
+            let world = Scenario::new("a near liar")
+                .with_source(liar.clone(), poll, options)
+                .with_honest(3, &far, 6)
+                .with_happening(SET_AT_S, Happening::sleep(20))
+                .lasting(2 * HOUR_S)
+                .run(seed);
+            let counters = world.report().counters;
+            let told = (counters.suspends, counters.foreign_jumps);
+            assert_eq!(told, (1, 0), "seed {seed}, noselect {noselect}");
+            let worst = world.records().clock_errors.max_from(SET_AT_S);
+            assert!(worst < 2e-3, "seed {seed}, noselect {noselect}: {worst} s off");
+            world.assert_rules_held();
+        }
     }
 }

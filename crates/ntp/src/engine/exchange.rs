@@ -81,6 +81,13 @@ impl Exchanges {
         self.former = None;
     }
 
+    /// Our own clocks jumped: what was asked before tells of another time, whenever the answer
+    /// comes.
+    pub(super) fn interrupt(&mut self) {
+        self.outstanding = None;
+        self.former = None;
+    }
+
     /// Makes the next request, in place of one that is outstanding; returns it with its serial.
     pub(super) fn ask(
         &mut self,
@@ -320,6 +327,19 @@ mod tests {
         let basic = client.ask(3_000);
         let zero = answer(&basic, true, 3_001, 3_001);
         assert_eq!(client.hear(&zero, 3_004), Err(ResponseError::OriginMismatch));
+    }
+
+    #[test]
+    fn an_answer_to_what_was_asked_before_a_jump_measures_nothing() {
+        let mut client = Client::new();
+        let first = client.ask(0);
+        client.hear(&answer(&first, false, 1, 1), 4).unwrap();
+        let second = client.ask(1_000);
+        client.exchanges.interrupt();
+        let late = client.hear(&answer(&second, false, 1_001, 1_001), 1_004);
+        assert_eq!(late, Err(ResponseError::NoRequest));
+        let third = client.ask(2_000);
+        assert!(Packet::parse(&third).unwrap().header.origin.is_zero(), "nothing is finished");
     }
 
     #[test]

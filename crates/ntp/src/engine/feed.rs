@@ -25,7 +25,7 @@ impl Engine {
         if let Some(sample) = sample {
             let interval = self.rates.interval_of(&sample);
             self.suspect_pause(index, &sample, interval);
-            let estimated = self.estimator.credible_at(sample.at);
+            let estimated = self.credible_at(sample.at);
             let credible = estimated.is_none_or(|estimated| estimated.overlaps(&interval));
             let source = &mut self.sources[index];
             let new = TimedInterval { at: sample.at, interval };
@@ -35,7 +35,6 @@ impl Engine {
         }
         self.counters.received += 1;
         self.note_heard(now.raw, index, polling_interval);
-        sample.iter().for_each(|sample| self.explain_jump(now, sample));
     }
 
     /// Tells the other sources for how long they have not been heard while others were.

@@ -58,6 +58,7 @@ use conflict::Conflict;
 use constraint::Constraints;
 use discipline::{Aim, Discipline, Write};
 use interval::{Hull, TimedInterval};
+use jumps::Jump;
 use leap::LeapWatch;
 use memory::Memory;
 use pause::PauseWatch;
@@ -100,8 +101,8 @@ pub struct Engine {
     heard_at: Option<MonoTime>,
     /// When the estimate learned something last, and how long after the time before.
     updated: Option<(MonoTime, Span)>,
-    /// The system clock jumped forward by this: set, or the raw clock stood still in suspend.
-    unexplained: Option<Span>,
+    /// The system clock jumped forward: it was set, or the raw clock stood still in suspend.
+    unexplained: Option<Jump>,
     published: ClockState,
     counters: Counters,
     wake_at: Option<MonoTime>,
@@ -313,6 +314,7 @@ impl Engine {
     /// Votes, feeds the estimator, follows it, publishes.
     fn decide(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.vote(now);
+        self.explain_jump(now);
         self.learn_rate(now.raw);
         if self.feed_estimator(now.raw) {
             // More is known of the rate by which promises age, or less.
@@ -339,7 +341,7 @@ impl Engine {
         let promised = self.hull_at(now.raw);
         let former_chief = self.verdict.chief;
         self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);
-        if let Some(credible) = self.estimator.credible_at(now.raw) {
+        if let Some(credible) = self.credible_at(now.raw) {
             self.verdict.keep_credible(&voters, credible);
         }
         let majority = matches!(self.verdict.outcome, Outcome::Majority(_));

@@ -286,7 +286,7 @@ impl Source {
 
     /// Our own clocks jumped: measures anew, a few times in a row.
     pub(super) fn measure_anew(&mut self, now: MonoTime) {
-        self.exchanges.forget_former();
+        self.exchanges.interrupt();
         self.polling.burst(now);
     }
 
