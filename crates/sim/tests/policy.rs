@@ -1,6 +1,6 @@
 //! What the step policy forbids, in worlds that tempt the engine to it.
 
-use timeball_ntp::engine::StepPolicy;
+use timeball_ntp::engine::{PollRange, SourceOptions, StepPolicy};
 use timeball_sim::{Behaviour, Happening, Path, Scenario, Server, seeds};
 use timeball_timebase::{Span, SyncState};
 
@@ -90,6 +90,23 @@ fn a_ready_clock_is_stepped_only_where_the_policy_says_so() {
         let always = StepPolicy { updates: u32::MAX, ..StepPolicy::default() };
         let world = with_policy(scenario, always).run(seed);
         assert_eq!(world.report().counters.steps, 1, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
+#[test]
+fn a_clock_that_has_just_become_ready_is_not_stepped_before_the_next_answer_either() {
+    for seed in seeds(5) {
+        // The third answer makes it ready, and its slew ends before the fourth.
+        let poll = PollRange { min: 6, max: 6 };
+        let options = SourceOptions { iburst: false, ..SourceOptions::default() };
+        let world = Scenario::new("set just after it was ready")
+            .with_source(Server::honest(lan()), poll, options)
+            .with_happening(130, Happening::SetClock(Span::from_secs(-30)))
+            .with_partition(130.0, 250.0)
+            .lasting(HOUR_S)
+            .run(seed);
+        assert_eq!(world.report().counters.steps, 0, "seed {seed}");
         world.assert_rules_held();
     }
 }

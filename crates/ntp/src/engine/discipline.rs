@@ -108,7 +108,7 @@ impl Discipline {
         }
         let base = aim.frequency.clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
         let worth = NEGLIGIBLE.max(aim.offset_sd / 16);
-        let started = self.policy.updates() > START_UPDATES;
+        let started = self.policy.updates() >= START_UPDATES;
         let large = if started { SLEW_TIME_LARGE_S } else { SLEW_TIME_START_S };
         let rate = if offset.abs() > worth { slew_rate(offset, aim.interval, large) } else { 0.0 };
         self.slew_due = (rate != 0.0).then(|| now.raw + slew_time(offset, rate));
@@ -233,7 +233,7 @@ mod tests {
             (Span::from_secs(100), Span::from_secs(1_200)),
         ] {
             let mut servo = servo();
-            (0..=START_UPDATES).for_each(|_| servo.policy.count_update());
+            (0..START_UPDATES).for_each(|_| servo.policy.count_update());
             let actions = servo.steer(now(0), aim(offset));
             let [Action::SetFrequency(frequency)] = actions[..] else { panic!("{actions:?}") };
             let until = servo.slew_due.unwrap() - now(0).raw;
@@ -246,10 +246,11 @@ mod tests {
     #[test]
     fn steps_are_taken_only_in_the_first_updates() {
         let mut servo = servo();
-        servo.policy.count_update();
-        let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
-        assert_eq!(actions[0], Action::Step(Span::from_secs(-10)));
-        (0..3).for_each(|_| servo.policy.count_update());
+        for _ in 0..3 {
+            let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
+            assert_eq!(actions[0], Action::Step(Span::from_secs(-10)));
+            servo.policy.count_update();
+        }
         let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
         assert!(matches!(actions[..], [Action::SetFrequency(_)]), "{actions:?}");
     }

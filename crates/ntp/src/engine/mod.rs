@@ -326,10 +326,11 @@ impl Engine {
             self.counters.updates += 1;
             let gap = self.updated.map_or(Span::ZERO, |(former, _)| now.raw - former);
             self.updated = Some((now.raw, gap));
+            self.steer(now, actions);
+            // Only now: with this update the clock may count as ready, and is stepped no more.
             if let Some(discipline) = &mut self.discipline {
                 discipline.policy.count_update();
             }
-            self.steer(now, actions);
         }
         self.publish(now, actions);
     }

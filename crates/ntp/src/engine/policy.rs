@@ -50,12 +50,12 @@ impl Policy {
         self.excused = Some(lost).filter(|_| may_step);
     }
 
-    /// Counts a clock update.
+    /// Counts a clock update that is done.
     pub(super) fn count_update(&mut self) {
         self.updates = self.updates.saturating_add(1);
     }
 
-    /// Clock updates so far.
+    /// Clock updates done so far.
     pub(super) fn updates(&self) -> u32 {
         self.updates
     }
@@ -82,7 +82,7 @@ impl Policy {
             self.is_set = true;
             return Judgement::Slew;
         }
-        let is_early = self.updates <= updates && updates > 0;
+        let is_early = self.updates < updates;
         let is_too_far_back = backward.is_some_and(|limit| offset < -limit);
         if is_early && !is_too_far_back { Judgement::Step } else { Judgement::Slew }
     }
@@ -97,12 +97,20 @@ mod tests {
     #[test]
     fn before_it_was_set_a_clock_may_be_years_off_and_afterwards_not() {
         let mut policy = Policy::new(StepPolicy::default());
-        policy.count_update();
         assert_eq!(policy.judge(HOUR * 20_000), Judgement::Step);
         assert_eq!(policy.judge(Span::from_millis(3)), Judgement::Slew);
         assert_eq!((policy.judge(HOUR), policy.refused()), (Judgement::Refuse, Some(HOUR)));
         assert_eq!((policy.judge(-HOUR), policy.refused()), (Judgement::Refuse, Some(-HOUR)));
         assert_eq!((policy.judge(Span::ZERO), policy.refused()), (Judgement::Slew, None));
+    }
+
+    #[test]
+    fn what_becomes_of_the_last_early_update_is_no_step_any_more() {
+        let mut policy = Policy::new(StepPolicy::default());
+        (0..2).for_each(|_| policy.count_update());
+        assert_eq!(policy.judge(Span::from_secs(-30)), Judgement::Step, "the third update");
+        policy.count_update();
+        assert_eq!(policy.judge(Span::from_secs(-30)), Judgement::Slew, "before the fourth");
     }
 
     #[test]
