@@ -91,6 +91,36 @@ fn servers_that_begin_to_lie_are_not_helped_by_the_hardware_clock() {
 }
 
 #[test]
+fn a_liar_whom_a_fast_hardware_clock_seems_to_confirm_takes_nobodys_promise_away() {
+    for seed in seeds(5) {
+        for ahead_ms in [1_600, 2_900] {
+            let by = Span::from_millis(4_500);
+            let liar = Server::honest(lan()).with(Behaviour::Lies { by, from_s: 5_000.0 });
+            // One of the honest ones is silent just then, and for an hour.
+            let silent = Path { outages: vec![(4_990.0, 8_600.0)], ..lan() };
+            let mut world = Scenario::new("a fast hardware clock")
+                .with_server(liar, 6)
+                .with_honest(1, &lan(), 6)
+                .with_honest(1, &silent, 6)
+                .with_hardware_clock(Span::from_millis(ahead_ms))
+                .world(seed);
+            world.run_for(5_000);
+            for second in 5_000..9_600 {
+                world.run_for(1);
+                assert!(world.state().bound.is_some(), "seed {seed}: {ahead_ms} ms: {second} s");
+            }
+            let bound = world.state().bound.expect("it is one").half_width;
+            assert!(bound < Span::from_millis(10), "seed {seed}: {ahead_ms} ms: {bound}");
+            let counters = world.report().counters;
+            assert_eq!((counters.steps, counters.suspends), (0, 0), "seed {seed}: {ahead_ms} ms");
+            let worst = world.records().clock_errors.max_from(60);
+            assert!(worst < 0.01, "seed {seed}: {ahead_ms} ms: {worst} s off");
+            world.assert_rules_held();
+        }
+    }
+}
+
+#[test]
 fn who_only_observes_knows_the_time_after_a_pause_and_writes_nothing() {
     for seed in seeds(3) {
         let scenario = paused(3, 2 * HOUR_S).with_hardware_clock(Span::ZERO);

@@ -55,7 +55,8 @@ impl Engine {
     /// Hands samples of true sources to the estimator, oldest first. Returns whether there were
     /// any.
     pub(super) fn feed_estimator(&mut self, at: MonoTime) -> bool {
-        if self.hull.is_none() {
+        let is_confirmed = matches!(self.verdict.outcome, Outcome::Witness | Outcome::Remnant(_));
+        if self.hull.is_none() || (self.may_have_paused() && !is_confirmed) {
             return false;
         }
         let mut samples: Vec<(usize, Sample)> = Vec::new();

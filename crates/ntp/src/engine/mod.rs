@@ -356,7 +356,10 @@ impl Engine {
         }
         self.disown(&convicts);
         match self.verdict.outcome {
-            Outcome::Majority(interval) => self.hull = Some(self.new_hull(now.raw, interval)),
+            Outcome::Majority(interval) => {
+                self.settle_pause(now, interval);
+                self.hull = Some(self.new_hull(now.raw, interval));
+            }
             Outcome::Remnant(interval) => {
                 let promise = TimedInterval { at: now.raw, interval };
                 self.hull = self.hull.map(|hull| Hull { promise, ..hull });

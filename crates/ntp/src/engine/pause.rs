@@ -3,8 +3,9 @@
 //! A virtual machine that is stopped and goes on later is such a machine. The servers' time is then
 //! later than a majority promised, by any amount, as it would be if they began to lie. So a witness
 //! is asked that no network reaches: the hardware clock, which runs on. Where it agrees with the
-//! server, time was lost as in suspend; where it does not, or there is none, nothing is believed
-//! that would not have been believed without.
+//! server, time may have been lost as in suspend, and promises allow for it until a majority has
+//! told; where it does not, or there is none, nothing is believed that would not have been believed
+//! without.
 
 use timeball_timebase::{Interval, MonoTime, Now, Span, Timestamp};
 
@@ -24,11 +25,14 @@ const ASK_INTERVAL: Span = Span::from_secs(16);
 /// What a clock of whole seconds is behind on average.
 const HALF_SECOND: Span = Span::from_millis(500);
 
-/// The pause that is suspected, until the hardware clock was asked.
+/// The pause that is suspected.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PauseWatch {
+    /// Until the hardware clock was asked.
     suspected: Option<Suspicion>,
     asked_at: Option<MonoTime>,
+    /// The hardware clock agrees, and no majority has spoken since.
+    witnessed: Option<Suspicion>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,31 +84,50 @@ impl Engine {
         if let Some(suspicion) = self.pauses.suspected.take()
             && time.is_some_and(|time| suspicion.is_witnessed(now, time + HALF_SECOND))
         {
-            self.go_on_after(now, suspicion);
+            self.allow_pause(now, suspicion);
         }
         self.decide(now, actions);
     }
 
-    /// The clocks stood still: what was known of true time is not true any more, and what one
-    /// source says now is all there is until the others were asked.
-    fn go_on_after(&mut self, now: Now, pause: Suspicion) {
-        self.counters.suspends += 1;
-        // It may be stopped again at once.
-        self.pauses.asked_at = None;
-        self.hull = None;
-        self.constraints.allow_lost(pause.lost);
+    /// The clocks may have stood still: what was promised allows for it, and no source's earlier
+    /// word counts before it was asked again.
+    fn allow_pause(&mut self, now: Now, pause: Suspicion) {
+        // Were it the source that lies, the hardware clock would tell about how long it was.
+        let lost = pause.lost + pause.witness_error() * 2;
+        self.constraints.allow_lost(lost);
+        if let Some(hull) = &mut self.hull {
+            hull.promise.allow_lost(lost);
+        }
         self.rates.interrupt(now.raw);
-        let rates = self.possible_rates(pause.claim.at);
-        self.estimator.relearn(pause.claim.at, pause.claim.interval, rates);
+        self.pauses.witnessed = Some(pause);
         for (i, source) in self.sources.iter_mut().enumerate() {
             if i != pause.source {
                 source.forget_promise();
             }
             source.measure_anew(now.raw);
         }
+    }
+
+    /// A majority tells where true time is now: whether there was the pause that was witnessed.
+    pub(super) fn settle_pause(&mut self, now: Now, truth: Interval) {
+        let Some(pause) = self.pauses.witnessed.take() else { return };
+        if !pause.claim.aged(now.raw, self.rates.ageing(now.raw)).overlaps(&truth) {
+            return;
+        }
+        self.counters.suspends += 1;
+        // It may be stopped again at once.
+        self.pauses.asked_at = None;
+        let rates = self.possible_rates(now.raw);
+        self.estimator.relearn(now.raw, truth, rates);
         if let Some(discipline) = &mut self.discipline {
             discipline.policy.excuse(pause.lost);
         }
+    }
+
+    /// Whether what is known of the time may be of before a pause: then nobody is listened to but
+    /// those whom the estimate confirms.
+    pub(super) fn may_have_paused(&self) -> bool {
+        self.pauses.witnessed.is_some()
     }
 }
 
@@ -112,7 +135,12 @@ impl Suspicion {
     /// Whether a clock that nobody stopped tells about what the source does.
     fn is_witnessed(&self, now: Now, time: Timestamp) -> bool {
         let claimed = Timestamp::from_unix_nanos(now.raw.as_nanos()) + self.claim.interval.centre();
-        (time - claimed).abs() <= WITNESS_ERROR.max(self.lost / WITNESS_SHARE)
+        (time - claimed).abs() <= self.witness_error()
+    }
+
+    /// How far the hardware clock may be off after a pause of this length.
+    fn witness_error(&self) -> Span {
+        WITNESS_ERROR.max(self.lost / WITNESS_SHARE)
     }
 }
 
