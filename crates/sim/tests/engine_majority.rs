@@ -143,3 +143,21 @@ fn a_trusted_server_is_followed_against_any_number_of_others() {
         assert_eq!(state.state, SyncState::Synchronized, "seed {seed}");
     }
 }
+
+#[test]
+fn the_twentieth_source_is_used_as_the_first_is() {
+    let polls = PollRange { min: 6, max: 8 };
+    let unused = SourceOptions { noselect: true, ..SourceOptions::default() };
+    for seed in seeds(2) {
+        let far = Server::honest(wan());
+        let many = Scenario::new("sixteen that only are measured");
+        let many = (0..16).fold(many, |many, _| many.with_source(far.clone(), polls, unused));
+        let options = SourceOptions::default();
+        let many = (0..4).fold(many, |many, _| many.with_source(far.clone(), polls, options));
+        let world = many.lasting(3 * HOUR_S).run(seed);
+        assert_eq!(world.state().state, SyncState::Synchronized, "seed {seed}");
+        assert_unmoved(seed, &world, Span::from_millis(3));
+        let sources = world.report().sources;
+        assert!(sources[16..].iter().any(|source| source.poll > 6), "seed {seed}: asked too often");
+    }
+}

@@ -75,7 +75,8 @@ const OBSERVE_CHANGE: Span = Span::from_micros(1);
 const REFRESH_INTERVAL: Span = Span::from_secs(64);
 /// Keeps the first requests of several sources apart.
 const START_SPACING: Span = Span::from_millis(50);
-/// Sources beyond this many are not looked at.
+/// Sources beyond this many are not looked at: what it costs to ask them all once grows with the
+/// cube.
 const SOURCES_MAX: usize = 64;
 
 /// The client's state machine. Feed it inputs; carry out its actions in order.

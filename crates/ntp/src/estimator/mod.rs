@@ -28,10 +28,6 @@ use delays::Delays;
 use recall::Recalled;
 pub use recall::{RememberedBias, RememberedPath};
 
-/// Sources beyond this many are measured and vote, but are not combined: the cost grows with the
-/// cube.
-pub(crate) const COMBINED_MAX: usize = 16;
-
 /// Standard deviation of a frequency that nothing is known of.
 const FREQUENCY_SD_UNKNOWN: f64 = 1e-4;
 /// What temperature and age change of a frequency from one run to the next.
@@ -117,7 +113,6 @@ impl Estimator {
     /// Begins knowing the frequency (true time against raw clock) and its standard error as
     /// remembered, if at all.
     pub(crate) fn new(sources: usize, frequency: Option<(f64, f64)>) -> Self {
-        let sources = sources.min(COMBINED_MAX);
         let (frequency, sd) = match frequency {
             Some((frequency, error)) => (frequency, FREQUENCY_SD_REMEMBERED.hypot(error)),
             None => (0.0, FREQUENCY_SD_UNKNOWN),
@@ -132,7 +127,8 @@ impl Estimator {
         }
     }
 
-    /// Takes a measurement of a source that is believed; `None` for one beyond [`COMBINED_MAX`].
+    /// Takes a measurement of a source that is believed; `None` for one that it was not
+    /// made for.
     pub(crate) fn update(&mut self, source: usize, sample: &Sample) -> Option<Taken> {
         let memory = self.sources.get(source)?;
         let (anchor, at) = *self.anchor.get_or_insert((sample.offset, sample.at));
@@ -175,7 +171,7 @@ impl Estimator {
     }
 
     /// The weight against all that is known, 0 to 1, of a usual measurement of this source after
-    /// such an `interval` between its measurements; `None` for one beyond [`COMBINED_MAX`].
+    /// such an `interval` between its measurements; `None` for one that it was not made for.
     ///
     /// If those of `company` are asked as often, what is known is refreshed in between by as much
     /// as their measurements are worth beside its own.
