@@ -106,6 +106,7 @@ impl Polling {
     /// interval.
     fn row_pause(&mut self, regular: Span) -> Span {
         if !self.burst || regular < ROW_WORTH {
+            self.row_left = 0;
             return regular;
         }
         self.row_left = self.row_left.checked_sub(1).unwrap_or(ROW_REQUESTS - 1);
@@ -145,6 +146,9 @@ impl Polling {
     /// known then; `weight_after` tells what it will weigh, 0 to 1, that much later. To be called
     /// when an answer was used: it lets the interval double at most, as how long the next one takes
     /// to come is known from few.
+    ///
+    /// The request that is due next comes that much sooner or later, too: it is this answer that
+    /// tells what another one is worth.
     pub(super) fn adapt(&mut self, weight_after: impl Fn(Span) -> f64) {
         if self.burst_left > 0 {
             return;
@@ -153,7 +157,17 @@ impl Polling {
         let most = (self.poll + 1).min(self.range.max);
         let mut longer = (self.range.min + 1..=most).rev();
         let longest = longer.find(|&poll| weight_after(self.until_answer(poll)) <= WEIGHT_WORTH);
-        self.poll = longest.unwrap_or(self.range.min);
+        self.change(longest.unwrap_or(self.range.min));
+    }
+
+    /// Changes the interval; it is counted from the last request.
+    fn change(&mut self, poll: i8) {
+        let longer = interval(poll) - self.interval();
+        self.poll = poll;
+        // Within a row the next request comes soon, whatever the interval is.
+        if self.row_left == 0 {
+            self.next = self.next.map(|next| next + longer);
+        }
     }
 
     /// How long it takes on average to the next answer, at the rate of the last eight polls.
@@ -171,7 +185,7 @@ impl Polling {
         self.unused += 1;
         if self.unused == UNUSED_ANSWERS {
             self.unused = 0;
-            self.poll = (self.poll + 1).min(self.range.max);
+            self.change((self.poll + 1).min(self.range.max));
         }
     }
 
@@ -307,6 +321,44 @@ mod tests {
         (polling.reach, polling.tries) = (0b0001_0001, 8);
         polling.adapt(worth_after(256));
         assert_eq!(polling.poll(), 6);
+    }
+
+    #[test]
+    fn what_an_answer_tells_counts_for_the_very_next_request() {
+        let (mut polling, mut random) = polling(4, 10);
+        polling.burst_left = 0;
+        let mut asked_at = MonoTime::ZERO;
+        let mut pauses = Vec::new();
+        for weight in [0.0, 0.0, 0.0, 1.0, 0.0] {
+            polling.sent(asked_at, &mut random);
+            polling.answered(asked_at);
+            polling.adapt(|_| weight);
+            let next = polling.due().unwrap();
+            pauses.push(next - asked_at);
+            asked_at = next;
+        }
+        for (pause, seconds) in pauses.iter().zip([32, 64, 128, 16, 32]) {
+            assert!((*pause - Span::from_secs(seconds)).abs() < Span::from_secs(1), "{pauses:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_interval_leaves_a_row_as_it_is() {
+        let mut random = Random::new([3; 32]);
+        let mut polling = Polling::new(PollRange { min: 6, max: 10 }, false, true);
+        polling.start(MonoTime::ZERO);
+        let mut at = MonoTime::ZERO;
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            polling.sent(at, &mut random);
+            polling.answered(at);
+            polling.adapt(|_| 0.0);
+            pauses.push(polling.due().unwrap() - at);
+            at = polling.due().unwrap();
+        }
+        for (pause, seconds) in pauses.iter().zip([2, 2, 2, 1_018, 2, 2]) {
+            assert!((*pause - Span::from_secs(seconds)).abs() < Span::from_secs(1), "{pauses:?}");
+        }
     }
 
     #[test]
