@@ -26,6 +26,10 @@ const WANDER_QUANTILE: f64 = 0.95;
 /// likely, as a logarithm, with every decade.
 const WANDER_TAME: f64 = 1e-17;
 const WILDNESS: f64 = 3.0;
+/// They hardly wander less than this either, and a few measurements that agree by chance look just
+/// like it: who believed them would ask too seldom and hear of a change late.
+const WANDER_CALM: f64 = 3e-19;
+const CALMNESS: f64 = 1.0;
 /// A variance that tells nothing beside others, as a multiple of theirs.
 const NOTHING_KNOWN: f64 = 1e4;
 /// Position of phase and frequency in the state; biases follow.
@@ -85,8 +89,7 @@ impl Bank {
             state[FREQUENCY] = frequency;
             covariance[FREQUENCY * dimension + FREQUENCY] = frequency_sd * frequency_sd;
             let wander = 10_f64.powf(WANDER_EXPONENT_MIN + 0.5 * i as f64);
-            let handicap = WILDNESS * (wander / WANDER_TAME).log10().max(0.0);
-            Member { wander, handicap, state, covariance, score: 0.0, habit: 0.0 }
+            Member { wander, handicap: handicap(wander), state, covariance, score: 0.0, habit: 0.0 }
         });
         Self { dimension, members: members.collect(), told: Cell::new(None) }
     }
@@ -365,6 +368,13 @@ impl Member {
         let shared = p[PHASE * n + FREQUENCY] + p[FREQUENCY * n + at];
         (self.expected_variance(n, source) + 2.0 * dt * shared + dt * dt * frequency).max(0.0)
     }
+}
+
+/// How much less likely, as a logarithm, an oscillator that wanders so is than a usual one.
+fn handicap(wander: f64) -> f64 {
+    let wild = WILDNESS * (wander / WANDER_TAME).log10().max(0.0);
+    let calm = CALMNESS * (WANDER_CALM / wander).log10().max(0.0);
+    wild + calm
 }
 
 #[cfg(test)]
