@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use timeball_sim::worlds::{compared, fixed_poll};
-use timeball_sim::{World, clairvoyant_rms, median};
+use timeball_sim::{Scenario, World, clairvoyant_rms, median};
 
 /// The clock is judged from here on.
 const SETTLED_S: i64 = 10_000;
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     };
     let rows = beside_the_clairvoyant(seeds);
     in_an_outage(seeds);
+    asked_when_it_is_worth_it(seeds);
     beside_chrony(seeds);
     floors::print();
     match plot::write(Path::new(env!("CARGO_TARGET_TMPDIR")), &rows) {
@@ -71,7 +72,7 @@ fn beside_the_clairvoyant(seeds: u64) -> Vec<Row> {
     for wander in WANDERS {
         for jitter in JITTERS {
             let worlds: Vec<[f64; 3]> = (0..seeds)
-                .map(|seed| errors(&fixed_poll("fixed", jitter, wander).run(seed)))
+                .map(|seed| errors(&fixed_poll("fixed", jitter, wander).run(seed), SETTLED_S))
                 .collect();
             let of = |i: usize| median(worlds.iter().map(|errors| errors[i]).collect());
             let row = Row { wander, jitter, clock_s: of(0), estimate_s: of(1), best_s: of(2) };
@@ -95,7 +96,7 @@ fn in_an_outage(seeds: u64) {
     let (wander, jitter) = (WANDERS[0], JITTERS[1]);
     let outage = fixed_poll("outage", jitter, wander).with_partition(20_000.0, 27_200.0);
     let ratio = |seed| {
-        let [clock, _, best] = errors(&outage.run(seed));
+        let [clock, _, best] = errors(&outage.run(seed), SETTLED_S);
         clock / best
     };
     let ratio = median((0..seeds).map(ratio).collect());
@@ -105,11 +106,47 @@ fn in_an_outage(seeds: u64) {
     );
 }
 
-fn errors(world: &World) -> [f64; 3] {
+/// Of the clock, the estimate and the clairvoyant.
+fn errors(world: &World, from_s: i64) -> [f64; 3] {
     let records = world.records();
     let wander = world.scenario().oscillator.wander;
-    let best = clairvoyant_rms(world.exchanges(), &records.raw_errors, wander, SETTLED_S);
-    [records.clock_errors.rms_from(SETTLED_S), records.estimate_errors.rms_from(SETTLED_S), best]
+    let best = clairvoyant_rms(world.exchanges(), &records.raw_errors, wander, from_s);
+    [records.clock_errors.rms_from(from_s), records.estimate_errors.rms_from(from_s), best]
+}
+
+/// What is lost by not knowing the physics where the interval adapts: `best` has the same answers.
+fn asked_when_it_is_worth_it(seeds: u64) {
+    println!("Default polling; RMS in us, `best` as above with the answers that the engine got.");
+    println!(
+        "| world | judged from s | clock | estimate | best | seconds a request from then on |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for world in compared().into_iter().filter(|world| adapts(&world.scenario)) {
+        let (scenario, from_s) = (&world.scenario, world.judged_from_s);
+        let runs: Vec<[f64; 4]> = (0..seeds)
+            .map(|seed| {
+                let run = scenario.run(seed);
+                let late = run.exchanges().iter().filter(|e| e.at_s >= from_s as f64).count();
+                let interval = (scenario.length_s - from_s) as f64 / late.max(1) as f64;
+                let [clock, estimate, best] = errors(&run, from_s).map(|error| error * 1e6);
+                [clock, estimate, best, interval]
+            })
+            .collect();
+        let of = |i: usize| median(runs.iter().map(|run| run[i]).collect());
+        println!(
+            "| {} | {from_s} | {:.2} | {:.2} | {:.2} | {:.0} |",
+            scenario.name,
+            of(0),
+            of(1),
+            of(2),
+            of(3)
+        );
+    }
+    println!();
+}
+
+fn adapts(scenario: &Scenario) -> bool {
+    scenario.config.sources.iter().any(|source| source.poll.min < source.poll.max)
 }
 
 fn beside_chrony(seeds: u64) {
@@ -125,7 +162,7 @@ fn beside_chrony(seeds: u64) {
             .map(|run| {
                 let sent = run.report().counters.sent.max(1) as f64;
                 let interval = run.scenario().length_s as f64 / sent;
-                (run.records().clock_errors.rms_from(SETTLED_S), interval)
+                (run.records().clock_errors.rms_from(world.judged_from_s), interval)
             })
             .collect();
         let rms = median(runs.iter().map(|(rms, _)| *rms).collect());
