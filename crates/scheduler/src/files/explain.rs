@@ -49,6 +49,9 @@ fn message(error: &Error, at: Option<&Place<'_>>) -> String {
             format!("{named}{value} must be {}", in_words(ty))
         }
         Error::InvalidBooleanStrict { .. } => format!("{named} must be true or false"),
+        _ if at.is_some_and(Place::is_indented_by_tabs) => {
+            "YAML takes no tabs at the beginning of a line; use spaces".to_owned()
+        }
         other => match at.and_then(Place::quotes) {
             Some(quotes) => quotes,
             None => without_place(&other.to_string()),
@@ -113,6 +116,11 @@ impl<'a> Place<'a> {
     fn value(&self) -> String {
         let end = self.from.find([',', '}', ']', '#']).unwrap_or(self.from.len());
         self.from[..end].trim().chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
+    }
+
+    fn is_indented_by_tabs(&self) -> bool {
+        let is_blank = self.before.chars().all(char::is_whitespace);
+        is_blank && (self.before.contains('\t') || self.from.starts_with('\t'))
     }
 
     fn is_first(&self) -> bool {

@@ -301,6 +301,7 @@ fn what_is_no_schedule_at_all_is_met_with_the_way_to_one() {
         (schedule("* * * * *"), &["line 5, column 13", "schedule: \"*…\""][..]),
         (schedule("*/5 * * * *"), &["line 5, column 13", "schedule: \"*…\""]),
         (schedule("@every 10ms"), &["line 5, column 13", "schedule: \"@…\""]),
+        (with(&format!("\tschedule: '@hourly'\n{TARGET}")), &["line 5", "no tabs", "use spaces"]),
         (cron_job.to_owned(), &["kind is `CronJob`", "`timeball schedule import`"]),
         ("* * * * * /bin/true\n".to_owned(), &["no YAML", "`timeball schedule import`"]),
         ("30 2 * * * /bin/true\n".to_owned(), &["no schedule", "`timeball schedule import`"]),
