@@ -11,7 +11,7 @@
 mod common;
 
 use common::random::{Random, cases, report};
-use common::{ZONES, change_near, rules, zone};
+use common::{ZONES, change_near, rules, walk, zone};
 use croner::Cron;
 use std::str::FromStr;
 use timeball_schedule::language::{Dialect, DstPolicy, Schedule};
@@ -117,16 +117,6 @@ fn theirs(cron: &Cron, rules: &jiff::tz::TimeZone, after: i64) -> (Vec<i64>, boo
     (found, false)
 }
 
-fn ours(schedule: &Schedule, after: i64, count: usize) -> Vec<i64> {
-    let mut at = Timestamp::from_unix(after, 0);
-    let mut found = Vec::new();
-    while let (true, Some(next)) = (found.len() < count, schedule.next_after(at)) {
-        found.push(next.unix_seconds());
-        at = next;
-    }
-    found
-}
-
 /// What a comparison came to; the reasons are in docs/schedule-differences.md.
 #[derive(Default)]
 struct Tally {
@@ -151,7 +141,7 @@ impl Tally {
         for _ in 0..4 {
             let (theirs, has_ended) = theirs(&cron, &rules, after);
             self.ended += u64::from(has_ended);
-            let ours = ours(&schedule, after, theirs.len());
+            let ours = walk(&schedule, after, theirs.len());
             let Some((a, b)) = ours.iter().zip(&theirs).find(|(a, b)| a != b) else { return };
             let what = match change_near(&zone, *a.min(b)) {
                 Some(change) if *a == change && a < b => {

@@ -5,7 +5,7 @@
 mod common;
 
 use common::random::{Random, cases, report, skip};
-use common::{ZONES, change_near, zone};
+use common::{ZONES, change_near, walk, zone};
 use std::process::Command;
 use timeball_schedule::language::{Dialect, Schedule};
 use timeball_timebase::Timestamp;
@@ -154,7 +154,7 @@ impl Tally {
                 return self.list("gave up", event, zone_name, after);
             };
             assert_eq!(ours.to_string(), answer.normalized, "{event}");
-            let found = instants(&ours, after);
+            let found = walk(&ours, after, ITERATIONS);
             let Some(first) = first_difference(&found, &answer.instants) else { return };
             if let Some(change) = change_near(&zone, first) {
                 self.clocks += 1;
@@ -186,16 +186,6 @@ fn before_a_change(random: &mut Random, zone_name: &str) -> i64 {
     let Some(last) = changes.len().checked_sub(1) else { return 1_700_000_000 };
     let (change, ..) = changes[random.within(0, last as i64) as usize];
     change.unix_seconds() - random.within(0, 7_200)
-}
-
-fn instants(schedule: &Schedule, after: i64) -> Vec<i64> {
-    let mut at = Timestamp::from_unix(after, 0);
-    let mut found = Vec::new();
-    while let (true, Some(next)) = (found.len() < ITERATIONS, schedule.next_after(at)) {
-        found.push(next.unix_seconds());
-        at = next;
-    }
-    found
 }
 
 /// The earlier of the first two instants that are not the same.
