@@ -125,3 +125,23 @@ fn what_a_jump_was_is_told_by_none_but_those_who_are_believed() {
         }
     }
 }
+
+#[test]
+fn a_clock_that_is_set_by_a_little_each_minute_is_left_to_whoever_does_it() {
+    for seed in seeds(3) {
+        let set = |scenario: Scenario, minute: i64| {
+            let by = Span::from_millis(if minute % 2 == 0 { 20 } else { -20 });
+            scenario.with_happening(SET_AT_S + 60 * minute, Happening::SetClock(by))
+        };
+        let scenario = (0..50).fold(honest("set each minute"), set);
+        let mut world = scenario.world(seed);
+        world.run_for(SET_AT_S);
+        assert!(!world.report().yielded, "seed {seed}");
+        let before = world.report().counters.sent;
+        world.run_for(50 * 60);
+        assert!(world.report().yielded, "seed {seed}: small changes count, too");
+        let sent = world.report().counters.sent - before;
+        assert!(sent < 3 * 50 * 2, "seed {seed}: {sent} requests in 50 minutes");
+        world.assert_rules_held();
+    }
+}

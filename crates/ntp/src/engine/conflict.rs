@@ -18,7 +18,7 @@ use super::io::{Action, AdjustError, KernelClock};
 const CHANGES_MAX: usize = 3;
 const WITHIN: Span = Span::from_minutes(60);
 /// A smaller jump may be two readings of the clocks with an interruption between them.
-const JUMP_MIN: Span = Span::from_millis(100);
+const JUMP_MIN: Span = Span::from_millis(10);
 /// Whoever keeps a clock changes its frequency more often than this (1024 s is the usual limit).
 const SILENCE: Span = Span::from_minutes(60);
 /// While the clock is the other's, its frequency is read this often.

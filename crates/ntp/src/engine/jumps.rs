@@ -10,20 +10,29 @@ use crate::sample::Sample;
 /// hardware clock, in whole seconds: more may have been lost than the jump shows.
 const SLEEP_ERROR_MIN: Span = Span::from_secs(1);
 
+/// After a jump every source is asked a few times in a row, but not more often than this: some
+/// hypervisors set the clock every minute. In between each is asked once, and soon.
+const ROWS_INTERVAL: Span = Span::from_minutes(10);
+
 /// A jump of the system clock forward.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Jump {
     /// How far it went.
     seen: Span,
     /// How much the raw clock may have lost, if that is what it was.
-    lost_max: Span,
+    pub(super) lost_max: Span,
 }
 
 impl Engine {
     /// Takes a pair of readings; what the system clock did beside its rate has a reason.
     pub(super) fn look_at_system_clock(&mut self, now: Now) {
-        let jump = self.system_clock.observe(now).filter(|jump| !self.is_leap_jump(now, *jump));
-        let Some(jump) = jump else { return };
+        self.take_readings(now, false);
+    }
+
+    /// The same; `is_told`: the kernel says that somebody set it.
+    pub(super) fn take_readings(&mut self, now: Now, is_told: bool) {
+        let jump = self.system_clock.observe(now, is_told);
+        let Some(jump) = jump.filter(|jump| !self.is_leap_jump(now, *jump)) else { return };
         if jump.is_negative() {
             self.counters.foreign_jumps += 1;
             self.foreign_jump(now, jump);
@@ -42,7 +51,11 @@ impl Engine {
             }
             self.rates.interrupt(now.raw);
         }
-        self.sources.iter_mut().for_each(|source| source.measure_anew(now.raw));
+        let in_rows = self.rows_at.is_none_or(|at| now.raw - at >= ROWS_INTERVAL);
+        if in_rows {
+            self.rows_at = Some(now.raw);
+        }
+        self.sources.iter_mut().for_each(|source| source.measure_anew(now.raw, in_rows));
     }
 
     /// Decides what a jump of the system clock was, by the best measurement since of those that are

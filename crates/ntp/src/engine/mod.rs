@@ -104,6 +104,8 @@ pub struct Engine {
     updated: Option<(MonoTime, Span)>,
     /// The system clock jumped forward: it was set, or the raw clock stood still in suspend.
     unexplained: Option<Jump>,
+    /// When all sources were asked in rows last because of a jump.
+    rows_at: Option<MonoTime>,
     published: ClockState,
     counters: Counters,
     wake_at: Option<MonoTime>,
@@ -142,6 +144,7 @@ impl Engine {
             heard_at: None,
             updated: None,
             unexplained: None,
+            rows_at: None,
             published: ClockState::default(),
             counters: Counters::default(),
             wake_at: None,
@@ -170,7 +173,7 @@ impl Engine {
     pub fn handle_input(&mut self, now: Now, input: Input<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
         if !matches!(input, Input::AdjustOutcome(_)) {
-            self.look_at_system_clock(now);
+            self.take_readings(now, matches!(input, Input::ClockJumped));
         }
         let unchanged = self.system_clock.set_at() < now.raw;
         match input {

@@ -104,7 +104,7 @@ impl Engine {
             if i != pause.source {
                 source.forget_promise();
             }
-            source.measure_anew(now.raw);
+            source.measure_anew(now.raw, true);
         }
     }
 

@@ -284,10 +284,14 @@ impl Source {
         self.missed = self.missed.map(|missed| missed + after);
     }
 
-    /// Our own clocks jumped: measures anew, a few times in a row.
-    pub(super) fn measure_anew(&mut self, now: MonoTime) {
+    /// Our own clocks jumped: measures anew, a few times in a row or once.
+    pub(super) fn measure_anew(&mut self, now: MonoTime, in_a_row: bool) {
         self.exchanges.interrupt();
-        self.polling.burst(now);
+        if in_a_row {
+            self.polling.burst(now);
+        } else {
+            self.polling.hasten(now);
+        }
     }
 
     /// Allows for the raw clock having lost `by` or nothing: which, samples of before do not tell.

@@ -59,14 +59,15 @@ impl SystemClock {
     }
 
     /// Takes a pair of readings. Returns how far the system clock was set in between by somebody
-    /// else, positive when forward.
-    pub(super) fn observe(&mut self, now: Now) -> Option<Span> {
+    /// else, positive when forward; `is_told`: the kernel says that it was set.
+    pub(super) fn observe(&mut self, now: Now, is_told: bool) -> Option<Span> {
         let elapsed = (now.raw - self.last.raw).max(Span::ZERO);
         let moved = now.system - self.last.system;
         let jump = moved - elapsed - self.rate.over(elapsed);
         let doubt = match self.own_rate {
-            Some(_) => RATE_DOUBT_OWN,
-            None => RATE_DOUBT_FOREIGN,
+            None if !is_told => RATE_DOUBT_FOREIGN,
+            // Else a step of milliseconds would pass for a second at another rate.
+            _ => RATE_DOUBT_OWN,
         };
         self.last = now;
         if jump.abs() > JUMP_MIN + doubt.over(elapsed) {
@@ -156,8 +157,8 @@ mod tests {
     #[test]
     fn a_foreign_step_is_noticed_and_stamps_from_before_it_are_refused() {
         let mut clock = SystemClock::new(now(0, 0), Some(Frequency::ZERO));
-        assert_eq!(clock.observe(now(1_000, 1_000)), None);
-        assert_eq!(clock.observe(now(2_000, 7_000)), Some(Span::from_secs(5)));
+        assert_eq!(clock.observe(now(1_000, 1_000), false), None);
+        assert_eq!(clock.observe(now(2_000, 7_000), false), Some(Span::from_secs(5)));
         assert_eq!(clock.raw_of(now(2_010, 7_010), now(0, 6_990).system), None);
         let raw = clock.raw_of(now(2_010, 7_010), now(0, 7_005).system);
         assert_eq!(raw, Some(now(2_005, 0).raw));
@@ -167,16 +168,26 @@ mod tests {
     fn our_own_step_is_none() {
         let mut clock = SystemClock::new(now(0, 0), Some(Frequency::ZERO));
         clock.stepped(now(10, 5_010));
-        assert_eq!(clock.observe(now(1_000, 6_000)), None);
+        assert_eq!(clock.observe(now(1_000, 6_000), false), None);
     }
 
     #[test]
     fn a_slewed_clock_is_followed() {
         let mut clock = SystemClock::new(now(0, 0), None);
-        assert_eq!(clock.observe(now(10_000, 10_800)), None);
+        assert_eq!(clock.observe(now(10_000, 10_800), false), None);
         assert_eq!(clock.rate(), Frequency::from_ppm(80_000));
         let raw = clock.raw_of(now(10_000, 10_800), now(0, 9_720).system).unwrap();
         assert!((raw - now(9_000, 0).raw).abs() < Span::from_millis(10));
+    }
+
+    #[test]
+    fn a_small_step_of_a_clock_that_somebody_else_keeps_is_told_from_a_slew_by_the_kernel() {
+        for (is_told, expected) in [(true, Some(Span::from_millis(20))), (false, None)] {
+            let mut clock = SystemClock::new(now(0, 0), None);
+            assert_eq!(clock.observe(now(1_000, 1_020), is_told), expected);
+            let rate = if is_told { Frequency::ZERO } else { Frequency::from_ppm(20_000) };
+            assert_eq!(clock.rate(), rate);
+        }
     }
 
     #[test]
