@@ -14,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use timeball_ntp::engine::Constraint;
+use timeball_runtime::time_asleep;
 use timeball_timebase::Span;
 
 use crate::resolver::Post;
@@ -24,6 +25,8 @@ pub use trust::TrustError;
 /// How often the servers are asked while they answer, and the first pause after they did not.
 const INTERVAL: Duration = Duration::from_secs(3_600);
 const RETRY_MIN: Duration = Duration::from_secs(16);
+/// What the raw clock may lose while the servers are asked: dates are of whole seconds.
+const ASLEEP_NEGLIGIBLE: Span = Span::from_millis(10);
 
 /// The settings of the constraints.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +58,7 @@ pub(crate) fn check(config: &ConstraintConfig) -> Result<(), TrustError> {
 }
 
 /// Asks each server once, and tells what a majority of them says; `None` where fewer answer as they
-/// should. What is wrong with one is logged.
+/// should, or the machine slept meanwhile. What is wrong with one is logged.
 ///
 /// # Errors
 /// Where the certificates of the authorities cannot be read.
@@ -69,7 +72,12 @@ pub fn ask_constraint(config: &ConstraintConfig) -> Result<Option<Constraint>, T
             })
             .ok()
     };
+    let asleep = time_asleep();
     let answers: Vec<Constraint> = config.servers.iter().filter_map(ask).collect();
+    if time_asleep() - asleep > ASLEEP_NEGLIGIBLE {
+        tracing::warn!("the machine slept while HTTPS servers were asked: they are asked again");
+        return Ok(None);
+    }
     Ok(agreed(&answers, config.servers.len(), config.within))
 }
 

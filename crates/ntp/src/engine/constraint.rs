@@ -92,7 +92,44 @@ impl Engine {
         constraint: Option<Constraint>,
         actions: &mut Vec<Action>,
     ) {
+        let is_older = constraint.is_some_and(|c| c.at <= self.system_clock.set_at());
         self.constraints.note(constraint);
+        if let Some(jump) = self.unexplained.filter(|_| is_older) {
+            self.constraints.allow_lost(jump.lost_max);
+        }
         self.decide(now, actions);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{EngineConfig, Input};
+
+    #[test]
+    fn a_constraint_from_before_a_sleep_allows_for_it() {
+        let at = |raw_s: i64, system_s: i64| Now {
+            raw: MonoTime::ZERO + Span::from_secs(raw_s),
+            system: Timestamp::from_unix(1_795_000_000 + system_s, 0),
+        };
+        let config =
+            EngineConfig { constraints: ConstraintPolicy::Wait, ..EngineConfig::default() };
+        let mut engine = Engine::new(config, [1; 32], at(0, 0));
+        let _ = engine.start(at(0, 0));
+        let (asked, slept_s) = (at(10, 10), 3_600);
+        let latest = asked.system + Span::from_secs(1);
+        let constraint = Constraint { at: asked.raw, earliest: asked.system, latest };
+        let woken = at(11, 11 + slept_s);
+        let _ = engine.handle_input(woken, Input::Constrained(Some(constraint)));
+        let Known::Within(known) = engine.constraints.known else { panic!("it was told") };
+        let truth = woken.system - Timestamp::from_unix_nanos(woken.raw.as_nanos());
+        assert!(known.interval.contains(truth), "{known:?}");
+        // One that was asked for since tells what is true now.
+        let asked = at(12, 12 + slept_s);
+        let latest = asked.system + Span::from_secs(1);
+        let constraint = Constraint { at: asked.raw, earliest: asked.system, latest };
+        let _ = engine.handle_input(asked, Input::Constrained(Some(constraint)));
+        let Known::Within(known) = engine.constraints.known else { panic!("it was told") };
+        assert!(known.interval.half_width() < Span::from_secs(1), "{known:?}");
     }
 }
