@@ -158,6 +158,55 @@ fn the_twentieth_source_is_used_as_the_first_is() {
         assert_eq!(world.state().state, SyncState::Synchronized, "seed {seed}");
         assert_unmoved(seed, &world, Span::from_millis(3));
         let sources = world.report().sources;
-        assert!(sources[16..].iter().any(|source| source.poll > 6), "seed {seed}: asked too often");
+        let rarely = sources[16..].iter().any(|source| source.poll > 6);
+        assert!(rarely, "seed {seed}: asked too often");
+    }
+}
+
+/// The clock's error (RMS, in seconds) by the best source alone, and by the same one beside two
+/// true ones and a bad one.
+fn beside_the_best(seed: u64, bad: &Server) -> (f64, f64) {
+    let best = Server::honest(Path::symmetric(1e-3, 2e-5));
+    let alone = Scenario::new("the best alone").lasting(6 * HOUR_S).with_server(best, 6);
+    let all = alone.clone().with_honest(2, &wan(), 6).with_server(bad.clone(), 6);
+    let rms = |scenario: Scenario| {
+        let world = scenario.run(seed);
+        world.assert_rules_held();
+        world.records().clock_errors.rms_from(HOUR_S)
+    };
+    (rms(alone), rms(all))
+}
+
+#[test]
+fn a_bad_source_that_can_be_told_makes_nothing_worse_than_the_best_one_alone() {
+    let near = || Path::symmetric(1e-4, 1e-6);
+    let bad = [
+        ("lies", liar(near(), Span::from_millis(40), 0.0)),
+        ("lies later", liar(near(), Span::from_millis(-25), 1e4)),
+        ("is noisy", Server::honest(Path::symmetric(5e-2, 3e-2))),
+    ];
+    for seed in seeds(5) {
+        for (what, bad) in &bad {
+            let (alone, all) = beside_the_best(seed, bad);
+            assert!(all < 1.2 * alone, "seed {seed}: one {what}: {all} s, without {alone} s");
+        }
+    }
+}
+
+/// An honest server at the end of a path that is long one way, or one that leaves the truth more
+/// slowly than its round trip tells: nobody could know. It has the weight of its round trip.
+#[test]
+fn a_bad_source_that_nobody_can_tell_moves_the_clock_by_a_hundredth_of_its_error() {
+    let mut crooked = Path::symmetric(1e-3, 1e-4);
+    crooked.up.base = 3e-2;
+    let bad = [
+        ("is far one way", Server::honest(crooked), 14.5e-3),
+        ("drifts", Server::honest(wan()).with(Behaviour::Drifts { rate: 1e-6 }), 10e-3),
+    ];
+    for seed in seeds(5) {
+        for (what, bad, error) in &bad {
+            let (_, all) = beside_the_best(seed, bad);
+            assert!(all < error / 100.0, "seed {seed}: one {what}: {all} s");
+        }
     }
 }
