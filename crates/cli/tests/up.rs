@@ -280,13 +280,20 @@ fn stalled() -> (Stdio, UnixStream) {
 fn lines_that_nobody_takes_keep_it_neither_from_its_work_nor_from_its_end() {
     let (scratch, source) = (Scratch::new("lines"), honest());
     let full_disk = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
-    let (stalled, _unread) = stalled();
-    for (name, stdout) in [("full", full_disk()), ("stalled", stalled)] {
+    let [(stdout, _unread), (stderr, _neither)] = [(); 2].map(|()| stalled());
+    let outputs = [("full", full_disk(), full_disk()), ("stalled", stdout, stderr)];
+    for (name, stdout, stderr) in outputs {
         let state = scratch.join(name);
+        // What is wrong with it is logged by those who have schedules to keep.
+        let schedules = Path::new(&state).join("schedules");
+        std::fs::create_dir_all(&schedules).unwrap();
+        let beat = logging_schedule(&scratch.join("beats"));
+        std::fs::write(schedules.join("beat.yaml"), beat).unwrap();
+        std::fs::write(schedules.join("wrong.yaml"), "no schedule").unwrap();
         let mut command = timeball();
         command.args(["up", "--state", &state, "--source", &source.address()]);
         command.args(["--port", "0", "--ntp-port", "0", "--output", "json"]);
-        let mut up = command.stdout(stdout).spawn().unwrap();
+        let mut up = command.stdout(stdout).stderr(stderr).spawn().unwrap();
         let fired = || {
             let told = run(&["schedule", "list", "--output", "json", "--state", &state]);
             let told: Value = serde_json::from_slice(&told.stdout).ok()?;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use timeball_agent::{Agent, AgentConfig, AgentOptions, ClockMode, run_bare};
 use timeball_runtime::http::{HttpOptions, Server};
-use timeball_runtime::logging::{self, LogFormat};
+use timeball_runtime::logging::{self, LogError, LogFormat};
 use timeball_runtime::{Shutdown, signals};
 
 pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
@@ -71,9 +71,16 @@ fn say_start(agent: &Agent, mode: ClockMode, admin: Option<&TcpListener>) {
 
 /// Sends the log to stderr, at `level` unless `TIMEBALL_LOG` says otherwise.
 pub(crate) fn init_logging(level: &str) -> Result<(), CliError> {
-    let filter = std::env::var("TIMEBALL_LOG").unwrap_or_else(|_| level.to_owned());
-    logging::init(LogFormat::Text, &filter)
-        .map_err(|error| CliError::usage(format!("TIMEBALL_LOG: {error}")))
+    logging::init(LogFormat::Text, &log_filter(level)).map_err(log_failed)
+}
+
+/// What is logged: as the environment says, else from this level on.
+pub(crate) fn log_filter(level: &str) -> String {
+    std::env::var("TIMEBALL_LOG").unwrap_or_else(|_| level.to_owned())
+}
+
+pub(crate) fn log_failed(error: LogError) -> CliError {
+    CliError::usage(format!("TIMEBALL_LOG: {error}"))
 }
 
 /// Reads and parses a settings file.

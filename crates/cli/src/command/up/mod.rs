@@ -5,7 +5,7 @@ mod setup;
 mod spool;
 
 use crate::arguments::{UpArguments, VERSION};
-use crate::command::agent::init_logging;
+use crate::command::agent::{log_failed, log_filter};
 use crate::error::CliError;
 use crate::service;
 use crate::state_client::{self, RunFile};
@@ -20,6 +20,7 @@ use timeball_api::events::ClockPoint;
 use timeball_api::status::Status;
 use timeball_page::PageSources;
 use timeball_runtime::http::{HttpOptions, Router, Server};
+use timeball_runtime::logging::{self, LogFormat};
 use timeball_runtime::metrics::Metrics;
 use timeball_runtime::state::StateDirectory;
 use timeball_runtime::token::Token;
@@ -36,7 +37,8 @@ const REAL_TIME_PRIORITY: u8 = 10;
 const FIRST_ANSWERS: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(arguments: &UpArguments) -> Result<ExitCode, CliError> {
-    init_logging("warn")?;
+    let log = logging::init_unhindered(LogFormat::Text, &log_filter("warn"));
+    let _log = log.map_err(log_failed)?;
     let shutdown = Shutdown::new();
     signals::forward_to(shutdown.clone()).map_err(CliError::failed)?;
 
