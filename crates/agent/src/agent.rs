@@ -194,7 +194,7 @@ impl Agent {
 /// goes to `trace`.
 ///
 /// # Errors
-/// Where the state directory or the trace cannot be used, or waiting itself fails.
+/// Where the state directory or the trace cannot be used.
 pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartError> {
     signals::catch()?;
     let clock = Arc::new(ClockCell::new());
@@ -212,7 +212,8 @@ pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartEr
         hardware_clock: None,
         resolver: Resolver::Inline,
     };
-    Ok(prepared.time_loop(surroundings).run()?)
+    prepared.time_loop(surroundings).run();
+    Ok(())
 }
 
 async fn show_status(State(status): State<Arc<StatusCell>>) -> Json<Status> {
@@ -324,11 +325,8 @@ impl TimeThread {
             resolver: Resolver::Threads { post: post.clone(), waiting: BTreeSet::new() },
         };
         let time_loop = prepared.time_loop(surroundings);
-        let thread = thread::Builder::new().name("time".to_owned()).spawn(move || {
-            if let Err(error) = time_loop.run() {
-                tracing::error!(%error, "the time loop has ended");
-            }
-        })?;
+        let thread =
+            thread::Builder::new().name("time".to_owned()).spawn(move || time_loop.run())?;
         Ok(Self { thread, stop, post })
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn add(
 /// What is unknown is left out, since every number would be a lie.
 fn clock_part(registry: &mut Registry, clock: &ClockCell) {
     let now = read_clocks();
-    let state = clock.read();
+    let state = clock.read_at(now.raw);
     let reading = state.reading(now);
     if state.offset.is_some() {
         seconds(

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use timeball_ntp::server::{Departure, Server, ServerConfig, ServerCounters};
 use timeball_runtime::{ClockCell, read_clocks};
 
+use crate::patience::Patience;
 use crate::sys;
 use crate::udp::{Buffer, Datagram, ServerSocket};
 
@@ -61,9 +62,7 @@ impl NtpServer {
         let server = Server::new(config);
         let run = move || {
             let ports = sockets.into_iter().map(Port::new).collect();
-            if let Err(error) = serve(ports, server, &clock, &tally, &woken) {
-                tracing::error!(%error, "the NTP server has ended");
-            }
+            serve(ports, server, &clock, &tally, &woken);
         };
         let thread = thread::Builder::new().name("ntp-server".to_owned()).spawn(run)?;
         Ok(Self { wake, thread })
@@ -85,17 +84,18 @@ fn serve(
     clock: &ClockCell,
     tally: &ServerTally,
     woken: &PipeReader,
-) -> io::Result<()> {
+) {
     let mut buffer = Buffer::new();
+    let mut patience = Patience::default();
     let mut fds: Vec<_> =
         ports.iter().map(|port| sys::interest(port.socket.fd(), libc::POLLIN)).collect();
     fds.push(sys::interest(woken.as_raw_fd(), libc::POLLIN));
     loop {
-        if !sys::poll(&mut fds, -1)? {
+        if !patience.poll(&mut fds, -1) {
             continue;
         }
         if fds.last().is_some_and(|fd| fd.revents != 0) {
-            return Ok(());
+            return;
         }
         for (port, _) in ports.iter_mut().zip(&fds).filter(|(_, fd)| fd.revents != 0) {
             // Stamps that come late, which `poll` reports until they are taken.
@@ -136,7 +136,8 @@ impl Port {
         };
         let now = read_clocks();
         let received_at = stamp.unwrap_or(now.system);
-        let Some(mut response) = server.handle(now, &clock.read(), octets, from, received_at)
+        let Some(mut response) =
+            server.handle(now, &clock.read_at(now.raw), octets, from, received_at)
         else {
             return true;
         };

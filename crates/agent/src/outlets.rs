@@ -62,7 +62,7 @@ impl Outlets {
         }
         if self.segment_as_of.is_none_or(|at| now.raw - at >= SEGMENT_INTERVAL) {
             self.segment_as_of = Some(now.raw);
-            self.publish_segment(&self.clock.read());
+            self.publish_segment(&self.clock.read_at(now.raw));
         }
         let is_due = self.status_due().is_some_and(|due| now.raw >= due);
         if is_due && let Some(status) = &mut self.status {

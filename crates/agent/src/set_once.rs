@@ -129,7 +129,8 @@ fn agree(
         if shutdown.wait_for(LOOK) {
             return Err(SetOnceError::Interrupted);
         }
-        let (waited, state, status) = (begun.elapsed(), clock.read(), status.read());
+        let (waited, status) = (begun.elapsed(), status.read());
+        let state = clock.read_at(read_clocks().raw);
         if is_told(&state, &status.sources)
             && (waited >= ROW.min(timeout) || all_have_spoken(&status.sources))
         {

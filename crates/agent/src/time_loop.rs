@@ -2,7 +2,6 @@
 //! carries its actions out. It decides nothing.
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -17,6 +16,7 @@ use crate::kept::Learned;
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::leap_file::LeapFile;
 use crate::outlets::Outlets;
+use crate::patience::Patience;
 use crate::reference::Reference;
 use crate::resolver::{Letter, Mailbox, Resolution, Resolver};
 use crate::status::Telling;
@@ -56,6 +56,7 @@ pub(crate) struct TimeLoop {
     links: Vec<Link>,
     buffer: Buffer,
     interests: Interests,
+    patience: Patience,
     wake_at: Option<MonoTime>,
     /// The kernel's stamps stay switched on as long as this is open.
     _stamping: Option<OwnedFd>,
@@ -103,33 +104,30 @@ impl TimeLoop {
             links: references.into_iter().map(link).collect(),
             buffer: Buffer::new(),
             interests: Interests::default(),
+            patience: Patience::default(),
             wake_at: None,
             _stamping: keep_stamping().ok(),
         }
     }
 
     /// Runs until told to stop.
-    ///
-    /// # Errors
-    /// Where `poll` itself fails, which nothing can mend.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(mut self) {
         let actions = self.engine.start(read_clocks());
         self.carry_out(actions);
         while !(self.surroundings.is_stopped)() {
-            self.turn()?;
+            self.turn();
         }
         self.leave();
-        Ok(())
     }
 
     /// Waits once and handles what came.
-    fn turn(&mut self) -> io::Result<()> {
+    fn turn(&mut self) {
         let now = read_clocks().raw;
         let mut interests = std::mem::take(&mut self.interests);
         self.list(&mut interests, now);
         let Interests { fds, sources } = &mut interests;
-        let uninterrupted = sys::poll(fds, self.timeout_ms(now))?;
-        if uninterrupted {
+        let timeout_ms = self.timeout_ms(now);
+        if self.patience.poll(fds, timeout_ms) {
             let (others, sockets) = fds.split_at(fds.len() - sources.len());
             self.handle_others(others);
             for (fd, source) in sockets.iter().zip(sources) {
@@ -149,7 +147,6 @@ impl TimeLoop {
             self.feed(Input::LeapTable(table));
         }
         self.tell(now);
-        Ok(())
     }
 
     fn list(&self, interests: &mut Interests, now: MonoTime) {

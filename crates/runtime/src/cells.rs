@@ -41,8 +41,14 @@ impl ClockCell {
         self.published.store(next, Ordering::Release);
     }
 
-    /// The state as last published.
-    pub fn read(&self) -> ClockState {
+    /// What is known at `at`, by the raw clock: the state as last published, while it is renewed as
+    /// it has to be ([`ClockState::still_at`]).
+    pub fn read_at(&self, at: MonoTime) -> ClockState {
+        self.last().still_at(at)
+    }
+
+    /// The state as last published, however old it is.
+    pub fn last(&self) -> ClockState {
         loop {
             let before = self.published.load(Ordering::Acquire);
             let slot = self.slot(before);
@@ -230,7 +236,7 @@ mod tests {
                 scope.spawn(|| {
                     let mut last = 0;
                     while !done.load(Ordering::Relaxed) {
-                        let state = cell.read();
+                        let state = cell.last();
                         let n = state.as_of.as_nanos();
                         assert_eq!(state, uniform(n));
                         assert!(n >= last, "the state went back from {last} to {n}");
@@ -243,13 +249,13 @@ mod tests {
             }
             done.store(true, Ordering::Relaxed);
         });
-        assert_eq!(cell.read(), uniform(49_999));
+        assert_eq!(cell.last(), uniform(49_999));
         assert_eq!(cell.version(), 49_999);
     }
 
     #[test]
     fn a_new_cell_knows_nothing() {
-        assert_eq!(ClockCell::new().read(), ClockState::default());
+        assert_eq!(ClockCell::new().last(), ClockState::default());
         assert_eq!(*StatusCell::new().read(), Status::default());
     }
 
@@ -290,7 +296,7 @@ mod tests {
             };
             let cell = ClockCell::new();
             cell.publish(expected);
-            prop_assert_eq!(cell.read(), expected);
+            prop_assert_eq!(cell.last(), expected);
         }
     }
 }

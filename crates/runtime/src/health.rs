@@ -130,7 +130,8 @@ async fn readyz(State(clock): State<Arc<ClockCell>>, Query(query): Query<ReadyQu
             return (StatusCode::BAD_REQUEST, hint).into_response();
         }
     };
-    let readiness = readiness(&clock.read(), read_clocks(), limit);
+    let now = read_clocks();
+    let readiness = readiness(&clock.read_at(now.raw), now, limit);
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }
@@ -177,6 +178,19 @@ mod tests {
         assert_eq!(reason(&acquiring), "ClockAcquiring");
         assert_eq!(reason(&ClockState::default()), "ClockUnsynchronized");
         assert_eq!(readiness(&ClockState::default(), now, None).max_error_ns, None);
+    }
+
+    #[test]
+    fn a_clock_that_nobody_looks_after_any_more_is_not_ready() {
+        let (state, now) = synchronized();
+        let cell = ClockCell::new();
+        cell.publish(state);
+        let ready_after = |seconds| {
+            let since = Span::from_secs(seconds);
+            let now = Now { raw: now.raw + since, system: now.system + since };
+            readiness(&cell.read_at(now.raw), now, None).ready
+        };
+        assert!(ready_after(128) && !ready_after(129));
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use crate::{Bound, Frequency, Leap, LeapSecond, MonoTime, Reading, Span, Timestamp};
 
+/// The greatest age at which a state with a bound still promises anything. Who publishes does so
+/// every 64 s at least while there is a bound, so an older state is of a loop that has ended or
+/// hangs: nobody looks any more whether the clock was set, or whether sources still agree.
+pub const STATE_AGE_MAX: Span = Span::from_secs(128);
+
 /// Two clocks of one machine, read together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Now {
@@ -77,6 +82,16 @@ impl ClockState {
         Reading { estimate, half_width, lean: self.lean }
     }
 
+    /// What this state still tells at `at`, by the raw clock: all of it, or where it promised
+    /// something and is older than [`STATE_AGE_MAX`], nothing.
+    pub fn still_at(self, at: MonoTime) -> Self {
+        if self.bound.is_none() || at - self.as_of <= STATE_AGE_MAX {
+            return self;
+        }
+        let Self { as_of, system, frequency, .. } = self;
+        Self { as_of, system, frequency, stratum: 16, ..Self::default() }
+    }
+
     /// Whether others may rely on the clock: a bound exists and is fed, or was fed (holdover).
     pub fn is_usable(&self) -> bool {
         self.bound.is_some() && matches!(self.state, SyncState::Synchronized | SyncState::Holdover)
@@ -107,6 +122,28 @@ mod tests {
         assert_eq!(reading.estimate, system + second + Span::from_micros(76_998));
         assert_eq!(reading.half_width, Some(Span::from_micros(51)));
         assert!(state.is_usable());
+    }
+
+    #[test]
+    fn a_promise_that_nobody_renews_is_none_any_more() {
+        let as_of = MonoTime::from_nanos(1_000);
+        let frequency = Frequency::from_ppm(3);
+        let bound =
+            Bound { as_of, half_width: Span::from_micros(50), growth: Frequency::from_ppm(1) };
+        let state = ClockState {
+            state: SyncState::Holdover,
+            as_of,
+            offset: Some(Span::ZERO),
+            bound: Some(bound),
+            frequency,
+            stratum: 3,
+            ..ClockState::default()
+        };
+        assert_eq!(state.still_at(as_of + STATE_AGE_MAX), state);
+        let unknown = ClockState { as_of, frequency, stratum: 16, ..ClockState::default() };
+        assert_eq!(state.still_at(as_of + STATE_AGE_MAX + Span::NANOSECOND), unknown);
+        // Who promises nothing need not renew it.
+        assert_eq!(unknown.still_at(as_of + STATE_AGE_MAX * 9), unknown);
     }
 
     #[test]

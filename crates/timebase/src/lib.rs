@@ -22,7 +22,7 @@ pub mod segment;
 mod span;
 
 pub use bound::{Bound, Reading};
-pub use clock_state::{ClockState, Now, SyncState};
+pub use clock_state::{ClockState, Now, STATE_AGE_MAX, SyncState};
 pub use frequency::Frequency;
 pub use instant::{MonoTime, Timestamp};
 pub use interval::{Interval, coverage_hull, deepest_overlap};

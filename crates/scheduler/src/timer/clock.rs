@@ -62,13 +62,13 @@ impl Known {
 impl FollowedClock {
     pub(crate) fn new(cell: Arc<ClockCell>) -> Self {
         let told_before = ClockCell::new();
-        told_before.publish(cell.read());
+        told_before.publish(cell.last());
         Self { cell, set_by: AtomicI64::new(0), set_at: AtomicI64::new(0), told_before }
     }
 
     /// What is known at `now`.
     pub(crate) fn read(&self, now: Now) -> Known {
-        let mut state = self.cell.read();
+        let mut state = self.cell.read_at(now.raw);
         let Some(set_by) = self.setting() else {
             return Known::told(state, now, Span::ZERO);
         };
@@ -88,11 +88,11 @@ impl FollowedClock {
 
     /// Notes that the system clock jumped by this beside its rate and what the machine slept.
     pub(crate) fn note_set(&self, by: Span, now: Now) {
-        let state = self.cell.read();
+        let state = self.cell.read_at(now.raw);
         let open = self.setting();
         let is_unknown = state.offset.is_none();
         if is_unknown && open.is_none() {
-            let was_known = self.told_before.read().offset.is_some();
+            let was_known = self.told_before.last().offset.is_some();
             if !was_known || is_from_before(&state, by, now) {
                 // Nobody knew better than the system clock.
                 return;
@@ -108,16 +108,16 @@ impl FollowedClock {
 
     /// Notes that the machine slept for so long, in which the raw clock stood still.
     pub(crate) fn note_slept(&self, asleep: Span) {
-        let mut before = self.told_before.read();
+        let mut before = self.told_before.last();
         before.system += asleep;
         self.told_before.publish(before);
     }
 
     /// Forgets a setting of which the time loop knows as much as can be known.
     pub(crate) fn review(&self, now: Now) {
-        let state = self.cell.read();
+        let state = self.cell.read_at(now.raw);
         let Some(set_by) = self.setting() else {
-            if self.told_before.read() != state {
+            if self.told_before.last() != state {
                 self.told_before.publish(state);
             }
             return;
@@ -143,7 +143,7 @@ impl FollowedClock {
     /// What was known before a setting, carried on to `now`, while the time loop tells nothing: an
     /// estimate without a promise.
     fn carried(&self, told: ClockState, now: Now) -> Option<Known> {
-        let before = self.told_before.read();
+        let before = self.told_before.last();
         let trust = before.bound?.half_width_at(now.raw);
         if trust > CARRIED_BOUND_MAX {
             return None;
@@ -296,7 +296,7 @@ mod tests {
         let mut machine = Machine::new();
         // The oscillator loses 100 ppm, and the system clock with it.
         let frequency = Frequency::from_ppm(-100);
-        machine.cell.publish(ClockState { frequency, ..machine.cell.read() });
+        machine.cell.publish(ClockState { frequency, ..machine.cell.last() });
         machine.clock.review(machine.now());
         machine.set(HOUR);
         machine.publish_nothing();
@@ -310,8 +310,8 @@ mod tests {
     #[test]
     fn an_estimate_is_carried_on_no_further_than_a_bound_of_16_s() {
         let mut machine = Machine::new();
-        let bound = Bound { growth: Frequency::from_ppm(10), ..machine.cell.read().bound.unwrap() };
-        machine.cell.publish(ClockState { bound: Some(bound), ..machine.cell.read() });
+        let bound = Bound { growth: Frequency::from_ppm(10), ..machine.cell.last().bound.unwrap() };
+        machine.cell.publish(ClockState { bound: Some(bound), ..machine.cell.last() });
         machine.clock.review(machine.now());
         machine.set(HOUR);
         machine.publish_nothing();

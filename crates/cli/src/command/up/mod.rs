@@ -162,7 +162,8 @@ fn page_sources(agent: &Agent, scheduler: &Arc<Scheduler>, shutdown: &Shutdown) 
 }
 
 fn clock_point(clock: &ClockCell) -> ClockPoint {
-    let (state, now) = (clock.read(), read_clocks());
+    let now = read_clocks();
+    let state = clock.read_at(now.raw);
     let reading = state.reading(now);
     let name = match state.state {
         SyncState::Unsynchronized => "unsynchronized",
