@@ -59,7 +59,8 @@ impl KernelClockWriter {
     }
 
     /// Takes the clock over: ends what an earlier owner left under way (a slew of `adjtime`, a
-    /// phase adjustment of the kernel's loop, a leap second) and keeps the frequency as it is.
+    /// phase adjustment of the kernel's loop, a leap second), keeps the frequency as it is, and
+    /// sets the flag: who has measured nothing can vouch for nothing, be it after a mere restart.
     ///
     /// # Errors
     /// Where the process may not set the clock.

@@ -44,8 +44,9 @@ pub(super) struct KernelTruth {
 }
 
 impl KernelTruth {
-    /// Begins. Before the first majority the kernel keeps what it had for a few seconds: an agent
-    /// that is only restarted does not make every consumer see a lost clock.
+    /// Begins with the flag set, as who takes the clock over leaves it: what was done to the clock
+    /// while nobody looked after it is not known before a majority has spoken again. Until then
+    /// nothing is news.
     pub(super) fn new(now: Now, rtc: RtcPolicy) -> Self {
         Self { rtc, due: now.raw + INTERVAL, not_before: now.raw, told: None }
     }
