@@ -8,7 +8,7 @@ use thiserror::Error;
 use timeball_api::status::{Source, Status};
 use timeball_ntp::engine::{AdjustError, ClockMode, SourceConfig};
 use timeball_runtime::{Shutdown, read_clocks};
-use timeball_timebase::{ClockState, Span, SyncState};
+use timeball_timebase::{ClockState, Frequency, Span, SyncState};
 
 use crate::agent::{Agent, AgentOptions, StartError};
 use crate::config::AgentConfig;
@@ -182,7 +182,9 @@ fn set(
     }
     let left = writer.map(|writer| {
         // What somebody began to slew would go on after the step.
-        writer.take_over()?;
+        if writer.take_over()?.is_racing() {
+            writer.set_frequency(Frequency::ZERO)?;
+        }
         writer.step(offset)?;
         let now = read_clocks();
         Ok::<_, AdjustError>(reading.estimate + (now.raw - found.raw) - now.system)

@@ -101,6 +101,9 @@ pub enum Happening {
     /// Somebody else slews the system clock forward by this much, at 500 ppm beside its frequency,
     /// as `adjtime` does.
     Slew(Span),
+    /// The process is killed, which leaves the clock as it is just then, and begins anew after so
+    /// long with what it had written down.
+    Kill(i64),
     /// From now on every write to the clock is refused, or no longer.
     RefuseWrites(bool),
 }

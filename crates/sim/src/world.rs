@@ -320,9 +320,13 @@ impl World {
             Happening::Stall(seconds) => {
                 self.stalled_until = self.stalled_until.max(Some(self.at + seconds * SECOND));
             }
-            Happening::Restart { after_s, remembers } => self.end(after_s, remembers),
             Happening::WriteFrequency(frequency) => self.clocks.set_frequency(frequency),
             Happening::Slew(by) => self.clocks.slew(by),
+            Happening::Restart { after_s, remembers } => {
+                self.calm_clock();
+                self.end(after_s, remembers);
+            }
+            Happening::Kill(after_s) => self.end(after_s, true),
             Happening::RefuseWrites(refuse) => self.clocks.refuses = refuse,
         }
     }

@@ -102,6 +102,27 @@ fn rules_hold_in_worlds_drawn_at_random_with_a_restart_in_the_middle() {
 }
 
 #[test]
+fn a_process_that_is_killed_in_the_midst_of_a_slew_leaves_no_clock_that_races_on() {
+    for seed in seeds(10) {
+        // Half a minute back, which takes six minutes; then there is no network for an hour.
+        let mut world = Scenario::new("killed in a slew")
+            .with_honest(3, &Path::symmetric(1e-2, 1e-3), 6)
+            .with_happening(5_000, Happening::SetClock(Span::from_secs(-30)))
+            .with_partition(5_150.0, 8_700.0)
+            .with_happening(5_200, Happening::Kill(10))
+            .world(seed);
+        world.run_for(5_211);
+        let at_start = *world.records().clock_errors.from_s(5_200).last().expect("it ran");
+        assert!(at_start < -5.0, "seed {seed}: it was slewed by then: {at_start} s");
+        world.run_for(3_400);
+        let at_end = *world.records().clock_errors.from_s(8_000).last().expect("it ran");
+        assert!((at_end - at_start).abs() < 0.02, "seed {seed}: {at_start} s, then {at_end} s");
+        world.run_for(3_000);
+        world.assert_rules_held();
+    }
+}
+
+#[test]
 fn a_restarted_world_is_the_same_again_from_its_seed() {
     for seed in seeds(3) {
         let scenario = drawn(seed, 5_000).with_happening(2_000, restart(60, true));

@@ -116,6 +116,16 @@ impl Discipline {
         actions
     }
 
+    /// Ends the slew that a former owner of the clock did not live to end: `natural` is the rate to
+    /// run at until something is measured.
+    pub(super) fn calm(&mut self, natural: Frequency) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.kernel.is_racing() {
+            self.write_frequency(natural.as_ratio_f64(), &mut actions);
+        }
+        actions
+    }
+
     /// Runs at this rate without a slew: nothing is known of the offset.
     pub(super) fn coast(&mut self, frequency: f64) -> Vec<Action> {
         let mut actions = Vec::new();

@@ -167,6 +167,15 @@ pub struct KernelClock {
     pub found: Option<Frequency>,
 }
 
+impl KernelClock {
+    /// Whether it runs as no clock does that is only kept at its rate: whoever kept it was killed
+    /// in the midst of a slew.
+    pub fn is_racing(&self) -> bool {
+        const OSCILLATORS_MAX: Frequency = Frequency::from_ppm(500);
+        self.frequency.abs() > OSCILLATORS_MAX
+    }
+}
+
 /// What the kernel is to tell others about the clock (`adjtimex` status, maxerror, esterror).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KernelStatus {

@@ -50,7 +50,7 @@ pub use report::{Counters, Report, SampleReport, Selection, SourceReport};
 pub use selection::Record;
 
 use core::net::SocketAddr;
-use timeball_timebase::{ClockState, Interval, MonoTime, Now, Span, Timestamp};
+use timeball_timebase::{ClockState, Frequency, Interval, MonoTime, Now, Span, Timestamp};
 
 use crate::estimator::Estimator;
 use crate::random::Random;
@@ -155,7 +155,10 @@ impl Engine {
 
     /// Begins: asks for addresses, sends first requests. To be called once.
     pub fn start(&mut self, now: Now) -> Vec<Action> {
-        let mut actions = Vec::new();
+        // There may be no network for hours.
+        let natural = self.config.drift.map_or(Frequency::ZERO, |drift| -drift);
+        let servo = self.discipline.as_mut();
+        let mut actions = servo.map_or_else(Vec::new, |servo| servo.calm(natural));
         for i in 0..self.sources.len() {
             let taken = self.addresses_except(i);
             actions.extend(self.sources[i].start(now, START_SPACING * i as i64, &taken));

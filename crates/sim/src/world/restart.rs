@@ -14,18 +14,23 @@ pub(super) struct Kept {
 }
 
 impl World {
-    /// The process ends: it leaves the clock at its natural rate, and its sockets are closed.
+    /// The process leaves the clock at its natural rate, as it does before it ends in order.
+    pub(super) fn calm_clock(&mut self) {
+        let state = self.engine.clock_state();
+        let disciplines = self.scenario.config.mode == ClockMode::Discipline;
+        if disciplines && state.state != SyncState::Unsynchronized {
+            // What the kernel refuses now it refused the process, too.
+            let _ = self.clocks.write_frequency(-state.frequency);
+        }
+    }
+
+    /// The process ends, and its sockets are closed.
     pub(super) fn end(&mut self, after_s: i64, remembers: bool) {
         let report = self.report();
         let error = report.drift_error.filter(|_| report.clock.is_usable());
         let drift = error.map(|error| (report.clock.frequency, error));
         let remembered = self.engine.remembered(self.clocks.now());
         let sources = if remembers { remembered } else { Vec::new() };
-        let disciplines = self.scenario.config.mode == ClockMode::Discipline;
-        if disciplines && report.clock.state != SyncState::Unsynchronized {
-            // What the kernel refuses now it refused the process, too.
-            let _ = self.clocks.write_frequency(-report.clock.frequency);
-        }
         self.kept = Some(Kept { drift, sources });
         self.kept_by_kernel.clear();
         self.wake_at = None;
