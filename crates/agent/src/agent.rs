@@ -391,8 +391,9 @@ fn engine_config(
         },
         precision,
         kernel,
-        drift: former.drift.map(|drift| drift.frequency),
+        drift: former.drift.as_ref().map(|drift| drift.frequency),
         drift_error: former.drift.map_or(Frequency::ZERO, |drift| drift.error),
+        drift_is_of_this_boot: former.drift_is_of_this_boot,
         remembered: former.sources,
         ..EngineConfig::default()
     }

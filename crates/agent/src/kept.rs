@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use timeball_ntp::engine::{RememberedSource, Report};
+use timeball_runtime::boot_id;
 use timeball_runtime::state::{StateDirectory, StateError};
 use timeball_timebase::{MonoTime, Span};
 
@@ -25,6 +26,7 @@ const FIRST_WRITE_AFTER: Span = Span::from_minutes(5);
 #[derive(Debug)]
 pub(crate) struct Kept {
     directory: StateDirectory,
+    boot: Option<String>,
     write_at: Option<MonoTime>,
     /// Whether the file of sources is ours to write: a newer version's is left as it is.
     writes_sources: bool,
@@ -34,6 +36,8 @@ pub(crate) struct Kept {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Former {
     pub(crate) drift: Option<Drift>,
+    /// Whether that was learned since the machine was booted.
+    pub(crate) drift_is_of_this_boot: bool,
     pub(crate) sources: Vec<RememberedSource>,
 }
 
@@ -51,7 +55,7 @@ impl Kept {
         let drift = match directory.read(DRIFT, DRIFT_OCTETS_MAX) {
             Ok(None) => None,
             Ok(Some(octets)) => Drift::parse(&octets).or_else(|| {
-                set_aside(&directory, DRIFT, "it does not hold a drift and its error");
+                set_aside(&directory, DRIFT, "it does not hold a drift, its error and its boot");
                 None
             }),
             Err(error) => {
@@ -59,9 +63,12 @@ impl Kept {
                 None
             }
         };
-        let mut kept = Self { directory, write_at: None, writes_sources: true };
+        let boot = boot_id();
+        let mut kept = Self { directory, boot, write_at: None, writes_sources: true };
         let sources = kept.read_sources();
-        Ok((kept, Former { drift, sources }))
+        let boot = kept.boot.as_deref();
+        let drift_is_of_this_boot = drift.as_ref().is_some_and(|drift| drift.is_of(boot));
+        Ok((kept, Former { drift, drift_is_of_this_boot, sources }))
     }
 
     /// Writes what was learned now and then; `learned` is asked for only when that is due. Failures
@@ -105,7 +112,7 @@ impl Kept {
     }
 
     fn write(&self, learned: &Learned) {
-        if let Some(drift) = Drift::learned(&learned.report) {
+        if let Some(drift) = Drift::learned(&learned.report, self.boot.clone()) {
             self.write_file(DRIFT, drift.text().as_bytes());
         }
         if self.writes_sources && !learned.sources.is_empty() {
@@ -192,8 +199,19 @@ mod tests {
         drop(kept);
         let (_, former) = Kept::open(root.path()).unwrap();
         let (frequency, error) = (Frequency::from_ppb(-12_345), Frequency::from_ppb(67));
-        assert_eq!(former.drift, Some(Drift { frequency, error }));
+        assert_eq!(former.drift, Some(Drift { frequency, error, boot: boot_id() }));
+        assert_eq!(former.drift_is_of_this_boot, boot_id().is_some());
         assert_eq!(former.sources, last.sources);
+    }
+
+    #[test]
+    fn what_was_learned_in_another_boot_is_known_to_be() {
+        let root = tempfile::tempdir().unwrap();
+        for text in ["12 3 another-boot\n", "12 3\n"] {
+            fs::write(root.path().join(DRIFT), text).unwrap();
+            let (_, former) = Kept::open(root.path()).unwrap();
+            assert!(former.drift.is_some() && !former.drift_is_of_this_boot, "{text}");
+        }
     }
 
     #[test]

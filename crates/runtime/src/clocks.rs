@@ -49,6 +49,13 @@ pub fn time_asleep() -> Span {
     best.expect("at least one attempt is made").1
 }
 
+/// What tells this boot of the machine from all others, a UUID; `None` where the kernel does not
+/// tell. The raw clock and the rate at which the kernel lets it count are of one boot only.
+pub fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 /// The machine's host name; `localhost` where the kernel does not tell.
 pub fn hostname() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")

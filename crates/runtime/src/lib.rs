@@ -22,6 +22,6 @@ mod sys;
 pub mod token;
 
 pub use cells::{ClockCell, StatusCell};
-pub use clocks::{hostname, read_clocks, time_asleep};
+pub use clocks::{boot_id, hostname, read_clocks, time_asleep};
 pub use shutdown::Shutdown;
 pub use suggest::nearest;

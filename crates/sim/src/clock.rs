@@ -241,6 +241,14 @@ impl Clocks {
         Ok(self.kernel())
     }
 
+    /// The kernel begins anew: nobody has told it anything.
+    pub(crate) fn boot(&mut self) {
+        self.kernel = KernelClock { max_error: KERNEL_ERROR_MAX, ..KernelClock::default() };
+        self.written_at = self.at;
+        self.armed = Leap::None;
+        self.has_leapt = false;
+    }
+
     /// Who takes the clock over calls it unsynchronized and keeps its rate.
     pub(crate) fn take_over(&mut self) -> KernelClock {
         self.kernel.synchronized = false;

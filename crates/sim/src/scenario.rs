@@ -104,6 +104,9 @@ pub enum Happening {
     /// The process is killed, which leaves the clock as it is just then, and begins anew after so
     /// long with what it had written down.
     Kill(i64),
+    /// As [`Happening::Kill`], and the next process finds a kernel that nobody has told anything:
+    /// the machine was booted anew, or the state directory is another one's. The clocks run on.
+    Reboot(i64),
     /// From now on every write to the clock is refused, or no longer.
     RefuseWrites(bool),
 }

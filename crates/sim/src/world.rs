@@ -324,9 +324,10 @@ impl World {
             Happening::Slew(by) => self.clocks.slew(by),
             Happening::Restart { after_s, remembers } => {
                 self.calm_clock();
-                self.end(after_s, remembers);
+                self.end(after_s, remembers, true);
             }
-            Happening::Kill(after_s) => self.end(after_s, true),
+            Happening::Kill(after_s) => self.end(after_s, true, true),
+            Happening::Reboot(after_s) => self.end(after_s, true, false),
             Happening::RefuseWrites(refuse) => self.clocks.refuses = refuse,
         }
     }

@@ -3,7 +3,9 @@
 
 use timeball_ntp::engine::Selection;
 use timeball_sim::worlds::drawn;
-use timeball_sim::{Behaviour, Happening, Path, Scenario, Server, Way, World, median, seeds};
+use timeball_sim::{
+    Behaviour, Happening, Oscillator, Path, Scenario, Server, Way, World, median, seeds,
+};
 use timeball_timebase::{Span, SyncState};
 
 const RESTART_S: i64 = 10_000;
@@ -119,6 +121,26 @@ fn a_process_that_is_killed_in_the_midst_of_a_slew_leaves_no_clock_that_races_on
         assert!((at_end - at_start).abs() < 0.02, "seed {seed}: {at_start} s, then {at_end} s");
         world.run_for(3_000);
         world.assert_rules_held();
+    }
+}
+
+#[test]
+fn a_rate_that_is_another_after_a_reboot_breaks_no_promise() {
+    for jump in [4e-5, -4e-5] {
+        let oscillator =
+            Oscillator { frequency_steps: vec![(7_000.0, jump)], ..Oscillator::default() };
+        // Asked so seldom that all rests on the rate in between.
+        let scenario = Scenario::new("another rate after a reboot")
+            .with_honest(3, &Path::symmetric(1e-3, 1e-4), 8)
+            .with_oscillator(oscillator)
+            .with_happening(7_000, Happening::Reboot(30))
+            .lasting(20_000);
+        for seed in seeds(10) {
+            let world = scenario.run(seed);
+            world.assert_rules_held();
+            let worst = world.records().clock_errors.max_from(12_000);
+            assert!(worst < 2e-4, "seed {seed}: the clock is {worst} s off after {jump:e}");
+        }
     }
 }
 

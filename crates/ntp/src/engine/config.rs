@@ -44,6 +44,10 @@ pub struct EngineConfig {
     /// Standard error of `drift` when it was remembered; at least zero. What temperature and age
     /// have changed since comes on top.
     pub drift_error: Frequency,
+    /// Whether `drift` was learned since this machine was booted. The estimate begins with any
+    /// drift, but promises age by it from the start only where this is so: another boot may
+    /// calibrate the raw clock anew by tens of ppm, and the file may be of another machine.
+    pub drift_is_of_this_boot: bool,
     /// What an earlier run remembered of its sources ([`super::Engine::remembered`]); no promise
     /// rests on it. What is older than a day, or of a source that is not configured, is left out.
     pub remembered: Vec<RememberedSource>,
@@ -257,6 +261,7 @@ impl Default for EngineConfig {
             constraints: ConstraintPolicy::None,
             drift: None,
             drift_error: Frequency::ZERO,
+            drift_is_of_this_boot: false,
             remembered: Vec::new(),
         }
     }

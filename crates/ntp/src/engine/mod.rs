@@ -123,6 +123,7 @@ impl Engine {
         // The oscillator gains, so true time is slower than the raw clock.
         let error = config.drift_error.as_ratio_f64();
         let frequency = config.drift.map(|drift| (-drift.as_ratio_f64(), error));
+        let sure = frequency.filter(|_| config.drift_is_of_this_boot);
         let ids = (0..=u16::MAX).map(SourceId);
         let sources: Vec<Source> = ids
             .zip(&config.sources)
@@ -131,7 +132,7 @@ impl Engine {
         Self {
             random: Random::new(seed),
             estimator: Estimator::new(sources.len(), frequency),
-            rates: Rates::new(now.raw, sources.len(), config.drift_allowance, frequency),
+            rates: Rates::new(now.raw, sources.len(), config.drift_allowance, sure),
             system_clock: SystemClock::new(now, own_rate),
             discipline,
             conflict: Conflict::default(),

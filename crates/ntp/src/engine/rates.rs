@@ -228,9 +228,8 @@ impl Rates {
         false_max: usize,
     ) {
         self.remember(hull);
-        let at = hull.at;
         self.wander = wander;
-        self.conclude(at, voters, false_max);
+        self.conclude(hull.at, voters, false_max);
     }
 
     fn changes(&self) -> Changes {
@@ -248,8 +247,8 @@ impl Rates {
         let by_vote = self.by_vote(at, voters, false_max);
         let kept = self.kept.filter(|(_, since)| at - *since < KEPT_FOR);
         let kept = kept.map(|(interval, since)| interval.widened(changes.walked(at - since)));
-        // The surest first: what contradicts it is no longer so.
-        let others = [kept, Some(RateInterval::UNKNOWN), by_vote].into_iter().flatten();
+        // The surest first, what was known once later: what contradicts it is no longer so.
+        let others = [by_vote, kept, Some(RateInterval::UNKNOWN)].into_iter().flatten();
         let known = others.fold(by_hulls, |known, more| known.intersection(&more).unwrap_or(known));
         self.known = (known, at);
     }
@@ -367,6 +366,17 @@ mod tests {
         }
     }
 
+    /// Three sources answer, one of which drifts by so much a second, and a majority promises.
+    fn hear_three(rates: &mut Rates, minute: i64, drift: Span, half_ms: i64) {
+        let second = minute * 60;
+        for source in 0..3 {
+            let mut sample = answer(second, 3_000 + (minute * 37 + source) % 200, 1_000);
+            sample.offset += if source == 1 { drift * second } else { Span::ZERO };
+            rates.note_sample(source as usize, &sample);
+        }
+        rates.note_hull(hull(second, half_ms), 0.0, &[0, 1, 2], 1);
+    }
+
     fn holds(rates: &Rates, second: i64) -> bool {
         let RateInterval { lowest, highest } = rates.interval(at(second));
         (lowest..=highest).contains(&TRUE_RATE)
@@ -450,18 +460,19 @@ mod tests {
     fn a_minority_that_drifts_moves_no_rate() {
         let mut rates = rates(3);
         for minute in 0..240 {
-            let second = minute * 60;
-            for source in 0..3 {
-                let mut sample = answer(second, 3_000 + (minute * 37 + source) % 200, 1_000);
-                if source == 1 {
-                    sample.offset += Span::from_micros(10) * second;
-                }
-                rates.note_sample(source as usize, &sample);
-            }
-            rates.note_hull(hull(second, 20), 0.0, &[0, 1, 2], 1);
-            assert!(holds(&rates, second), "after {minute} minutes");
+            hear_three(&mut rates, minute, Span::from_micros(10), 20);
+            assert!(holds(&rates, minute * 60), "after {minute} minutes");
         }
         assert!(half_ppm(&rates, 14_400) < 1.5, "{}", half_ppm(&rates, 14_400));
+    }
+
+    #[test]
+    fn what_sources_agree_on_outranks_a_rate_that_is_remembered() {
+        let mut rates = Rates::new(at(0), 3, ALLOWANCE, Some((TRUE_RATE + 6e-5, 1e-7)));
+        for minute in 0..240 {
+            hear_three(&mut rates, minute, Span::ZERO, 500);
+            assert!(minute < 40 || holds(&rates, minute * 60), "after {minute} minutes");
+        }
     }
 
     #[test]

@@ -297,8 +297,8 @@ fn write(file: &File, boot: BootId, slot: &Slot) -> io::Result<()> {
 
 /// The boot of this machine; `None` where the system does not say.
 pub(crate) fn boot_id() -> Option<BootId> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    uuid::Uuid::parse_str(text.trim()).ok().map(uuid::Uuid::into_bytes)
+    let id = timeball_runtime::boot_id()?;
+    uuid::Uuid::parse_str(&id).ok().map(uuid::Uuid::into_bytes)
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ impl Checkers {
             Happening::Slew(by) => {
                 self.blind(at_s + by.as_seconds_f64().abs() / SLEW_RATE + NOTICED_S);
             }
-            Happening::Restart { .. } | Happening::Kill(_) => {
+            Happening::Restart { .. } | Happening::Kill(_) | Happening::Reboot(_) => {
                 self.is_absent = true;
                 self.steps.restarted();
             }

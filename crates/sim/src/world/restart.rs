@@ -10,6 +10,8 @@ use super::{SECOND, World};
 pub(super) struct Kept {
     /// The oscillator's rate error and its standard error, where they were learned.
     drift: Option<(Frequency, Frequency)>,
+    /// Whether the machine is the same and was not booted anew.
+    same_boot: bool,
     sources: Vec<RememberedSource>,
 }
 
@@ -25,13 +27,13 @@ impl World {
     }
 
     /// The process ends, and its sockets are closed.
-    pub(super) fn end(&mut self, after_s: i64, remembers: bool) {
+    pub(super) fn end(&mut self, after_s: i64, remembers: bool, same_boot: bool) {
         let report = self.report();
         let error = report.drift_error.filter(|_| report.clock.is_usable());
         let drift = error.map(|error| (report.clock.frequency, error));
         let remembered = self.engine.remembered(self.clocks.now());
         let sources = if remembers { remembered } else { Vec::new() };
-        self.kept = Some(Kept { drift, sources });
+        self.kept = Some(Kept { drift, same_boot, sources });
         self.kept_by_kernel.clear();
         self.wake_at = None;
         self.state = ClockState::default();
@@ -40,12 +42,16 @@ impl World {
 
     /// The next process begins.
     pub(super) fn begin_anew(&mut self, kept: Kept) {
+        if !kept.same_boot {
+            self.clocks.boot();
+        }
         let kernel = Some(self.clocks.take_over());
         let (drift, drift_error) = kept.drift.unzip();
         let config = EngineConfig {
             kernel,
             drift,
             drift_error: drift_error.unwrap_or_default(),
+            drift_is_of_this_boot: kept.same_boot,
             remembered: kept.sources,
             ..self.scenario.config.clone()
         };
