@@ -38,6 +38,11 @@ impl Addresses {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.candidates.len()
+    }
+
     /// Whether `address` is still the name's, and did not refuse us.
     pub(super) fn holds(&self, address: &SocketAddr) -> bool {
         self.candidates.contains(address) && !self.denied.contains(address)

@@ -2,7 +2,7 @@
 
 use timeball_timebase::{MonoTime, Span};
 
-use super::config::{Due, PollRange};
+use super::config::{Due, PollRange, SourceConfig};
 use crate::random::Random;
 
 /// Limits of what may be configured (RFC 5905 section 7.3, and bursts below a second).
@@ -34,6 +34,10 @@ pub(super) struct Polling {
     next: Due,
     burst_left: u8,
     iburst: bool,
+    /// Whether the server has asked for less: it is never asked in a row again, and not sooner.
+    slowed: bool,
+    /// Whether the requests in a row were put off until it answers.
+    waits_for_word: bool,
     /// Whether each poll is a few requests in a row, and how many of them are still to come.
     burst: bool,
     row_left: u8,
@@ -44,8 +48,13 @@ pub(super) struct Polling {
 }
 
 impl Polling {
+    /// Not started, as a source's settings say.
+    pub(super) fn of(source: &SourceConfig) -> Self {
+        Self::new(source.poll, source.options.iburst, source.options.burst)
+    }
+
     /// Not started; a range out of limits or upside down is put right.
-    pub(super) fn new(range: PollRange, iburst: bool, burst: bool) -> Self {
+    fn new(range: PollRange, iburst: bool, burst: bool) -> Self {
         let min = range.min.clamp(POLL_MIN, POLL_MAX);
         let range = PollRange { min, max: range.max.clamp(min, POLL_MAX) };
         Self {
@@ -54,6 +63,8 @@ impl Polling {
             next: None,
             burst_left: 0,
             iburst,
+            slowed: false,
+            waits_for_word: false,
             burst,
             row_left: 0,
             reach: 0,
@@ -68,11 +79,24 @@ impl Polling {
         self.burst_left = if self.iburst { BURST_REQUESTS } else { 0 };
     }
 
-    /// Another address: reachability and interval begin anew.
+    /// Reachability and interval begin anew; what the server asked for stays.
     pub(super) fn restart(&mut self, now: MonoTime) {
-        let first = self.next.filter(|_| self.tries == 0);
-        *self = Self::new(self.range, self.iburst, self.burst);
+        let first = self.next.filter(|_| self.tries == 0 || self.slowed);
+        let slowed = self.slowed;
+        *self = Self { slowed, ..Self::new(self.range, self.iburst, self.burst) };
         self.start(first.unwrap_or(now));
+    }
+
+    /// Another server is asked from now on, as `settings` say, at first a few times in a row only
+    /// if `in_a_row`.
+    pub(super) fn replace(&mut self, now: MonoTime, settings: Self, in_a_row: bool) {
+        let first = self.next.filter(|_| self.tries == 0);
+        *self = settings;
+        self.start(first.unwrap_or(now));
+        if !in_a_row {
+            self.burst_left = 0;
+            self.waits_for_word = true;
+        }
     }
 
     /// When to ask next; `None` while not started.
@@ -131,11 +155,12 @@ impl Polling {
         self.burst_left == 0 && self.tries == u32::from(BURST_REQUESTS) && self.iburst
     }
 
-    /// Notes that the last request was answered. A source that is heard for the first time after a
-    /// long silence is asked a few times in a row, as at the start: its first word alone tells
-    /// nothing of rates.
+    /// Notes that the last request was answered. A source that is heard for the first time, or the
+    /// first time after a long silence, is asked a few times in a row, as at the start: its first
+    /// word alone tells nothing of rates.
     pub(super) fn answered(&mut self, now: MonoTime) {
-        if self.reach == 0 && self.tries > 1 && self.iburst {
+        let is_late = self.tries > 1 || self.waits_for_word;
+        if self.reach == 0 && is_late && self.iburst {
             self.burst_left = BURST_REQUESTS - 1;
             self.next = Some(now + BURST_INTERVAL.min(interval(self.poll)));
         }
@@ -195,23 +220,25 @@ impl Polling {
             return;
         }
         self.poll = self.range.min;
-        let soon = now + interval(self.poll) / 4;
+        let soon = now + interval(self.poll) / if self.slowed { 1 } else { 4 };
         self.next = self.next.map(|next| next.min(soon));
     }
 
     /// The server wants to be asked less often: at most half as often from now on, and not soon.
     pub(super) fn slow_down(&mut self, now: MonoTime) {
         self.burst_left = 0;
+        self.iburst = false;
         self.burst = false;
+        self.slowed = true;
         self.range.min = (self.poll + 1).min(POLL_MAX);
         self.range.max = self.range.max.max(self.range.min);
         self.poll = self.range.min;
         self.next = Some(now + interval(self.poll));
     }
 
-    /// Asks a few times in a row, beginning at once.
+    /// Asks a few times in a row, beginning at once; not a server that has asked for less.
     pub(super) fn burst(&mut self, now: MonoTime) {
-        if self.next.is_some() && self.burst_left == 0 {
+        if self.next.is_some() && self.burst_left == 0 && !self.slowed {
             self.burst_left = BURST_REQUESTS;
             self.next = Some(now);
         }
@@ -386,5 +413,30 @@ mod tests {
             polling.slow_down(MonoTime::ZERO);
         }
         assert_eq!(polling.poll(), POLL_MAX);
+    }
+
+    #[test]
+    fn a_server_that_asked_for_less_is_never_asked_in_a_row_again() {
+        let (mut polling, mut random) = polling(6, 6);
+        polling.sent(MonoTime::ZERO, &mut random);
+        polling.answered(MonoTime::ZERO);
+        polling.slow_down(MonoTime::ZERO);
+        let due = polling.due().unwrap();
+        assert_eq!(due, MonoTime::ZERO + Span::from_secs(128));
+        // The clock jumped; it is looked at closely; the server counts as silent.
+        polling.burst(MonoTime::ZERO);
+        polling.hasten(MonoTime::ZERO);
+        polling.restart(MonoTime::ZERO);
+        assert_eq!(polling.due(), Some(due));
+        let mut at = due;
+        for heard in [false, false, true, true] {
+            polling.sent(at, &mut random);
+            let next = polling.due().unwrap();
+            assert!(next - at > Span::from_secs(120), "{}", next - at);
+            at = next;
+            if heard {
+                polling.answered(at - Span::from_secs(100));
+            }
+        }
     }
 }

@@ -37,8 +37,10 @@ const USELESS_MAX: u32 = 8;
 const MARGIN_USELESS: Span = Span::from_millis(1_500);
 /// Who was found false is not used again before so many answers in a row were true.
 const PROBATION: u8 = 8;
-/// Between two attempts to find another server of the same name.
-const REPLACE_PAUSE: Span = Span::from_secs(60);
+/// Between two attempts to find another server of the same name, at first; it doubles with each
+/// that was in vain.
+const REPLACE_PAUSE_MIN: Span = Span::from_secs(60);
+const REPLACE_PAUSE_MAX: Span = Span::from_secs(1_024);
 
 /// One source.
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub(super) struct Source {
     useless: u32,
     /// From when on another server of the same name may be looked for.
     replaceable_from: MonoTime,
+    /// Servers of its name that were given up since the last answer that was of use.
+    given_up: u32,
     /// Whether its last answer said that it is synchronized and made sense.
     pub(super) fit: bool,
     /// For how long others were heard since it last gave a sample, from whatever address; `None`
@@ -110,7 +114,7 @@ impl Source {
         let key = config.key.and_then(|id| keys.key(id)).cloned();
         let lacks_key = config.key.is_some() && key.is_none();
         let exchanges = Exchanges::new(key, config.options.interleaved);
-        let polling = Polling::new(config.poll, config.options.iburst, config.options.burst);
+        let polling = Polling::of(&config);
         Self {
             id,
             config,
@@ -136,6 +140,7 @@ impl Source {
             addresses: Addresses::default(),
             useless: 0,
             replaceable_from: MonoTime::ZERO,
+            given_up: 0,
             fit: false,
             missed: None,
             duplicate: false,
@@ -203,7 +208,8 @@ impl Source {
             let is_useless = self.polling.is_unreachable() || self.useless >= USELESS_MAX;
             if is_useless && now.raw >= self.replaceable_from {
                 self.useless = 0;
-                self.replaceable_from = now.raw + REPLACE_PAUSE;
+                self.replaceable_from = now.raw + self.replace_pause();
+                self.given_up = self.given_up.saturating_add(1);
                 actions.extend(self.replace(now, taken));
             }
             let to = self.address;
@@ -258,6 +264,9 @@ impl Source {
         let is_far = margin.is_some_and(|margin| margin >= MARGIN_USELESS);
         let is_useless = is_far || !self.fit || self.selection == Selection::Falseticker;
         self.useless = if is_useless { self.useless.saturating_add(1) } else { 0 };
+        if !is_useless {
+            self.given_up = 0;
+        }
         let sample = sample?;
         self.received += 1;
         self.missed = Some(Span::ZERO);
@@ -387,6 +396,10 @@ impl Source {
     fn poll_due(&self) -> Due {
         let due = self.polling.due()?;
         Some(self.exchanges.awaited().map_or(due, |until| due.max(until)))
+    }
+
+    fn replace_pause(&self) -> Span {
+        (REPLACE_PAUSE_MIN * (1 << self.given_up.min(10))).min(REPLACE_PAUSE_MAX)
     }
 
     fn forget_server(&mut self) {

@@ -114,6 +114,48 @@ fn a_server_that_falls_silent_is_replaced_and_names_are_not_asked_for_at_every_p
 }
 
 #[test]
+fn a_pool_that_cannot_be_reached_is_asked_less_and_less() {
+    let silent = Server { silent: true, ..honest() };
+    let servers = [(A, silent.clone()), (B, silent.clone()), (C, silent)];
+    let world = network(&[source("pool.test")], &servers);
+    let mut world = world.named("pool.test", &[A, B, C]).started();
+    let mut asked_within = |minutes| {
+        world.run(Span::from_minutes(minutes));
+        let servers = world.servers.values_mut();
+        servers.map(|server| core::mem::take(&mut server.asked).len()).sum::<usize>()
+    };
+    let first_round = asked_within(30);
+    assert!((24..=48).contains(&first_round), "{first_round} requests: a row to each, and on");
+    // From then on one each 64 s, to one after the other.
+    let requests = asked_within(600);
+    assert!((500..=600).contains(&requests), "{requests} requests in ten hours");
+    // When the network is back, it is known at once how the clock stands.
+    world.servers.values_mut().for_each(|server| server.silent = false);
+    world.run(Span::from_secs(80));
+    assert_eq!(world.report().clock.state, SyncState::Synchronized);
+}
+
+#[test]
+fn what_one_server_asked_for_is_not_held_against_the_next_of_its_name() {
+    let world = network(&[source("pool.test")], &[(A, honest()), (B, honest())]);
+    let mut world = world.named("pool.test", &[A, B]).started();
+    world.run(Span::from_minutes(5));
+    world.server(A).kiss = Some(*b"RATE");
+    world.run(Span::from_minutes(30));
+    assert!(world.report().sources[0].poll > 8, "{}", world.report().sources[0].poll);
+    world.server(A).silent = true;
+    let mut minutes = 0;
+    while addresses(&world.report()) != [Some(B.to_owned())] {
+        minutes += 1;
+        assert!(minutes < 10_000, "it is never replaced");
+        world.run(Span::from_minutes(1));
+    }
+    world.run(Span::from_secs(20));
+    assert!(world.server(B).asked.len() >= 4, "in a row: {:?}", world.server(B).asked);
+    assert_eq!(world.report().sources[0].poll, 6);
+}
+
+#[test]
 fn the_members_of_a_pool_ask_servers_of_their_own() {
     let pool = vec![source("pool.test"); 3];
     let servers = [(A, honest()), (B, honest()), (C, honest())];

@@ -7,6 +7,7 @@ use timeball_timebase::{Now, Span};
 use super::{RATE, RESOLVE_PAUSE_MIN, Source};
 use crate::engine::addresses::Choice;
 use crate::engine::io::{Action, ResolveError};
+use crate::engine::polling::Polling;
 
 const RESOLVE_PAUSE_MAX: Span = Span::from_secs(1_024);
 /// How long a server that refused us for good is left alone before its name is asked for again.
@@ -87,7 +88,9 @@ impl Source {
         self.address = chosen;
         if changed {
             self.forget_server();
-            self.polling.restart(now.raw);
+            // Once all servers of the name were asked in vain it is the network that fails.
+            let in_a_row = (self.given_up as usize) < self.addresses.len();
+            self.polling.replace(now.raw, Polling::of(&self.config), in_a_row);
         }
         if let (Some(pause), None) = (pause, self.resolve_due) {
             self.resolve_due = Some(now.raw + pause);
