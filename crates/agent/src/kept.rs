@@ -177,6 +177,7 @@ mod tests {
             port: 123,
             address: Some("192.0.2.1:123".parse().unwrap()),
             learned_at: Timestamp::from_unix(1_795_000_000, 0),
+            missed: Span::ZERO,
             record: Record::Convicted,
             path: None,
         };
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn a_file_of_a_newer_version_is_neither_read_nor_written() {
         let root = tempfile::tempdir().unwrap();
-        let newer = r#"{"version":2,"sources":"elsewhere"}"#;
+        let newer = r#"{"version":3,"sources":"elsewhere"}"#;
         fs::write(root.path().join(SOURCES), newer).unwrap();
         let (kept, former) = Kept::open(root.path()).unwrap();
         assert_eq!(former, Former::default());

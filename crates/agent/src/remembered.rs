@@ -10,13 +10,15 @@ use timeball_ntp::engine::{
 use timeball_timebase::{Span, Timestamp};
 
 /// The newest version of the file that this program reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Octets of a host's name (RFC 1035 section 2.3.4), and of a device's path in its place.
 const HOST_OCTETS_MAX: usize = 255;
 /// No round trip that is measured takes longer, and no bias is larger.
 const SPAN_MAX: Span = Span::from_secs(8);
 /// Timestamps end in the year 2262.
 const LEARNED_AT_S_MAX: i64 = 9_000_000_000;
+/// No source is remembered for longer than a day, so none can be missed for longer.
+const MISSED_S_MAX: i64 = 86_400;
 
 /// Why a file of remembered sources is not read.
 #[derive(Debug, Error)]
@@ -59,6 +61,9 @@ struct Entry {
     port: u16,
     address: Option<SocketAddr>,
     learned_at_s: i64,
+    /// Version 1 did not write it.
+    #[serde(default)]
+    missed_s: i64,
     found: Found,
     path: Option<Path>,
 }
@@ -125,6 +130,7 @@ impl Entry {
             port: source.port,
             address: source.address,
             learned_at_s: source.learned_at.unix_seconds(),
+            missed_s: (source.missed.as_millis() / 1_000).clamp(0, MISSED_S_MAX),
             found: match source.record {
                 Record::Clean => Found::True,
                 Record::Probation => Found::Probation,
@@ -137,11 +143,13 @@ impl Entry {
     fn parse(self) -> Result<RememberedSource, RememberedError> {
         in_range("host", self.host.len() as i64, 1..=HOST_OCTETS_MAX as i64)?;
         let learned_at_s = in_range("learned_at_s", self.learned_at_s, 0..=LEARNED_AT_S_MAX)?;
+        let missed_s = in_range("missed_s", self.missed_s, 0..=MISSED_S_MAX)?;
         Ok(RememberedSource {
             host: self.host,
             port: self.port,
             address: self.address,
             learned_at: Timestamp::from_unix(learned_at_s, 0),
+            missed: Span::from_secs(missed_s),
             record: match self.found {
                 Found::True => Record::Clean,
                 Found::Probation => Record::Probation,
@@ -188,6 +196,7 @@ mod tests {
             port: 123,
             address: Some("[2001:db8::1]:123".parse().unwrap()),
             learned_at: Timestamp::from_unix(1_795_000_000, 0),
+            missed: Span::from_secs(7_200),
             record,
             path,
         }
@@ -217,11 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn what_version_1_wrote_is_read_too() {
+        let remembered = source(Record::Clean, None);
+        let text = String::from_utf8(format_remembered(std::slice::from_ref(&remembered))).unwrap();
+        let missed = text.lines().find(|line| line.contains("missed_s")).unwrap();
+        let text = text.replacen(&format!("{missed}\n"), "", 1);
+        let text = text.replacen("\"version\": 2", "\"version\": 1", 1);
+        let expected = RememberedSource { missed: Span::ZERO, ..remembered };
+        assert_eq!(parse_remembered(text.as_bytes()).unwrap(), [expected]);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_its_name() {
         let text = String::from_utf8(format_remembered(&[source(Record::Clean, None)])).unwrap();
         for (from, to, expected) in [
-            ("\"version\": 1", "\"version\": 2", "it has version 2, but"),
+            ("\"version\": 2", "\"version\": 3", "it has version 3, but"),
             ("1795000000", "-1", "`learned_at_s` is -1"),
+            ("7200", "-1", "`missed_s` is -1"),
             ("time.example.net", "", "`host` is 0"),
             ("\"port\": 123", "\"port\": 123456", "it is no list of sources: invalid value"),
             ("\"port\"", "\"door\"", "unknown field `door`"),

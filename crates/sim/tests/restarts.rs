@@ -145,6 +145,28 @@ fn a_rate_that_is_another_after_a_reboot_breaks_no_promise() {
 }
 
 #[test]
+fn a_restart_does_not_begin_anew_to_wait_for_servers_that_are_gone() {
+    const HOUR_S: i64 = 3_600;
+    for seed in seeds(3) {
+        let mut scenario = Scenario::new("two of three are gone, and a restart")
+            .with_honest(3, &Path::symmetric(1e-2, 1e-3), 6)
+            .with_happening(7 * HOUR_S, restart(5, true));
+        for gone in &mut scenario.servers[1..] {
+            gone.path.outages.push((2.0 * HOUR_S as f64, f64::MAX));
+        }
+        let mut world = scenario.world(seed);
+        world.run_for(7 * HOUR_S - 10);
+        assert_eq!(world.state().state, SyncState::Synchronized, "seed {seed}");
+        // The eight hours in which it has no word are over three hours later, not eight.
+        world.run_for(HOUR_S);
+        assert_ne!(world.state().state, SyncState::Synchronized, "seed {seed}");
+        world.run_for(2 * HOUR_S + 600);
+        assert_eq!(world.state().state, SyncState::Synchronized, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
+#[test]
 fn a_restarted_world_is_the_same_again_from_its_seed() {
     for seed in seeds(3) {
         let scenario = drawn(seed, 5_000).with_happening(2_000, restart(60, true));

@@ -56,7 +56,11 @@ impl Engine {
             self.sources.iter().any(|source| source.last_heard().is_some() && known.is_of(source))
         };
         let unheard = self.memory.fresh(now.raw).filter(|(known, _)| !heard(known));
-        all.extend(unheard.map(|(known, _)| known.clone()));
+        all.extend(unheard.map(|(known, _)| {
+            let source = self.sources.iter().find(|source| known.is_of(source));
+            let missed = source.and_then(|source| source.missed).unwrap_or(known.missed);
+            RememberedSource { missed, ..known.clone() }
+        }));
         all.truncate(REMEMBERED_MAX);
         all
     }
@@ -65,7 +69,7 @@ impl Engine {
     pub(super) fn recall(&mut self, at: MonoTime, index: usize) {
         let source = &mut self.sources[index];
         let Some((known, learned_at)) = self.memory.of(source, at) else { return };
-        source.recall(known.record);
+        source.recall(known.record, known.missed);
         if let Some(path) = &known.path {
             self.estimator.recall(index, path, at - *learned_at);
         }
@@ -82,7 +86,8 @@ impl Engine {
         let path = learned.or_else(former).filter(|_| record == Record::Clean);
         let SourceConfig { host, port, .. } = &source.config;
         let (host, port, address) = (host.clone(), *port, source.address);
-        Some(RememberedSource { host, port, address, learned_at, record, path })
+        let missed = source.missed.unwrap_or(Span::ZERO);
+        Some(RememberedSource { host, port, address, learned_at, missed, record, path })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use timeball_timebase::Timestamp;
+use timeball_timebase::{Span, Timestamp};
 
 use super::selection::Record;
 use crate::estimator::RememberedPath;
@@ -22,6 +22,9 @@ pub struct RememberedSource {
     pub address: Option<SocketAddr>,
     /// When it was heard last before this was told, by the system clock.
     pub learned_at: Timestamp,
+    /// For how long others had been heard since then; at least zero. After eight hours of it the
+    /// silence of a source stands in nobody's way any more, over restarts too.
+    pub missed: Span,
     /// What majorities found of it. Who was found false is not used at first where others are to be
     /// had; all that are remembered have a voice in the vote from the start.
     pub record: Record,

@@ -353,11 +353,12 @@ impl Source {
         }
     }
 
-    /// Takes the part again that it had in an earlier run. It has a voice from the start, or who is
-    /// heard first when the network comes would be a majority; and what was found of it stands
-    /// until a majority finds, or its answers prove, otherwise.
-    pub(super) fn recall(&mut self, record: Record) {
-        self.missed = Some(Span::ZERO);
+    /// Takes the part again that it had in an earlier run. It has a voice from the start unless it
+    /// had been silent for too long by then, or who is heard first when the network comes would be
+    /// a majority; and what was found of it stands until a majority finds, or its answers prove,
+    /// otherwise.
+    pub(super) fn recall(&mut self, record: Record, missed: Span) {
+        self.missed = Some(missed);
         self.convicted = record == Record::Convicted;
         self.probation = if record == Record::Clean { 0 } else { PROBATION };
     }
