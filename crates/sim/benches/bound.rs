@@ -14,8 +14,10 @@ use timeball_sim::{Happening, Rule, Scenario, Series, World, median};
 
 /// In each world the widths count from here on: before, the oscillator is being learned.
 const SETTLED_S: i64 = 3_600;
-/// What is asked of the median width, over the first floor: decision 0020 says why it is not held.
+/// What is asked of the median width, over the first floor.
 const WIDTH_MAX: f64 = 1.25;
+/// Decision 0020 says why that is not held. More than this is a change for the worse, and fails.
+const WIDTH_CEILING: f64 = 2.6;
 /// For how long there is no process, in turn.
 const RESTARTED_AFTER_S: [i64; 4] = [0, 30, 900, 3_600];
 
@@ -29,8 +31,8 @@ fn main() -> ExitCode {
     };
     let started = Instant::now();
     let found = run_all(&options);
-    let is_tight = report(&options, &found, started.elapsed().as_secs_f64());
-    if !is_tight || found.iter().any(|world| world.violations > 0) {
+    let is_tight_enough = report(&options, &found, started.elapsed().as_secs_f64());
+    if !is_tight_enough || found.iter().any(|world| world.violations > 0) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -154,7 +156,7 @@ fn judge(seed: u64, world: &World) -> Found {
     }
 }
 
-/// Returns whether what is asked of the width is held, where there is a median to be judged.
+/// Returns whether the width is within its ceiling, where there is a median to be judged.
 fn report(options: &Options, found: &[Found], elapsed_s: f64) -> bool {
     let length_s = options.length_s();
     let hours = found.len() as f64 * length_s as f64 / 3_600.0;
@@ -175,9 +177,15 @@ fn report(options: &Options, found: &[Found], elapsed_s: f64) -> bool {
     );
     // One world that is run again is looked at, not judged.
     let is_judged = found.len() > 1;
-    let is_tight = known <= WIDTH_MAX;
+    let is_tight_enough = known <= WIDTH_CEILING;
     if is_judged {
-        let held = if is_tight { "held" } else { "NOT held" };
+        let held = match known {
+            held if held <= WIDTH_MAX => "held".to_owned(),
+            missed if missed <= WIDTH_CEILING => {
+                format!("NOT held (known, decision 0020), within its ceiling of {WIDTH_CEILING}")
+            }
+            _ => format!("NOT held, nor its ceiling of {WIDTH_CEILING} (decision 0020)"),
+        };
         println!("  {held}: {known:.3} of the first; at most {WIDTH_MAX} is asked");
     }
     let (known, allowing) = (of(&|w| w.error_to_floor), of(&|w| w.error_to_allowing_floor));
@@ -195,5 +203,5 @@ fn report(options: &Options, found: &[Found], elapsed_s: f64) -> bool {
              # {first}"
         );
     }
-    is_tight || !is_judged
+    is_tight_enough || !is_judged
 }

@@ -19,6 +19,7 @@ use judge::median;
 use scenario::Scenario;
 use simulator::{Daemon, Outcome, Programs};
 use std::env;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +29,25 @@ const NEEDS: &str = "CLKNETSIM does not name the directory where clknetsim was b
 /// What must hold: the geometric mean of the ratios of RMS errors, and each of them.
 const MEAN_MAX: f64 = 0.60;
 const RATIO_MAX: f64 = 0.95;
+/// What is known not to be held: nobody can foresee what a clock drifts in two hours without
+/// network, and no promise that takes no path for symmetric is as small as chrony's.
+const OUTAGE: Known = Known { decision: "0031", ceiling: 1.05 };
+const TOLD_ERROR: Known = Known { decision: "0031", ceiling: 1.45 };
+
+/// A bar that is not held, as a decision explains, and what the ratio to chrony may be at most all
+/// the same: more is a change for the worse, and fails.
+#[derive(Clone, Copy)]
+struct Known {
+    decision: &'static str,
+    ceiling: f64,
+}
+
+/// A bar that is not held.
+struct Miss {
+    what: String,
+    /// Where it is known and not worse than it was.
+    excuse: Option<Known>,
+}
 
 /// Runs the comparison over a network; `rest` are its arguments.
 pub(crate) fn run(project: &Project, rest: &[&str]) -> Result<bool> {
@@ -68,13 +88,26 @@ fn run_all(
         programs.work.keep = false;
         print_table(&compared);
         let missed = missed(&compared);
-        missed.iter().for_each(|bar| steps::print(&format!("not held: {bar}")));
-        if !missed.is_empty() {
-            bail!("{} bars are not held", missed.len());
+        missed.iter().for_each(|miss| steps::print(&miss.to_string()));
+        match missed.iter().filter(|miss| miss.excuse.is_none()).count() {
+            0 => Ok(()),
+            failures => bail!("{failures} bars are not held"),
         }
-        Ok(())
     });
     Ok(steps.finish())
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.excuse {
+            None => write!(f, "NOT held: {}", self.what),
+            Some(Known { decision, ceiling }) => write!(
+                f,
+                "NOT held (known, decision {decision}), within its ceiling of {ceiling}: {}",
+                self.what
+            ),
+        }
+    }
 }
 
 struct Options {
@@ -161,27 +194,31 @@ impl Compared<'_> {
     }
 
     /// What must hold in this scenario and does not.
-    fn missed(&self) -> Vec<String> {
+    fn missed(&self) -> Vec<Miss> {
         let name = self.scenario.name;
         let mut missed = Vec::new();
-        let mut bar = |held: bool, what: String| {
+        let mut judge = |held: bool, excuse: Option<Known>, what: String| {
             if !held {
-                missed.push(format!("{name}: {what}"));
+                missed.push(Miss { what: format!("{name}: {what}"), excuse });
             }
         };
         let ratio = self.ratio();
-        bar(ratio <= RATIO_MAX, format!("{ratio:.3} of chrony's error, not {RATIO_MAX}"));
+        let outage = Some(OUTAGE).filter(|known| name == "outage" && ratio <= known.ceiling);
+        let told = format!("{ratio:.3} of chrony's error, not {RATIO_MAX}");
+        judge(ratio <= RATIO_MAX, outage, told);
+        let (ours, theirs) = self.medians(|outcome| outcome.told_error * 1e6);
+        // Of a reference clock chrony promises nothing.
+        judge(
+            ours <= theirs || self.scenario.reference.is_some(),
+            Some(TOLD_ERROR).filter(|known| ours <= known.ceiling * theirs),
+            format!("a bound of {ours:.1} us, chrony's maximum error {theirs:.1} us"),
+        );
+        let mut bar = |held, what| judge(held, None, what);
         let (ours, theirs) = self.settled();
         bar(ours <= theirs, format!("settled after {ours} s, chrony after {theirs} s"));
         let (ours, theirs) = self.medians(|outcome| outcome.interval);
         let asks_more = self.scenario.poll.is_none() && ours < theirs;
         bar(!asks_more, format!("a request every {ours:.0} s, chrony's every {theirs:.0} s"));
-        let (ours, theirs) = self.medians(|outcome| outcome.told_error * 1e6);
-        // Of a reference clock chrony promises nothing.
-        bar(
-            ours <= theirs || self.scenario.reference.is_some(),
-            format!("a bound of {ours:.1} us, chrony's maximum error {theirs:.1} us"),
-        );
         // Nobody can promise anything across a change that the settings say does not happen.
         let violations = self.violations();
         let excused = self.scenario.exceeds_drift_allowance();
@@ -268,13 +305,13 @@ fn mean_ratio(compared: &[Compared<'_>]) -> f64 {
     (logarithms / compared.len().max(1) as f64).exp()
 }
 
-fn missed(compared: &[Compared<'_>]) -> Vec<String> {
-    let mut missed: Vec<String> = compared.iter().flat_map(Compared::missed).collect();
+fn missed(compared: &[Compared<'_>]) -> Vec<Miss> {
+    let mut missed: Vec<Miss> = compared.iter().flat_map(Compared::missed).collect();
     let mean = mean_ratio(compared);
     if mean > MEAN_MAX {
-        missed.push(format!(
-            "all: {mean:.3} of chrony's error in the geometric mean, not {MEAN_MAX}"
-        ));
+        let what =
+            format!("all: {mean:.3} of chrony's error in the geometric mean, not {MEAN_MAX}");
+        missed.push(Miss { what, excuse: None });
     }
     missed
 }

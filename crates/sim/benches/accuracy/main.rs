@@ -15,6 +15,8 @@ use timeball_sim::{Scenario, World, clairvoyant_rms, median};
 const SETTLED_S: i64 = 10_000;
 const JITTERS: [f64; 4] = [1e-5, 1e-4, 1e-3, 1e-2];
 const WANDERS: [f64; 2] = [1e-9, 1e-8];
+/// What the clock's error may be of the clairvoyant's, with an outage or without.
+const RATIO_MAX: f64 = 1.15;
 
 fn main() -> ExitCode {
     // cargo hands `--bench` to every benchmark.
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let rows = beside_the_clairvoyant(seeds);
-    in_an_outage(seeds);
+    let holds_in_an_outage = in_an_outage(seeds);
     asked_when_it_is_worth_it(seeds);
     beside_chrony(seeds);
     floors::print();
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
         }
     }
     let held = rows.iter().all(|row| row.clock_s <= row.limit() * row.best_s);
-    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if held && holds_in_an_outage { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Root mean squares under one noise, in seconds: medians over the seeds.
@@ -57,7 +59,7 @@ impl Row {
     /// What the clock's error may be of the clairvoyant's: at 10 ms the least delay is learned
     /// slowly.
     fn limit(&self) -> f64 {
-        if self.jitter > 5e-3 { 1.4 } else { 1.15 }
+        if self.jitter > 5e-3 { 1.4 } else { RATIO_MAX }
     }
 }
 
@@ -91,8 +93,9 @@ fn beside_the_clairvoyant(seeds: u64) -> Vec<Row> {
     rows
 }
 
-/// What a clock drifts in two hours without network, nobody can foresee.
-fn in_an_outage(seeds: u64) {
+/// What a clock drifts in two hours without network, nobody can foresee. Returns whether the clock
+/// drifts hardly more than that of who knows everything else.
+fn in_an_outage(seeds: u64) -> bool {
     let (wander, jitter) = (WANDERS[0], JITTERS[1]);
     let outage = fixed_poll("outage", jitter, wander).with_partition(20_000.0, 27_200.0);
     let ratio = |seed| {
@@ -101,9 +104,11 @@ fn in_an_outage(seeds: u64) {
     };
     let ratio = median((0..seeds).map(ratio).collect());
     println!(
-        "wander {wander:e}, jitter {:.0} us, no network for two hours: clock / best {ratio:.3}\n",
+        "wander {wander:e}, jitter {:.0} us, no network for two hours: clock / best {ratio:.3}, \
+         limit {RATIO_MAX}\n",
         jitter * 1e6
     );
+    ratio <= RATIO_MAX
 }
 
 /// Of the clock, the estimate and the clairvoyant.
