@@ -2,7 +2,7 @@
 
 use timeball_ntp::engine::ClockMode;
 use timeball_sim::worlds::{compared, drawn};
-use timeball_sim::{Attack, Behaviour, Happening, Oscillator, Path, Scenario, Server, seeds};
+use timeball_sim::{Attack, Behaviour, Happening, Oscillator, Path, Rule, Scenario, Server, seeds};
 use timeball_timebase::Span;
 
 fn hold(scenario: &Scenario, runs: u64) {
@@ -35,6 +35,26 @@ fn rules_hold_in_worlds_drawn_at_random() {
 fn rules_hold_in_the_worlds_of_the_comparison() {
     for compared in compared() {
         hold(&compared.scenario.lasting(15_000), 5);
+    }
+}
+
+/// The rate of `fstep` jumps by more than the settings allow for: that breaks promises for moments,
+/// and no more.
+#[test]
+fn a_jump_of_the_rate_beyond_the_allowance_breaks_promises_only_until_the_next_answers() {
+    let jumps = compared().into_iter().find(|compared| compared.scenario.name == "fstep");
+    let scenario = jumps.expect("it is one of them").scenario;
+    let at_s = scenario.oscillator.frequency_steps[0].0 as i64;
+    for seed in seeds(5) {
+        let mut world = scenario.world(seed);
+        world.run_for(at_s - 1);
+        world.assert_rules_held();
+        world.run_for(300);
+        let broken = world.violation_count();
+        world.run_for(5_000);
+        assert_eq!(world.violation_count(), broken, "seed {seed}");
+        let others = world.violations().iter().find(|violation| violation.rule != Rule::Bound);
+        assert_eq!(others, None, "seed {seed}");
     }
 }
 

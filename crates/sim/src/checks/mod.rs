@@ -142,7 +142,7 @@ impl Checkers {
             }
             Happening::Sleep { .. } => {
                 self.falsetickers.clock_was_set();
-                self.kernel.slept();
+                self.kernel.was_alone();
             }
             Happening::SetClock(_) => self.falsetickers.clock_was_set(),
             Happening::WriteFrequency(_) => self.blind(at_s + NOTICED_S),
@@ -153,7 +153,11 @@ impl Checkers {
                 self.is_absent = true;
                 self.steps.restarted();
             }
-            Happening::Stall(_) | Happening::RefuseWrites(_) => {}
+            Happening::RefuseWrites(refuse) => {
+                self.kernel.refuses = refuse;
+                self.kernel.was_alone();
+            }
+            Happening::Stall(length_s) => self.kernel.alone_until_s = at_s + length_s as f64,
         }
     }
 
@@ -166,6 +170,7 @@ impl Checkers {
     /// Takes notice that the process runs again.
     pub(crate) fn begun_anew(&mut self) {
         self.is_absent = false;
+        self.kernel.was_alone();
     }
 
     /// The first ones, oldest first.
