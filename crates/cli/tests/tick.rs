@@ -103,7 +103,7 @@ fn another_process_reads_the_bound_of_a_running_up_and_not_that_of_one_that_ende
 }
 
 #[test]
-fn an_agent_renews_its_segment_by_threads_and_without_any() {
+fn an_agent_renews_its_segment_without_threads_and_by_some_though_nobody_takes_its_log() {
     let source = Liar::start(Lie::default());
     for bare in [false, true] {
         let scratch = Scratch::new("agent-segment");
@@ -115,7 +115,9 @@ fn an_agent_renews_its_segment_by_threads_and_without_any() {
         );
         std::fs::write(&config, text).expect("a settings file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_timeball"));
-        command.args(["agent", "--config", &config]).stdin(Stdio::null()).stderr(Stdio::null());
+        let (stalled, _unread) = support::stalled();
+        let log = if bare { Stdio::null() } else { stalled };
+        command.args(["agent", "--config", &config]).stdin(Stdio::null()).stderr(log);
         let mut agent = command.args(bare.then_some("--bare")).spawn().expect("timeball runs");
         wait_for_synchronized(Path::new(&segment));
         // A segment that is not renewed counts as free running after 5 s.

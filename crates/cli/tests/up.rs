@@ -9,15 +9,12 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Liar, Lie, Scratch, Up, YEARLY, run, signal, timeball};
+use support::{Liar, Lie, Scratch, Up, YEARLY, run, signal, stalled, timeball};
 
 /// A source that tells the truth, so that tests need no network.
 fn honest() -> Liar {
@@ -265,15 +262,6 @@ fn what_becomes_of_edited_files_is_told_and_no_secret_with_it() {
     std::fs::write(&file, &edited).unwrap();
     let told = up.next_event("reload");
     assert_eq!((&told["applied"], &told["count"]), (&json!(true), &json!(0)), "{told}");
-}
-
-/// A stream that takes nothing more, and its end that nobody reads.
-fn stalled() -> (Stdio, UnixStream) {
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_nonblocking(true).unwrap();
-    while ours.write(&[b'.'; 4_096]).is_ok() {}
-    ours.set_nonblocking(false).unwrap();
-    (Stdio::from(OwnedFd::from(ours)), theirs)
 }
 
 #[test]

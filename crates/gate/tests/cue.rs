@@ -14,15 +14,18 @@ use support::{both, eventually, freestanding, held_command, is_gone, said, start
 
 /// Starts a gate on one end of a socket; nobody here keeps that end.
 fn started(program: &Path, rest: &[&str]) -> (Child, UnixStream) {
-    started_with(program, rest, |_| ())
+    started_with(program, rest, b"", |_| ())
 }
 
+/// The same, with what is written before the gate is there.
 fn started_with(
     program: &Path,
     rest: &[&str],
+    early: &[u8],
     prepare: impl FnOnce(&mut Command),
 ) -> (Child, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().expect("descriptors are left");
+    let (mut ours, theirs) = UnixStream::pair().expect("descriptors are left");
+    ours.write_all(early).expect("the other end is open");
     ours.set_read_timeout(Some(support::SOON)).expect("the timeout is not zero");
     let mut command = Command::new(program);
     command.args(["--on", &theirs.as_raw_fd().to_string()]).args(rest).stdin(Stdio::null());
@@ -70,8 +73,7 @@ fn a_command_is_held_until_an_octet_comes_and_the_other_side_is_told() {
 #[test]
 fn an_octet_that_comes_before_the_command_is_loaded_lets_it_go_when_it_is() {
     for program in both() {
-        let (child, mut socket) = started(program, &["--", "echo", "began"]);
-        socket.write_all(b"\n").unwrap();
+        let (child, mut socket) = started_with(program, &["--", "echo", "began"], b"\n", |_| ());
         // Whoever says so may leave.
         socket.shutdown(std::net::Shutdown::Write).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -99,8 +101,7 @@ fn a_closed_descriptor_revokes_and_the_command_never_begins() {
 #[test]
 fn where_it_may_not_trace_an_early_octet_is_not_lost() {
     let (child, mut socket) =
-        started_with(freestanding(), &["--", "echo", "began"], without_ptrace);
-    socket.write_all(b"\n").unwrap();
+        started_with(freestanding(), &["--", "echo", "began"], b"\n", without_ptrace);
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"began\n"[..]));
     assert!(said(&output).contains("executed at the instant instead"), "{}", said(&output));

@@ -15,11 +15,14 @@ use timeball_runtime::{Shutdown, signals};
 
 pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
     let config = read_config(&arguments.config)?;
-    init_logging("info")?;
     if arguments.bare {
+        // It has one thread, which is all that some simulators can do with.
+        init_logging("info")?;
         run_bare(config, arguments.trace.as_deref()).map_err(CliError::failed)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let log = logging::init_unhindered(LogFormat::Text, &log_filter("info"));
+    let _log = log.map_err(log_failed)?;
     let mode = config.mode;
     let shutdown = Shutdown::new();
     signals::forward_to(shutdown.clone()).map_err(CliError::failed)?;

@@ -4,8 +4,10 @@
 pub mod peers;
 pub mod schema;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
@@ -185,6 +187,15 @@ impl Drop for Up {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A stream that takes nothing more, and its end that nobody reads.
+pub fn stalled() -> (Stdio, UnixStream) {
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    ours.set_nonblocking(true).expect("it can be set");
+    while ours.write(&[b'.'; 4_096]).is_ok() {}
+    ours.set_nonblocking(false).expect("it can be set");
+    (Stdio::from(OwnedFd::from(ours)), theirs)
 }
 
 /// Sends a signal by name.
