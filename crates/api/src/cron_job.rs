@@ -78,10 +78,10 @@ pub struct Spec {
     /// Whether fires are suspended.
     #[serde(default)]
     pub suspend: bool,
-    /// How late a fire may still start, in seconds; no limit where absent.
+    /// How late a fire may still start, in seconds, at least 1; no limit where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starting_deadline_seconds: Option<i64>,
-    /// The same in milliseconds; not both.
+    /// The same in milliseconds, at least 1; not both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starting_deadline_milliseconds: Option<i64>,
     /// What happens when a fire is due while an earlier one still runs.

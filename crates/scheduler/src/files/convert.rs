@@ -143,14 +143,15 @@ pub(crate) fn dst(spec: &Spec) -> Option<DstPolicy> {
     })
 }
 
+/// Nothing begins before its instant, so of a deadline of 0 nothing would ever begin.
 fn deadline(spec: &Spec) -> Result<Option<Span>, DocumentError> {
     const SECONDS: &str = "spec.startingDeadlineSeconds";
     const MILLISECONDS: &str = "spec.startingDeadlineMilliseconds";
     match (spec.starting_deadline_seconds, spec.starting_deadline_milliseconds) {
         (Some(_), Some(_)) => Err(DocumentError::Both { first: SECONDS, second: MILLISECONDS }),
-        (Some(seconds), None) => Ok(Some(Span::from_secs(range(SECONDS, seconds, 0, YEAR_S)?))),
+        (Some(seconds), None) => Ok(Some(Span::from_secs(range(SECONDS, seconds, 1, YEAR_S)?))),
         (None, Some(millis)) => {
-            Ok(Some(Span::from_millis(range(MILLISECONDS, millis, 0, YEAR_S * 1_000)?)))
+            Ok(Some(Span::from_millis(range(MILLISECONDS, millis, 1, YEAR_S * 1_000)?)))
         }
         (None, None) => Ok(None),
     }

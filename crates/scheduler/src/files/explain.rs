@@ -12,7 +12,10 @@ pub(super) fn explain(error: &Error, text: &str) -> SyntaxError {
     let error = error.without_snippet();
     let place = error.location().filter(|at| at.line() > 0).map(|at| (at.line(), at.column()));
     let at = place.and_then(|(line, column)| Place::of(text, line, column));
-    let message = message(error, at.as_ref());
+    let message = match error {
+        Error::SerdeMissingField { field, .. } => missing(field, text, place),
+        other => message(other, at.as_ref()),
+    };
     match place {
         Some((line, column)) => SyntaxError::At { line, column, message },
         None => SyntaxError::Somewhere(message),
@@ -25,7 +28,6 @@ fn message(error: &Error, at: Option<&Place<'_>>) -> String {
     match error {
         Error::SerdeUnknownField { field, expected, .. } => unknown("field", field, expected),
         Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
-        Error::SerdeMissingField { field, .. } => format!("`{field}` is missing here"),
         Error::AliasReplayLimitExceeded { max_total_replayed_events: most, .. } => {
             format!("aliases stand for more than {most} values here; write out what is meant")
         }
@@ -56,6 +58,23 @@ fn message(error: &Error, at: Option<&Place<'_>>) -> String {
             Some(quotes) => quotes,
             None => without_place(&other.to_string()),
         },
+    }
+}
+
+/// A field that is missing in the mapping at `place`: it may only be indented wrongly.
+fn missing(field: &str, text: &str, place: Option<(u64, u64)>) -> String {
+    let begins = |line: &str| {
+        line.trim_start().strip_prefix(field).is_some_and(|rest| rest.starts_with(':'))
+    };
+    let (from, column) = place.unwrap_or_default();
+    let after = text.lines().zip(1..).skip_while(|(_, line)| *line < from);
+    let same_document = after.take_while(|(line, _)| !line.starts_with("---"));
+    match same_document.into_iter().find(|(line, _)| begins(line)) {
+        Some((_, line)) => format!(
+            "`{field}` is missing here; that of line {line} belongs to something else: it must \
+             begin in column {column}"
+        ),
+        None => format!("`{field}` is missing here"),
     }
 }
 

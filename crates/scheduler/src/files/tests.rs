@@ -59,9 +59,17 @@ fn every_mistake_is_named_with_its_place_and_its_fix() {
             ),
             &["startingDeadlineSeconds and", "keep one"],
         ),
-        (format!("{every}  startingDeadlineSeconds: -1\n{TARGET}"), &["is -1; it must be 0 to"]),
+        (format!("{every}  startingDeadlineSeconds: -1\n{TARGET}"), &["is -1; it must be 1 to"]),
+        (
+            format!("{every}  startingDeadlineMilliseconds: 0\n{TARGET}"),
+            &["spec.startingDeadlineMilliseconds is 0; it must be 1 to"],
+        ),
         (format!("{every}  catchUp: {{ limit: 5000 }}\n{TARGET}"), &["spec.catchUp.limit is 5000"]),
-        (every.to_owned(), &["`target` is missing"]),
+        (every.to_owned(), &["line 5, column 3: `target` is missing here"]),
+        (
+            format!("{every}target: {{ exec: {{ command: [x] }} }}\n"),
+            &["`target` is missing here; that of line 6", "must begin in column 3"],
+        ),
         (format!("{every}  target: {{}}\n"), &["spec.target has 0 members"]),
         (
             format!("{every}  target: {{ exec: {{ command: [x] }}, http: {{ url: x }} }}\n"),
