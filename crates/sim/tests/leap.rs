@@ -1,7 +1,7 @@
 //! Leap seconds: made when a majority announces them, at their moment, in every way of the policy.
 
 use timeball_ntp::engine::{ClockMode, LeapPolicy, LeapTable};
-use timeball_sim::{Announcement, Path, Scenario, Server, World, seeds};
+use timeball_sim::{Announcement, Happening, Path, Scenario, Server, World, seeds};
 use timeball_timebase::{Leap, Span, SyncState, Timestamp};
 
 /// The leap second comes so many seconds after the start.
@@ -141,19 +141,77 @@ fn an_outage_over_the_leap_second_does_not_make_it_forgotten() {
 }
 
 #[test]
-fn a_table_of_leap_seconds_needs_no_announcement_and_tells_tai() {
-    // From 2017 on 37 s, from 2027 on 38 s.
+fn a_leap_second_that_comes_while_the_clocks_stand_still_is_counted_once() {
+    for seed in seeds(2) {
+        for (is_inserted, table) in [(true, None), (false, None), (true, Some(table()))] {
+            for mode in [ClockMode::Discipline, ClockMode::Observe] {
+                for asleep in
+                    [Happening::sleep(40), Happening::sleep(4_000), Happening::Pause(4_000)]
+                {
+                    let scenario = world("a leap second asleep", is_inserted)
+                        .with_hardware_clock(Span::ZERO)
+                        .with_happening(AFTER_S - 20, asleep)
+                        .with_config(|config| {
+                            (config.mode, config.leap_table) = (mode, table.clone());
+                        });
+                    let world = scenario.run(seed);
+                    let what = format!("seed {seed}, {asleep:?}, {mode:?}, {is_inserted}");
+                    let state = world.state();
+                    assert_eq!(state.leap, Leap::None, "{what}");
+                    assert_eq!(state.leap_second, scenario.leap_second, "{what}");
+                    let worst = world.records().estimate_errors.max_from(AFTER_S + 5_000);
+                    assert!(worst < 2e-3, "{what}: {worst} s");
+                    world.assert_rules_held();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_a_second_before_the_leap_second_has_not_made_it() {
+    for seed in seeds(3) {
+        let set = Happening::SetClock(Span::from_secs(-1));
+        let world = world("set back before", true).with_happening(AFTER_S - 10, set).run(seed);
+        assert!(worst(&world, AFTER_S + 120, 2 * AFTER_S) < 2e-3, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
+#[test]
+fn a_process_that_begins_after_the_leap_second_knows_of_it_by_the_table() {
+    for seed in seeds(3) {
+        for table in [Some(table()), None] {
+            let restart = Happening::Restart { after_s: 3_600, remembers: true };
+            let scenario = world("begun anew after", true)
+                .with_config(|config| config.leap_table = table.clone())
+                .with_happening(AFTER_S - 1_800, restart);
+            let world = scenario.run(seed);
+            // Who smears it must go on doing so until noon.
+            let expected = scenario.leap_second.filter(|_| table.is_some());
+            assert_eq!(world.state().leap_second, expected, "seed {seed}");
+            world.assert_rules_held();
+        }
+    }
+}
+
+/// TAI is ahead by 37 s from 2017 on, and by 38 s from 2027 on.
+fn table() -> LeapTable {
     let (before, after) = (1_483_228_800, 1_798_761_600);
     let entries = [(before, 37), (after, 38)].map(|(s, tai)| (Timestamp::from_unix(s, 0), tai));
     let expires = Timestamp::from_unix(after + 10_000_000, 0);
-    let table = LeapTable::new(entries.to_vec(), expires);
+    LeapTable::new(entries.to_vec(), expires)
+}
+
+#[test]
+fn a_table_of_leap_seconds_needs_no_announcement_and_tells_tai() {
     for seed in seeds(5) {
         let mut scenario = world("a table", true);
         // Their leap seconds come, but nobody announces them.
         for server in &mut scenario.servers {
             server.announces = Announcement::False(Leap::None);
         }
-        let scenario = scenario.with_config(|config| config.leap_table = Some(table.clone()));
+        let scenario = scenario.with_config(|config| config.leap_table = Some(table()));
         let mut world = scenario.world(seed);
         world.run_for(AFTER_S - 60);
         assert_eq!((world.kernel().tai_offset_s, world.state().leap), (37, Leap::Insert));

@@ -56,6 +56,13 @@ impl Constraints {
         }
     }
 
+    /// True time is counted anew, this much further on.
+    pub(super) fn shift(&mut self, by: Span) {
+        if let Known::Within(interval) = &mut self.known {
+            interval.shift(by);
+        }
+    }
+
     /// Whether the constraint is known; `None` where none is asked for.
     pub(super) fn is_known(&self) -> Option<bool> {
         (self.policy != ConstraintPolicy::None).then_some(matches!(self.known, Known::Within(_)))

@@ -18,8 +18,11 @@ const GRACE: Span = Span::from_millis(100);
 /// So near to the leap second nothing is measured: some servers are late, and an exchange may have
 /// one foot on either side.
 const UNMEASURED: Span = Span::from_secs(5);
-/// So near to the leap second a jump of the system clock by a second is the leap.
-const NEAR: Span = Span::from_secs(30);
+/// A jump of the system clock by a second is the leap if it then reads no more than this before the
+/// leap second: it is made at midnight by that clock, and an inserted second comes once more.
+const EARLY: Span = Span::from_secs(2);
+/// And no more than this after it, as the jump may be seen late.
+const LATE: Span = Span::from_secs(30);
 /// How far off such a jump may seem.
 const JUMP_ERROR: Span = Span::from_millis(200);
 /// The kernel acts at the next midnight, so it is told no earlier than this before.
@@ -60,16 +63,23 @@ impl Engine {
 
     /// Lets the awaited leap second come when it is time, and takes up what is announced.
     pub(super) fn watch_leap(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if self.leap_due(now).is_some_and(|due| now.raw >= due) {
+        if self.was_measured_after_leap() {
+            self.take_up_leap();
+            self.publish(now, actions);
+        } else if self.leap_due(now).is_some_and(|due| now.raw >= due) {
             self.let_leap_come();
             self.steer(now, actions);
             self.publish(now, actions);
         }
         let Some(utc) = self.true_time(now) else { return };
+        let believed = self.config.leap != LeapPolicy::Ignore;
+        if self.leap.came.is_none() && believed {
+            self.leap.came = self.former_leap(utc);
+            self.leap.clock_came = true;
+        }
         let is_coming = self.leap.awaited.is_some_and(|leap| utc >= leap.comes_at());
         let announced = self.published_leap(utc).or_else(|| self.announced_leap());
         let Some(announced) = announced.filter(|_| !is_coming) else { return };
-        let believed = self.config.leap != LeapPolicy::Ignore;
         let awaited = LeapSecond::announced(announced, utc).filter(|_| believed);
         // Right after it the second before it comes once more, and it is still announced.
         self.leap.awaited = awaited.filter(|leap| Some(leap.at) != self.leap.came.map(|c| c.at));
@@ -90,7 +100,9 @@ impl Engine {
     /// Whether a jump of the system clock is the leap second; if so, it has come.
     pub(super) fn is_leap_jump(&mut self, now: Now, jump: Span) -> bool {
         let Some(leap) = self.leap.awaited.or(self.leap.came) else { return false };
-        let is_it = (now.system - leap.at).abs() < NEAR
+        let since = now.system - leap.at;
+        let is_it = since > -EARLY
+            && since < LATE
             && (jump - leap.correction()).abs() < JUMP_ERROR
             && (self.leap.awaited.is_some() || !self.leap.clock_came);
         if is_it {
@@ -103,18 +115,51 @@ impl Engine {
     }
 
     fn let_leap_come(&mut self) {
-        let Some(leap) = self.leap.awaited.take() else { return };
+        if let Some(leap) = self.leap_has_come() {
+            self.shift_truth(leap.correction());
+        }
+    }
+
+    /// Notes that the awaited leap second has come.
+    fn leap_has_come(&mut self) -> Option<LeapSecond> {
+        let leap = self.leap.awaited.take()?;
         self.leap.came = Some(leap);
         self.leap.clock_came = false;
-        self.shift_truth(leap.correction());
         // What counts on through a leap second is ahead of UTC by one more (or less) from here on.
         self.sources.iter_mut().for_each(|source| source.follow_leap(leap.correction()));
+        Some(leap)
+    }
+
+    /// Whether somebody who makes leap seconds and is believed has been measured after the one that
+    /// is still awaited. While the clocks run it comes before that, as nothing is measured for
+    /// seconds around it.
+    fn was_measured_after_leap(&self) -> bool {
+        let Some(leap) = self.leap.awaited else { return false };
+        let making = self.sources.iter().filter(|source| source.ahead().is_none());
+        let believed = making.filter(|source| source.is_believed());
+        let mut newest = believed.filter_map(|source| source.newest);
+        newest.any(|sample| sample.server_sent - leap.at > sample.error_margin())
+    }
+
+    /// Takes up a leap second that came while the clocks stood still: nobody counted up to it, and
+    /// what has been measured since has it in it, but for clocks that count on through it.
+    fn take_up_leap(&mut self) {
+        let Some(leap) = self.leap_has_come() else { return };
+        let counting = self.sources.iter_mut().filter(|source| source.ahead().is_some());
+        counting.for_each(|source| source.shift_truth(leap.correction()));
+    }
+
+    /// The leap second of the last day that only the table knows of: there was no process then.
+    fn former_leap(&self, utc: Timestamp) -> Option<LeapSecond> {
+        let last = self.config.leap_table.as_ref()?.last(utc)?;
+        Some(last).filter(|leap| utc - leap.at < REMEMBERED)
     }
 
     /// True time is counted anew from here on: everything that was known of it moves along.
     fn shift_truth(&mut self, by: Span) {
         self.estimator.shift(by);
         self.rates.shift_truth(by);
+        self.constraints.shift(by);
         if let Some(hull) = &mut self.hull {
             hull.promise.shift(by);
         }

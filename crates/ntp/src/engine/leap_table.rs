@@ -1,6 +1,6 @@
 //! Leap seconds as a table of the past and the announced ones tells them (IERS bulletin C).
 
-use timeball_timebase::{Leap, Timestamp};
+use timeball_timebase::{Leap, LeapSecond, Timestamp};
 
 /// TAI − UTC from one instant on, as published, and for how long that is known.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,12 +35,24 @@ impl LeapTable {
     pub(super) fn next(&self, utc: Timestamp) -> Option<(Leap, Timestamp)> {
         let before = self.tai_offset_s(utc)?;
         let (at, offset_s) = *self.entries.iter().find(|(from, _)| *from > utc)?;
-        let leap = match offset_s - before {
-            1 => Leap::Insert,
-            -1 => Leap::Delete,
-            _ => return None,
+        leap_between(before, offset_s).map(|leap| (leap, at))
+    }
+
+    /// The leap second that came last before `utc` or at it.
+    pub(super) fn last(&self, utc: Timestamp) -> Option<LeapSecond> {
+        let next = self.entries.partition_point(|(from, _)| *from <= utc);
+        let &[(_, before), (at, after)] = self.entries.get(next.checked_sub(2)?..next)? else {
+            return None;
         };
-        Some((leap, at))
+        Some(LeapSecond { at, is_inserted: leap_between(before, after)? == Leap::Insert })
+    }
+}
+
+fn leap_between(before_s: i32, after_s: i32) -> Option<Leap> {
+    match after_s.checked_sub(before_s)? {
+        1 => Some(Leap::Insert),
+        -1 => Some(Leap::Delete),
+        _ => None,
     }
 }
 
@@ -65,5 +77,10 @@ mod tests {
         assert_eq!(table.tai_offset_s(table.expires()), None);
         assert_eq!(table.next(leap - Span::from_secs(9)), Some((Leap::Insert, leap)));
         assert_eq!(table.next(leap), None);
+        let last = LeapSecond { at: leap, is_inserted: true };
+        assert_eq!(table.last(leap + Span::from_secs(9)), Some(last));
+        assert_eq!(table.last(leap), Some(last));
+        assert_eq!(table.last(leap - Span::NANOSECOND), None, "what was before is not told");
+        assert_eq!(table.last(Timestamp::UNIX_EPOCH), None);
     }
 }
