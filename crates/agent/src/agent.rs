@@ -34,6 +34,7 @@ use crate::leap_file::{LeapFile, LeapFileError};
 use crate::metrics;
 use crate::ntp_server::{NtpServer, ServerTally};
 use crate::outlets::Outlets;
+use crate::own_addresses::OwnAddresses;
 use crate::resolver::{Mailbox, Post, Resolver};
 use crate::status::StatusPublisher;
 use crate::sys;
@@ -135,7 +136,7 @@ impl Agent {
         );
         let (precision, keys) = (prepared.precision, prepared.engine.keys.clone());
         let outlets = prepared.outlets(&clock, &heartbeat, Some(publisher));
-        let time = TimeThread::start(outlets)?;
+        let time = TimeThread::start(outlets, tally.clone())?;
         let post = time.post.clone();
         let asker = config.constraints.clone().map(|c| Asker::start(c, post)).transpose()?;
         let server = match tally {
@@ -211,6 +212,7 @@ pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartEr
         leap_file: None,
         hardware_clock: None,
         resolver: Resolver::Inline,
+        own_addresses: None,
     };
     prepared.time_loop(surroundings).run();
     Ok(())
@@ -308,7 +310,7 @@ struct TimeThread {
 }
 
 impl TimeThread {
-    fn start(prepared: PreparedLoop) -> io::Result<Self> {
+    fn start(prepared: PreparedLoop, tally: Option<ServerTally>) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (mailbox, post) = Mailbox::new()?;
         let clock_set = sys::clock_set_timer()
@@ -323,6 +325,7 @@ impl TimeThread {
             leap_file: None,
             hardware_clock: Some(HardwareClock::of_machine()),
             resolver: Resolver::Threads { post: post.clone(), waiting: BTreeSet::new() },
+            own_addresses: tally.map(OwnAddresses::new),
         };
         let time_loop = prepared.time_loop(surroundings);
         let thread =

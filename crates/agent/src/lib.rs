@@ -22,6 +22,7 @@ mod metrics;
 mod notices;
 mod ntp_server;
 mod outlets;
+mod own_addresses;
 mod patience;
 mod presets;
 mod query;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -18,6 +18,9 @@ use crate::udp::{Buffer, Datagram, ServerSocket};
 /// Datagrams taken from one socket before the next gets its turn.
 const BATCH: u32 = 32;
 
+/// Addresses of ours that are remembered; a machine has fewer.
+const REACHED_MAX: usize = 64;
+
 /// Departures whose stamp is waited for; the oldest must do with the reading taken after sending.
 const AWAITED_MAX: usize = 64;
 
@@ -26,12 +29,30 @@ const AWAITED_MAX: usize = 64;
 pub(crate) struct ServerTally {
     /// Where it listens.
     pub(crate) addresses: Arc<[SocketAddr]>,
+    /// Where requests have reached it, in the order in which that was found out.
+    reached: Arc<Mutex<Vec<SocketAddr>>>,
     counters: Arc<Mutex<ServerCounters>>,
 }
 
 impl ServerTally {
     pub(crate) fn new(addresses: Vec<SocketAddr>) -> Self {
-        Self { addresses: addresses.into(), counters: Arc::default() }
+        let is_one = |address: &&SocketAddr| !address.ip().is_unspecified();
+        let reached = addresses.iter().filter(is_one).copied().collect();
+        let reached = Arc::new(Mutex::new(reached));
+        Self { addresses: addresses.into(), reached, counters: Arc::default() }
+    }
+
+    /// The addresses and ports that requests have reached it at, but for the first `known`.
+    pub(crate) fn reached_after(&self, known: usize) -> Vec<SocketAddr> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.get(known..).unwrap_or_default().to_vec()
+    }
+
+    fn was_reached_at(&self, address: SocketAddr) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached.len() < REACHED_MAX && !reached.contains(&address) {
+            reached.push(address);
+        }
     }
 
     pub(crate) fn read(&self) -> ServerCounters {
@@ -105,6 +126,9 @@ fn serve(
                     break;
                 }
             }
+            if let Some(address) = port.found.take() {
+                tally.was_reached_at(address);
+            }
         }
         tally.write(server.counters());
     }
@@ -116,11 +140,21 @@ struct Port {
     /// How many departures the kernel was asked to stamp, as it counts them.
     asked: u32,
     awaited: VecDeque<(u32, Departure)>,
+    /// Where a request reached it last.
+    reached_at: Option<IpAddr>,
+    /// The same with its port, where that was another than before and nobody was told.
+    found: Option<SocketAddr>,
 }
 
 impl Port {
     fn new(socket: ServerSocket) -> Self {
-        Self { socket, asked: 0, awaited: VecDeque::new() }
+        Self { socket, asked: 0, awaited: VecDeque::new(), reached_at: None, found: None }
+    }
+
+    fn note_reached(&mut self, at: IpAddr) {
+        if self.reached_at.replace(at) != Some(at) {
+            self.found = self.socket.address().ok().map(|own| SocketAddr::new(at, own.port()));
+        }
     }
 
     /// Handles one datagram; returns whether there was one.
@@ -141,6 +175,9 @@ impl Port {
         else {
             return true;
         };
+        if let Some((address, _)) = local {
+            self.note_reached(address);
+        }
         let departure = response.departure();
         response.stamp(read_clocks().system);
         let sent = self.socket.answer(response.octets(), &from, local, departure.is_some());

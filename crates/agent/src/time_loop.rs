@@ -16,6 +16,7 @@ use crate::kept::Learned;
 use crate::kernel_clock::{self, KernelClockWriter};
 use crate::leap_file::LeapFile;
 use crate::outlets::Outlets;
+use crate::own_addresses::OwnAddresses;
 use crate::patience::Patience;
 use crate::reference::Reference;
 use crate::resolver::{Letter, Mailbox, Resolution, Resolver};
@@ -44,6 +45,8 @@ pub(crate) struct Surroundings {
     pub(crate) hardware_clock: Option<HardwareClock>,
     /// How names are looked up.
     pub(crate) resolver: Resolver,
+    /// Where we are reached; `None` where no server of ours answers.
+    pub(crate) own_addresses: Option<OwnAddresses>,
 }
 
 /// The loop with all it owns.
@@ -141,6 +144,10 @@ impl TimeLoop {
         if self.wake_at.is_some_and(|at| at <= now.raw) {
             self.wake_at = None;
             self.feed(Input::Wake);
+        }
+        let own = self.surroundings.own_addresses.as_mut();
+        for address in own.map(OwnAddresses::news).unwrap_or_default() {
+            self.feed(address);
         }
         let leap_file = self.surroundings.leap_file.as_mut();
         if let Some(table) = leap_file.and_then(|file| file.refresh(now.raw)) {
@@ -345,6 +352,9 @@ impl TimeLoop {
             Ok(mut socket) => {
                 // The stamp of most drivers is there when `sendmsg` returns.
                 let stamp = socket.transmit_stamp(&mut self.buffer);
+                if let Some(own) = &mut self.surroundings.own_addresses {
+                    own.asked_by(&socket);
+                }
                 link.socket = Some(socket);
                 match stamp {
                     Some(sent_at) => {

@@ -1,7 +1,7 @@
 //! UDP with kernel timestamps: the sockets that ask servers, and those that answer clients.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use timeball_ntp::engine::SendError;
@@ -23,7 +23,7 @@ pub(crate) struct Datagram<'a> {
     /// The kernel's stamp of its arrival; `None` where the kernel made none.
     pub(crate) stamp: Option<Timestamp>,
     /// The address of ours that it was sent to, where that is asked for.
-    pub(crate) local: Option<(std::net::IpAddr, u32)>,
+    pub(crate) local: Option<(IpAddr, u32)>,
 }
 
 /// Room for one datagram, used again and again.
@@ -82,6 +82,11 @@ impl RequestSocket {
     pub(crate) fn rest(self) -> Option<RestingSocket> {
         let is_done = !self.awaits_stamp && sys::disconnect(self.socket.as_fd()).is_ok();
         is_done.then_some(RestingSocket(self))
+    }
+
+    /// The address of ours that it sends from.
+    pub(crate) fn local_address(&self) -> Option<IpAddr> {
+        sys::local_address(self.socket.as_fd()).ok().map(|address| address.ip())
     }
 
     /// Sends the request.
@@ -156,7 +161,7 @@ impl ServerSocket {
         &self,
         octets: &[u8],
         to: &SocketAddr,
-        local: Option<(std::net::IpAddr, u32)>,
+        local: Option<(IpAddr, u32)>,
         stamped: bool,
     ) -> io::Result<()> {
         let mut control = local.map(control::from_local).unwrap_or_default();

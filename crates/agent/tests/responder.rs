@@ -295,3 +295,39 @@ fn the_server_answers_a_client_made_by_hand_with_the_estimate() {
     assert_eq!(status.mode, "observe");
     agent.shutdown();
 }
+
+/// An address of this machine, with a port that nobody has now.
+fn free_port(address: &str) -> SocketAddr {
+    UdpSocket::bind(address).unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn of_two_agents_that_ask_each_other_the_one_that_is_followed_does_not_believe_its_echo() {
+    let responder = Responder::start(Behaviour::default());
+    let (port, b_at) = (free_port("0.0.0.0:0").port(), free_port("127.0.0.1:0"));
+    // Where the first one is reached it is told by nobody but by the requests that come in.
+    let a_at = SocketAddr::from(([127, 0, 0, 2], port));
+    let poll = PollRange { min: -2, max: -2 };
+    let asking = |servers: &[SocketAddr], listen: SocketAddr| {
+        let quick = |at: &SocketAddr| SourceConfig { poll, ..source(&at.to_string()).unwrap() };
+        let sources = servers.iter().map(quick).collect();
+        let config = AgentConfig { sources, server_listen: vec![listen], ..AgentConfig::default() };
+        Agent::start(config, AgentOptions::default()).unwrap()
+    };
+    let a = asking(&[responder.address, b_at, a_at], SocketAddr::from(([0, 0, 0, 0], port)));
+    let b = asking(&[a_at], b_at);
+    let told = wait_for(&b, "synchronized", |status| status.clock.state == "synchronized");
+    assert_eq!((told.clock.stratum, told.clock.reference_id.as_str()), (3, "127.0.0.2"));
+    let told = wait_for(&a, "aware of both", |status| {
+        let rejects = |i: usize, why| status.sources[i].rejections.contains_key(why);
+        status.sources.len() == 3 && rejects(1, "follows-us") && rejects(2, "ourselves")
+    });
+    let [first, echo, own] = &told.sources[..] else { panic!("three sources") };
+    assert_eq!((told.clock.stratum, first.selection.as_str()), (2, "chief"));
+    for (source, why) in [(echo, "it follows us: 127.0.0.2"), (own, "our own server")] {
+        assert_eq!(source.selection, "unfit", "{source:?}");
+        assert!(source.problem.as_ref().is_some_and(|p| p.contains(why)), "{source:?}");
+    }
+    a.shutdown();
+    b.shutdown();
+}

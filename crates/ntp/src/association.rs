@@ -6,7 +6,7 @@
 //! ([`Response::check_fitness`]): does the server claim to know the time, within limits that make
 //! sense (RFC 5905 section 9.2, A.5.1).
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use thiserror::Error;
 use timeball_timebase::{NtpTime, Span, Timestamp};
 
@@ -95,6 +95,15 @@ pub enum ResponseError {
     /// The server did not fill in when it received or answered.
     #[error("a timestamp of the server is zero")]
     ZeroTimestamp,
+    /// It is our own server that was asked.
+    #[error("this is our own server, which tells what we know already")]
+    Ourselves,
+    /// The server has the time from us (RFC 5905 section 7.3).
+    #[error("it follows us: {} is an address of ours", Ipv4Addr::from(*reference_id))]
+    FollowsUs {
+        /// Its reference identifier: our IPv4 address, or what stands for our IPv6 address.
+        reference_id: [u8; 4],
+    },
     /// The server is too far from a reference clock.
     #[error("root distance of {distance}, 16 s or more")]
     RootDistance {
@@ -133,6 +142,8 @@ impl ResponseError {
             Self::Unsynchronized => "unsynchronized",
             Self::Stratum { .. } => "stratum",
             Self::ZeroTimestamp => "zero-timestamp",
+            Self::Ourselves => "ourselves",
+            Self::FollowsUs { .. } => "follows-us",
             Self::RootDistance { .. } => "root-distance",
             Self::Turnaround { .. } => "turnaround",
             Self::Delay { .. } => "delay",

@@ -1,7 +1,7 @@
 //! What goes into the engine and what comes out: its whole interface with the world.
 
 use super::leap_table::LeapTable;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 use timeball_timebase::{Frequency, Leap, MonoTime, Span, Timestamp};
 
@@ -78,6 +78,14 @@ pub enum Input<'a> {
     /// The hardware clock's time in whole seconds, as UTC: the answer to
     /// [`Action::ReadHardwareClock`]; `None` where there is none that can be read.
     HardwareClock(Option<Timestamp>),
+    /// Others can reach us at this address; only where our own server answers, as nobody else can
+    /// have the time from us.
+    OwnAddress {
+        /// One of ours.
+        address: IpAddr,
+        /// The port on which our server answers there; `None` where that is not known to be so.
+        port: Option<u16>,
+    },
     /// The leap seconds as they are published now: instead of
     /// [`super::EngineConfig::leap_table`].
     LeapTable(LeapTable),

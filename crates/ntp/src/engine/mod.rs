@@ -21,6 +21,7 @@ mod kernel_truth;
 mod leap;
 mod leap_table;
 mod memory;
+mod ourselves;
 mod pause;
 mod policy;
 mod polling;
@@ -61,6 +62,7 @@ use interval::{Hull, TimedInterval};
 use jumps::Jump;
 use leap::LeapWatch;
 use memory::Memory;
+use ourselves::Ourselves;
 use pause::PauseWatch;
 use rates::Rates;
 use selection::{Outcome, Verdict, Voter};
@@ -84,6 +86,7 @@ const SOURCES_MAX: usize = 64;
 pub struct Engine {
     config: EngineConfig,
     random: Random,
+    ourselves: Ourselves,
     sources: Vec<Source>,
     estimator: Estimator,
     rates: Rates,
@@ -131,6 +134,7 @@ impl Engine {
             .collect();
         Self {
             random: Random::new(seed),
+            ourselves: Ourselves::default(),
             estimator: Estimator::new(sources.len(), frequency),
             rates: Rates::new(now.raw, sources.len(), config.drift_allowance, sure),
             system_clock: SystemClock::new(now, own_rate),
@@ -209,6 +213,7 @@ impl Engine {
                 self.handle_constraint(now, constraint, &mut actions);
             }
             Input::HardwareClock(time) => self.handle_hardware_clock(now, time, &mut actions),
+            Input::OwnAddress { address, port } => self.ourselves.learn(address, port),
             Input::LeapTable(table) => self.config.leap_table = Some(table),
             Input::Resolved { source, result } => self.handle_resolved(now, source, result),
             Input::AdjustOutcome(result) => self.handle_outcome(now, result, &mut actions),
@@ -246,7 +251,7 @@ impl Engine {
         let index = usize::from(id.0);
         let Some(source) = self.sources.get_mut(index) else { return };
         let (former_address, was_waiting) = (source.address, source.is_waiting());
-        let accepted = source.accept(now, octets, from, received_at, precision);
+        let accepted = source.accept(now, octets, from, received_at, precision, &self.ourselves);
         let answered = was_waiting && !source.is_waiting();
         // Too near to a leap second it cannot be told which side a measurement is on.
         let accepted = accepted.map(|sample| sample.filter(|s| !self.leap.is_beside(s)));

@@ -1,6 +1,5 @@
 //! What the engine tells: the clock state with its bound, and the report.
 
-use core::net::{IpAddr, SocketAddr};
 use timeball_timebase::{
     Bound, ClockState, Frequency, Interval, Leap, MonoTime, Now, Span, SyncState, Timestamp,
 };
@@ -8,6 +7,7 @@ use timeball_timebase::{
 use super::interval::{Hull, SIGMAS, TimedInterval};
 use super::kernel_truth::KernelLeap;
 use super::leap_table::LeapTable;
+use super::ourselves::reference_id;
 use super::report::{Report, SourceReport};
 use super::selection::Outcome;
 use super::source::Source;
@@ -221,20 +221,5 @@ fn oscillator_frequency(estimate: Estimate) -> Frequency {
 /// What the reference identifier of those who follow a source is (RFC 5905 section 7.3).
 fn source_id(source: &Source) -> Option<[u8; 4]> {
     let reference = source.config.reference.as_ref().map(|reference| reference.reference_id);
-    reference.or_else(|| source.address.map(reference_id))
-}
-
-/// An upstream server's name in the reference identifier (RFC 5905 section 7.3): its IPv4 address;
-/// of an
-/// IPv6 address a hash, which only has to differ between servers.
-fn reference_id(address: SocketAddr) -> [u8; 4] {
-    match address.ip().to_canonical() {
-        IpAddr::V4(v4) => v4.octets(),
-        IpAddr::V6(v6) => {
-            const FNV_BASIS: u32 = 0x811c_9dc5;
-            const FNV_PRIME: u32 = 0x0100_0193;
-            let hash = |hash: u32, octet: u8| (hash ^ u32::from(octet)).wrapping_mul(FNV_PRIME);
-            v6.octets().into_iter().fold(FNV_BASIS, hash).to_be_bytes()
-        }
-    }
+    reference.or_else(|| source.address.map(|address| reference_id(address.ip())))
 }

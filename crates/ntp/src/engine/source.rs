@@ -12,6 +12,7 @@ use super::config::{Due, SourceConfig};
 use super::exchange::Exchanges;
 use super::interval::TimedInterval;
 use super::io::{Action, ResolveError, SendError, SourceId, TransmitToken};
+use super::ourselves::Ourselves;
 use super::polling::Polling;
 use super::reference::Reference;
 use super::report::{SampleReport, Selection};
@@ -241,6 +242,7 @@ impl Source {
         from: SocketAddr,
         received_at: MonoTime,
         precision: Span,
+        us: &Ourselves,
     ) -> Result<Option<Sample>, ResponseError> {
         let answer = self.exchanges.take(octets, from)?;
         let response = answer.response;
@@ -249,7 +251,8 @@ impl Source {
         if let Some(code) = response.kiss() {
             self.obey(now, code);
         }
-        let sample = response.check_fitness().and_then(|()| {
+        let checked = response.check_fitness().and_then(|()| us.check(&response.header, from));
+        let sample = checked.and_then(|()| {
             self.exchanges.measure(&answer, received_at, era_pivot(now.system), precision)
         });
         self.fit = match sample {
