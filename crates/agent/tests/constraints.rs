@@ -135,6 +135,17 @@ fn a_server_with_a_good_certificate_bounds_the_time_by_its_date() {
 }
 
 #[test]
+fn an_answer_that_a_cache_has_kept_is_of_when_it_was_made_or_of_now() {
+    let authority = Authority::new();
+    let kept = || format!("HTTP/1.1 200 OK\r\nDate: {IN_2026}\r\nAge: 3600\r\n\r\n");
+    let told = authority.ask(&[authority.serve(&GOOD, kept)]).unwrap();
+    let date = Timestamp::from_unix(SECONDS_2026, 0);
+    assert_eq!(told.earliest, date - Span::from_secs(5));
+    assert!(told.latest >= date + Span::from_secs(3_606), "{told:?}");
+    assert!(told.latest <= date + Span::from_secs(3_620), "{told:?}");
+}
+
+#[test]
 fn a_certificate_is_judged_at_the_date_that_its_server_tells_and_not_at_ours() {
     let authority = Authority::new();
     let judge = |years, date| {

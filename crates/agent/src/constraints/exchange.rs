@@ -23,6 +23,8 @@ const FIELDS_MAX: usize = 64;
 /// A date is of whole seconds, and servers make it once a second: so long after it the answer may
 /// have been written.
 const DATE_AGE: Span = Span::from_secs(2);
+/// An answer that a cache has kept for longer than this (a day) tells nothing that is of use.
+const AGE_MAX_S: u32 = 86_400;
 /// Before this there was no Timeball (2026-01-01): whoever says so is wrong, or has an old key.
 const EARLIEST_S: u64 = 1_767_225_600;
 
@@ -47,6 +49,9 @@ pub enum HttpsError {
     /// Its answer has no date, or several.
     #[error("its answer has no `Date`, or more than one")]
     NoDate,
+    /// A cache has kept its answer for too long, or for how long is not told as it should be.
+    #[error("its answer has an `Age` that is no number of seconds up to {AGE_MAX_S}")]
+    Age,
     /// It says that it is before 2026.
     #[error("it tells a date before 2026")]
     Date,
@@ -71,10 +76,11 @@ pub(super) fn ask(server: &HttpsServer, roots: &Roots) -> Result<Constraint, Htt
     let HttpsServer { host, port, path } = server;
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let request = format!(
-        "HEAD {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: timeball\r\nConnection: close\r\n\r\n"
+        "HEAD {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: timeball\r\n\
+         Cache-Control: no-cache\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
-    let date_s = read_date(&mut stream, until)?;
+    let Dated { date_s, age } = read_date(&mut stream, until)?;
     let answered = read_clocks().raw;
     if date_s < EARLIEST_S {
         return Err(HttpsError::Date);
@@ -83,7 +89,7 @@ pub(super) fn ask(server: &HttpsServer, roots: &Roots) -> Result<Constraint, Htt
     witness.verify(&name, UnixTime::since_unix_epoch(Duration::from_secs(date_s)))?;
     let date_s = i64::try_from(date_s).map_err(|_| HttpsError::Date)?;
     let earliest = Timestamp::from_unix(date_s, 0);
-    let latest = earliest + DATE_AGE + (answered - asked);
+    let latest = earliest + DATE_AGE + age + (answered - asked);
     Ok(Constraint { at: answered, earliest, latest })
 }
 
@@ -100,11 +106,20 @@ fn connect(server: &HttpsServer, until: Instant) -> Result<TcpStream, HttpsError
     Err(refused.into())
 }
 
-/// The seconds since 1970 of the answer's one `Date` (RFC 9110 section 6.6.1).
+/// What an answer says of the time.
+#[derive(Debug, Eq, PartialEq)]
+struct Dated {
+    /// Its one `Date`, in seconds since 1970 (RFC 9110 section 6.6.1).
+    date_s: u64,
+    /// For how long a cache on the way has kept it (RFC 9111 section 5.1). Some caches leave the
+    /// date as it was, some renew it, so it is either of then or of now.
+    age: Span,
+}
+
 fn read_date(
     stream: &mut Stream<'_, ClientConnection, TcpStream>,
     until: Instant,
-) -> Result<u64, HttpsError> {
+) -> Result<Dated, HttpsError> {
     let mut head = Vec::new();
     let mut part = [0; 1_024];
     loop {
@@ -116,8 +131,8 @@ fn read_date(
             Err(error) => return Err(error.into()),
         };
         head.extend_from_slice(&part[..length]);
-        if let Some(date_s) = parse_date(&head)? {
-            return Ok(date_s);
+        if let Some(dated) = parse_date(&head)? {
+            return Ok(dated);
         }
         if length == 0 || head.len() > HEAD_MAX {
             return Err(HttpsError::Malformed);
@@ -126,19 +141,30 @@ fn read_date(
 }
 
 /// `None` while the head is not complete.
-fn parse_date(head: &[u8]) -> Result<Option<u64>, HttpsError> {
+fn parse_date(head: &[u8]) -> Result<Option<Dated>, HttpsError> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     let status = response.parse(head).map_err(|_| HttpsError::Malformed)?;
     if status.is_partial() {
         return Ok(None);
     }
-    let mut dates = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("date"));
-    let (Some(date), None) = (dates.next(), dates.next()) else { return Err(HttpsError::NoDate) };
-    let text = core::str::from_utf8(date.value).map_err(|_| HttpsError::NoDate)?;
+    let values = |name: &'static str| {
+        let named = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        let mut values = named.map(|field| core::str::from_utf8(field.value).unwrap_or_default());
+        (values.next(), values.next())
+    };
+    let (Some(text), None) = values("date") else { return Err(HttpsError::NoDate) };
     let date = httpdate::parse_http_date(text).map_err(|_| HttpsError::NoDate)?;
     let since = date.duration_since(UNIX_EPOCH).map_err(|_| HttpsError::Date)?;
-    Ok(Some(since.as_secs()))
+    let age_s = match values("age") {
+        (None, _) => 0,
+        (Some(text), None) => text.trim().parse::<u32>().map_err(|_| HttpsError::Age)?,
+        (Some(_), Some(_)) => return Err(HttpsError::Age),
+    };
+    if age_s > AGE_MAX_S {
+        return Err(HttpsError::Age);
+    }
+    Ok(Some(Dated { date_s: since.as_secs(), age: Span::from_secs(age_s.into()) }))
 }
 
 /// Bounds the next read and write by what is left of the time.
@@ -161,12 +187,18 @@ mod tests {
     fn the_date_is_read_from_a_complete_head_with_one_date() {
         let head =
             b"HTTP/1.1 301 Moved\r\nServer: x\r\ndate: Tue, 17 Nov 2026 12:26:40 GMT\r\n\r\n";
-        assert_eq!(parse_date(head).unwrap(), Some(1_794_918_400));
+        let dated = |age_s| Some(Dated { date_s: 1_794_918_400, age: Span::from_secs(age_s) });
+        assert_eq!(parse_date(head).unwrap(), dated(0));
+        let kept = b"HTTP/1.1 200 OK\r\nAge: 90\r\nDate: Tue, 17 Nov 2026 12:26:40 GMT\r\n\r\n";
+        assert_eq!(parse_date(kept).unwrap(), dated(90));
         assert_eq!(parse_date(&head[..head.len() - 1]).unwrap(), None);
         for bad in [
             &b"HTTP/1.1 200 OK\r\n\r\n"[..],
             b"HTTP/1.1 200 OK\r\nDate: yesterday\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nDate: Tue, 17 Nov 2026 12:26:40 GMT\r\nDate: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nDate: Tue, 17 Nov 2026 12:26:40 GMT\r\nAge: -1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nDate: Tue, 17 Nov 2026 12:26:40 GMT\r\nAge: 86401\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nAge: 1\r\nDate: Tue, 17 Nov 2026 12:26:40 GMT\r\nAge: 2\r\n\r\n",
             b"SSH-2.0-OpenSSH\r\n\r\n",
         ] {
             assert!(parse_date(bad).is_err());
