@@ -1,8 +1,9 @@
 //! The list of leap seconds as the IERS and NIST publish it and zone databases ship it
 //! (`/usr/share/zoneinfo/leap-seconds.list`).
 //!
-//! Lines of `NTP-seconds TAI-UTC`; of the comments, only `#@ NTP-seconds` says something: until
-//! when the list is complete.
+//! Lines of `NTP-seconds TAI-UTC`; of the comments, only these say something: `#@ NTP-seconds`
+//! until when the list is complete, `#$ NTP-seconds` when it was changed last, and `#h` with five
+//! words in hexadecimal the SHA-1 of the digits of those two and of all entries, in this order.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use sha1::{Digest, Sha1};
 use thiserror::Error;
 use timeball_ntp::engine::LeapTable;
 use timeball_timebase::{MonoTime, Span, Timestamp};
@@ -45,6 +47,12 @@ pub enum LeapFileError {
     /// It has no entries, too many, or does not say until when it is complete.
     #[error("{file}: no list of leap seconds: it needs entries and a line `#@ NTP-seconds`")]
     Incomplete {
+        /// Its path.
+        file: String,
+    },
+    /// It was cut or changed since it was published.
+    #[error("{file}: it is not what its line `#h` says: it was cut or changed; get it anew")]
+    Altered {
         /// Its path.
         file: String,
     },
@@ -128,6 +136,7 @@ fn read(path: &Path) -> Result<LeapTable, LeapFileError> {
 /// The first line that is no entry, or that it is no whole list.
 pub fn parse_leap_seconds(text: &str, file: &str) -> Result<LeapTable, LeapFileError> {
     let (mut entries, mut expires) = (Vec::new(), None);
+    let mut check = Check::default();
     for (line, text) in (1..).zip(text.lines()) {
         let wrong = || {
             let text = text.chars().take(60).collect();
@@ -136,6 +145,11 @@ pub fn parse_leap_seconds(text: &str, file: &str) -> Result<LeapTable, LeapFileE
         if let Some(comment) = text.strip_prefix('#') {
             if let Some(at) = comment.strip_prefix('@') {
                 expires = Some(instant(at.trim()).ok_or_else(wrong)?);
+                check.expires = at;
+            } else if let Some(at) = comment.strip_prefix('$') {
+                check.changed = at;
+            } else if comment == "h" || comment.starts_with("h ") || comment.starts_with("h\t") {
+                check.sum = Some(parse_sum(&comment[1..]).ok_or_else(wrong)?);
             }
             continue;
         }
@@ -146,14 +160,44 @@ pub fn parse_leap_seconds(text: &str, file: &str) -> Result<LeapTable, LeapFileE
             [at, offset] if entries.len() < ENTRIES_MAX => {
                 let offset_s = offset.parse().ok().filter(|s| (-1_000..=1_000).contains(s));
                 entries.push(instant(at).zip(offset_s).ok_or_else(wrong)?);
+                check.entries.extend([at, offset]);
             }
             _ => return Err(wrong()),
         }
+    }
+    if !check.holds() {
+        return Err(LeapFileError::Altered { file: file.to_owned() });
     }
     match expires {
         Some(expires) if !entries.is_empty() => Ok(LeapTable::new(entries, expires)),
         _ => Err(LeapFileError::Incomplete { file: file.to_owned() }),
     }
+}
+
+/// What the list's check sum is made of, as written, and the sum where the list has one.
+#[derive(Default)]
+struct Check<'a> {
+    changed: &'a str,
+    expires: &'a str,
+    entries: Vec<&'a str>,
+    sum: Option<[u32; 5]>,
+}
+
+impl Check<'_> {
+    fn holds(&self) -> bool {
+        let Some(sum) = self.sum else { return true };
+        let mut digest = Sha1::new();
+        for text in [self.changed, self.expires].into_iter().chain(self.entries.iter().copied()) {
+            text.split_whitespace().for_each(|word| digest.update(word));
+        }
+        digest.finalize()[..] == *sum.map(u32::to_be_bytes).as_flattened()
+    }
+}
+
+/// Five words in hexadecimal; some who publish the list leave out zeros that a word begins with.
+fn parse_sum(text: &str) -> Option<[u32; 5]> {
+    let words = text.split_whitespace().map(|word| u32::from_str_radix(word, 16).ok());
+    words.collect::<Option<Vec<u32>>>()?.try_into().ok()
 }
 
 fn instant(ntp_seconds: &str) -> Option<Timestamp> {
@@ -166,7 +210,9 @@ mod tests {
     use super::*;
 
     const LIST: &str = "#\tATOMIC TIME\n#$\t 3945196800\n#@\t3960057600\n\
-                        3644697600\t36\t# 1 Jul 2015\n3692217600      37      # 1 Jan 2017\n#h x\n";
+                        3644697600\t36\t# 1 Jul 2015\n3692217600      37      # 1 Jan 2017\n";
+    /// Of the digits of that.
+    const SUM: &str = "#h\t570cb357 f2641c87 77d3ae56 801f7d52 8f66becb\n";
 
     #[test]
     fn a_list_is_read_as_it_is_published() {
@@ -175,6 +221,27 @@ mod tests {
         assert_eq!(table.expires(), Timestamp::from_unix(1_751_068_800, 0));
         let new_year_2017 = Timestamp::from_unix(1_483_228_800, 0);
         assert_eq!(table.tai_offset_s(new_year_2017), Some(37));
+    }
+
+    #[test]
+    fn a_list_that_was_cut_or_changed_is_not_what_its_sum_says() {
+        let whole = format!("{LIST}{SUM}");
+        let parse = |text: &str| parse_leap_seconds(text, "list");
+        assert_eq!(parse(&whole).unwrap(), parse(LIST).unwrap());
+        assert!(parse(&format!("#history\n{whole}")).is_ok(), "a remark");
+        for (from, to) in [
+            ("3692217600      37      # 1 Jan 2017\n", ""),
+            ("37 ", "38 "),
+            ("3960057600", "3960057601"),
+            ("3945196800", "3945196801"),
+        ] {
+            let error = parse(&whole.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains("cut or changed"), "{from}: {error}");
+        }
+        for sum in ["#h", "#h 1 2 3 4", "#h 1 2 3 4 5 6", "#h 1 2 3 4 x"] {
+            let error = parse(&format!("{LIST}{sum}\n")).unwrap_err().to_string();
+            assert!(error.contains(&format!("list:6: `{sum}`")), "{error}");
+        }
     }
 
     #[test]
