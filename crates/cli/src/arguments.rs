@@ -97,7 +97,7 @@ pub(crate) struct AgentArguments {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// One thread: no admin port, no server, no sandbox, no privilege change (for simulators and
+    /// One thread: no admin port, no NTP server, nobody asked over HTTPS (for simulators and
     /// debuggers)
     #[arg(long)]
     pub(crate) bare: bool,

@@ -168,7 +168,11 @@ impl<'a> Value<'a> {
 
     pub(super) fn array(&self, items_max: usize) -> Result<Vec<Self>, ConfigError> {
         let items = self.value.get_ref().as_array();
-        let items = items.ok_or_else(|| self.wrong_type("a list"))?;
+        let expected = match self.value.get_ref() {
+            DeValue::Table(_) => "a list, whose items have double brackets as `[[source]]`,",
+            _ => "a list",
+        };
+        let items = items.ok_or_else(|| self.wrong_type(expected))?;
         if items.len() > items_max {
             return Err(self.error(Problem::TooMany { count: items.len(), max: items_max }));
         }

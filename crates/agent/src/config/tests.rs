@@ -107,6 +107,10 @@ fn each_mistake_is_named_with_its_place_and_the_fix() {
         ),
         ("source = 3", "source: `3` is of type integer, but a list is needed"),
         (
+            "[source]\naddress = \"a\"",
+            "but a list, whose items have double brackets as `[[source]]`, is needed",
+        ),
+        (
             "[server]\nlisten = [\"11123\"]",
             "server.listen[0]: `11123` is not an address to listen on; write it as `127.0.0.1:11123`",
         ),
