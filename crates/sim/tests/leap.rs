@@ -1,7 +1,7 @@
 //! Leap seconds: made when a majority announces them, at their moment, in every way of the policy.
 
 use timeball_ntp::engine::{ClockMode, LeapPolicy, LeapTable};
-use timeball_sim::{Announcement, Happening, Path, Scenario, Server, World, seeds};
+use timeball_sim::{Announcement, Behaviour, Happening, Path, Scenario, Server, World, seeds};
 use timeball_timebase::{Leap, Span, SyncState, Timestamp};
 
 /// The leap second comes so many seconds after the start.
@@ -165,6 +165,19 @@ fn a_leap_second_that_comes_while_the_clocks_stand_still_is_counted_once() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn who_lies_that_the_leap_second_is_over_does_not_bring_it() {
+    for seed in seeds(3) {
+        let (by, from_s) = (Span::from_secs(700), AFTER_S as f64 - 600.0);
+        let liar = server().with(Behaviour::Lies { by, from_s });
+        let mut world = world("said to be over", true).with_server(liar, 6).world(seed);
+        world.run_for(AFTER_S - 60);
+        assert_eq!(world.state().leap, Leap::Insert, "seed {seed}");
+        world.run_for(AFTER_S);
+        world.assert_rules_held();
     }
 }
 

@@ -63,12 +63,17 @@ impl Engine {
 
     /// Lets the awaited leap second come when it is time, and takes up what is announced.
     pub(super) fn watch_leap(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if self.was_measured_after_leap() {
-            self.take_up_leap();
-            self.publish(now, actions);
-        } else if self.leap_due(now).is_some_and(|due| now.raw >= due) {
-            self.let_leap_come();
-            self.steer(now, actions);
+        if self.leap_due(now).is_some_and(|due| now.raw >= due) {
+            // Whom to believe is not decided yet, and will be with the next input.
+            if self.pauses.is_suspected() {
+                return;
+            }
+            if self.was_measured_after_leap() {
+                self.take_up_leap();
+            } else {
+                self.let_leap_come();
+                self.steer(now, actions);
+            }
             self.publish(now, actions);
         }
         let Some(utc) = self.true_time(now) else { return };
@@ -130,9 +135,9 @@ impl Engine {
         Some(leap)
     }
 
-    /// Whether somebody who makes leap seconds and is believed has been measured after the one that
-    /// is still awaited. While the clocks run it comes before that, as nothing is measured for
-    /// seconds around it.
+    /// Whether somebody who makes leap seconds and is believed was measured after the one that is
+    /// due. While the clocks run it comes before that, as nothing is measured for seconds around
+    /// it.
     fn was_measured_after_leap(&self) -> bool {
         let Some(leap) = self.leap.awaited else { return false };
         let making = self.sources.iter().filter(|source| source.ahead().is_none());

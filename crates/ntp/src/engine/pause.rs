@@ -45,6 +45,13 @@ struct Suspicion {
     claim: TimedInterval,
 }
 
+impl PauseWatch {
+    /// Whether the hardware clock was asked and has not answered yet.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.suspected.is_some()
+    }
+}
+
 impl Engine {
     /// Notes whether a source that was believed is now later than a majority promised, by more than
     /// a hardware clock's error.
