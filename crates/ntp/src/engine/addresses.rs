@@ -31,11 +31,12 @@ impl Addresses {
         self.candidates = addresses.into_iter().map(canonical).take(ADDRESSES_MAX).collect();
     }
 
-    /// Never asks `address` again.
+    /// Never asks `address` again, or not before as many others as are looked at have refused us.
     pub(super) fn deny(&mut self, address: SocketAddr) {
-        if self.denied.len() < ADDRESSES_MAX {
-            self.denied.push(address);
+        if self.denied.len() == ADDRESSES_MAX {
+            self.denied.remove(0);
         }
+        self.denied.push(address);
     }
 
     /// How many there are.
@@ -105,5 +106,17 @@ mod tests {
         assert_eq!(addresses.choose(&[a]), Choice::Nobody);
         addresses.replace(vec![b; 1_000]);
         assert_eq!(addresses.candidates.len(), ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn who_refused_us_last_is_not_asked_at_once_however_many_have_before() {
+        let mut addresses = Addresses::default();
+        for host in 0..100 {
+            let refused = SocketAddr::from(([192, 0, 2, host], 123));
+            addresses.replace(vec![refused]);
+            addresses.deny(refused);
+            assert_eq!(addresses.choose(&[]), Choice::Nobody, "{refused}");
+        }
+        assert_eq!(addresses.denied.len(), ADDRESSES_MAX);
     }
 }
