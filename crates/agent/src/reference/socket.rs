@@ -36,7 +36,7 @@ impl SampleSocket {
     /// Makes the socket; one that an earlier run left is replaced, anything else is not.
     pub(super) fn bind(path: &str) -> io::Result<Self> {
         let path = Path::new(path);
-        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        if is_forsaken(path) {
             fs::remove_file(path)?;
         }
         let socket = UnixDatagram::bind(path)?;
@@ -78,6 +78,14 @@ impl Drop for SampleSocket {
         // It may have been removed already; there is nobody to tell of anything else.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Whether there is a socket at `path` that no process has any more.
+fn is_forsaken(path: &Path) -> bool {
+    let is_socket = |metadata: fs::Metadata| metadata.file_type().is_socket();
+    let refusal = || UnixDatagram::unbound()?.connect(path);
+    fs::symlink_metadata(path).is_ok_and(is_socket)
+        && refusal().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Reads a sample: system time (s, µs), the clock's time less that (seconds, a double), whether it
@@ -185,5 +193,21 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         assert!(SampleSocket::bind(text).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_socket_that_another_process_has_is_left_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("refclock.sock");
+        let refused = || SampleSocket::bind(path.to_str().unwrap()).err().map(|e| e.kind());
+        let first = SampleSocket::bind(path.to_str().unwrap()).unwrap();
+        assert_eq!(refused(), Some(io::ErrorKind::AddrInUse));
+        assert!(path.exists());
+        drop(first);
+        // Nor is one of another kind, as of a service that somebody named by mistake.
+        let service = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(refused(), Some(io::ErrorKind::AddrInUse));
+        drop(service);
+        assert_eq!(refused(), None, "nobody has it any more");
     }
 }
