@@ -43,3 +43,31 @@ fn little_is_lost_against_who_knows_the_physics() {
         }
     }
 }
+
+#[test]
+fn the_standard_errors_that_are_told_are_no_smaller_than_errors_are() {
+    const EVERY_S: i64 = 64;
+    for (jitter, wander) in [(1e-5, 1e-9), (1e-4, 1e-9), (1e-4, 1e-8), (1e-3, 1e-9)] {
+        let (mut told, mut within, mut squares) = (0.0, 0.0, 0.0);
+        for seed in seeds(RUNS) {
+            let mut world = fixed_poll("standard errors", jitter, wander).world(seed);
+            world.run_for(SETTLED_S);
+            for _ in 0..200 {
+                world.run_for(EVERY_S);
+                let report = world.report();
+                let (offset_sd, frequency_sd) =
+                    report.offset_error.zip(report.frequency_error).expect("something is known");
+                let error = world.records().estimate_errors.values().last().expect("a record");
+                let rate_error = report.clock.frequency.as_ratio_f64() - world.oscillator_rate();
+                told += 1.0;
+                within += f64::from(error.abs() <= 2.0 * offset_sd.as_seconds_f64());
+                squares += (rate_error / frequency_sd.as_ratio_f64()).powi(2);
+            }
+        }
+        let what = format!("jitter {jitter:e}, wander {wander:e}");
+        let share = within / told;
+        assert!(share > 0.9, "{what}: {share:.3} of the errors are within two standard errors");
+        let rate = f64::sqrt(squares / told);
+        assert!(rate < 1.5, "{what}: errors of the rate are {rate:.2} standard errors");
+    }
+}
