@@ -16,10 +16,11 @@ const READINGS: usize = 8;
 pub(super) struct Phc {
     device: OwnedFd,
     ahead: Span,
-    method: Method,
+    /// The way that it was read by; none before it was.
+    method: Option<Method>,
 }
 
-/// How the driver compares the clock with the system's, the best first.
+/// How the driver compares the clock with the system's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Method {
     /// The hardware stamps both at once.
@@ -30,10 +31,15 @@ enum Method {
     Plain,
 }
 
+impl Method {
+    /// The best first. The last is one that every driver has.
+    const ALL: [Self; 3] = [Self::Precise, Self::Extended, Self::Plain];
+}
+
 impl Phc {
     pub(super) fn open(path: &str, ahead: Span) -> io::Result<Self> {
         let device = reference::open_device(path)?;
-        Ok(Self { device, ahead, method: Method::Precise })
+        Ok(Self { device, ahead, method: None })
     }
 
     pub(super) fn read(&mut self) -> Result<ReferenceReading, ReferenceError> {
@@ -42,25 +48,32 @@ impl Phc {
         Ok(ReferenceReading { time: best.time - self.ahead, ..best })
     }
 
+    /// Reads by the way that worked before, and at first by the best that works. Whatever a way
+    /// fails with, the next one is tried: a card that can stamp both clocks at once says `ENODEV`,
+    /// not `EOPNOTSUPP`, where the system's clock runs on another counter than the card knows.
     fn stamps(&mut self) -> io::Result<Vec<CrossStamp>> {
-        loop {
-            let fd = self.device.as_fd();
-            let outcome = match self.method {
-                Method::Precise => reference::phc_precise(fd).map(|stamp| vec![stamp]),
-                Method::Extended => reference::phc_extended(fd, READINGS),
-                Method::Plain => reference::phc_plain(fd, READINGS),
-            };
-            self.method = match (&outcome, self.method) {
-                (Err(error), Method::Precise) if is_unsupported(error) => Method::Extended,
-                (Err(error), Method::Extended) if is_unsupported(error) => Method::Plain,
-                _ => return outcome,
-            };
+        if let Some(method) = self.method {
+            return self.stamps_by(method);
+        }
+        let mut outcome = Ok(Vec::new());
+        for method in Method::ALL {
+            outcome = self.stamps_by(method);
+            if outcome.is_ok() {
+                self.method = Some(method);
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn stamps_by(&self, method: Method) -> io::Result<Vec<CrossStamp>> {
+        let fd = self.device.as_fd();
+        match method {
+            Method::Precise => reference::phc_precise(fd).map(|stamp| vec![stamp]),
+            Method::Extended => reference::phc_extended(fd, READINGS),
+            Method::Plain => reference::phc_plain(fd, READINGS),
         }
     }
-}
-
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY | libc::EINVAL))
 }
 
 /// The reading that took the shortest time, and so can be wrong by the least.
@@ -109,7 +122,7 @@ mod tests {
         let mut phc = Phc::open("/dev/null", Span::ZERO).unwrap();
         let error = phc.read().unwrap_err();
         assert_eq!(error, ReferenceError::System { errno: libc::ENOTTY });
-        assert_eq!(phc.method, Method::Plain);
+        assert_eq!(phc.method, None);
         assert!(Phc::open("/dev/ptp-none", Span::ZERO).is_err());
     }
 }

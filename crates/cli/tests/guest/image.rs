@@ -21,6 +21,9 @@ const MODULES: [&str; 8] = [
     "drivers/net/virtio_net",
 ];
 
+/// The driver of PTP clocks, as `cargo xtask guest` builds it.
+const PTP_DRIVER: &str = "ptp_clock/timeball_ptp.ko";
+
 /// The first process: brings up the machine, and goes on as systemd where there is one.
 const INIT: &str = "#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -85,11 +88,12 @@ pub(crate) struct Image {
 
 impl Image {
     /// Puts the image together from unpacked packages, with these files (by path, without the first
-    /// slash) in it.
+    /// slash) and these programs of the packages in it.
     pub(crate) fn build(
         packages: &Path,
         scratch: &Scratch,
         files: &[(&str, &str)],
+        programs: &[&str],
         init: Init,
     ) -> Self {
         let root = scratch.path().join("root");
@@ -99,7 +103,11 @@ impl Image {
             fs::create_dir_all(root.join(directory)).expect("a directory");
         }
         fs::copy(packages.join("bin/busybox"), root.join("bin/busybox")).expect("busybox");
-        copy_with_libraries(Path::new(env!("CARGO_BIN_EXE_timeball")), &root);
+        copy_with_libraries(Path::new(env!("CARGO_BIN_EXE_timeball")), packages, &root);
+        for program in programs {
+            copy_with_libraries(&packages.join(program), packages, &root);
+        }
+        fs::copy(packages.join(PTP_DRIVER), root.join("timeball_ptp.ko")).expect("the driver");
         let modules = only_entry(&packages.join("lib/modules"), "").join("kernel");
         for module in MODULES {
             let file = modules.join(format!("{module}.ko"));
@@ -111,7 +119,7 @@ impl Image {
             set_mode(&root.join(path), 0o755);
         }
         if init == Init::Systemd {
-            add_systemd(&root);
+            add_systemd(packages, &root);
         }
         for (path, text) in files {
             put(&root, path, text);
@@ -129,14 +137,14 @@ fn put(root: &Path, path: &str, text: &str) {
 }
 
 /// Adds this machine's systemd: what it is made of, and the targets that units name.
-fn add_systemd(root: &Path) {
+fn add_systemd(packages: &Path, root: &Path) {
     for program in ["/usr/lib/systemd/systemd", "/usr/bin/systemctl"] {
-        copy_with_libraries(Path::new(program), root);
+        copy_with_libraries(Path::new(program), packages, root);
     }
     // Since version 255 it starts everything through another program.
     let executor = Path::new(SYSTEMD).join("systemd-executor");
     if executor.exists() {
-        copy_with_libraries(&executor, root);
+        copy_with_libraries(&executor, packages, root);
         let place = root.join("usr/lib/systemd");
         fs::create_dir_all(&place).expect("a directory");
         fs::copy(&executor, place.join("systemd-executor")).expect("copied");
@@ -169,17 +177,26 @@ fn only_entry(directory: &Path, prefix: &str) -> PathBuf {
 }
 
 /// Copies a program to `/bin`, and the libraries that the loader would give it to where they are
-/// here.
-fn copy_with_libraries(program: &Path, root: &Path) {
+/// here, or would be if the packages were installed.
+fn copy_with_libraries(program: &Path, packages: &Path, root: &Path) {
     let name = program.file_name().expect("a name");
-    fs::copy(program, root.join("bin").join(name)).expect("the binary under test");
-    let listing = Command::new("ldd").arg(program).output().expect("ldd starts");
+    fs::copy(program, root.join("bin").join(name)).expect("a program");
+    let mut ldd = Command::new("ldd");
+    ldd.arg(program);
+    if program.starts_with(packages) {
+        ldd.env("LD_LIBRARY_PATH", packages.join("usr/lib/x86_64-linux-gnu"));
+    }
+    let listing = ldd.output().expect("ldd starts");
     let listing = String::from_utf8(listing.stdout).expect("UTF-8");
     let libraries: BTreeSet<&str> =
         listing.split_whitespace().filter(|word| word.starts_with('/')).collect();
     assert!(!libraries.is_empty(), "ldd tells no library: {listing}");
     for library in libraries {
-        let to = root.join(library.trim_start_matches('/'));
+        let installed = Path::new(library).strip_prefix(packages);
+        let to = match installed {
+            Ok(place) => root.join(place),
+            Err(_) => root.join(library.trim_start_matches('/')),
+        };
         fs::create_dir_all(to.parent().expect("a directory")).expect("a directory");
         fs::copy(library, to).expect("a library");
     }

@@ -10,6 +10,7 @@ mod first_set;
 mod image;
 mod leap;
 mod machine;
+mod ptp;
 mod set_clock;
 #[path = "../support/mod.rs"]
 mod support;
@@ -197,13 +198,31 @@ impl World {
     fn boot_with(&self, address: &str, truth: &Timeline, ahead_s: i64, clock: &str) -> Machine {
         let port = address.rsplit(':').next().expect("host:port");
         let settings = format!(
-            "[clock]\nmode = \"discipline\"\n{clock}\
-             [[source]]\naddress = \"{HOST}:{port}\"\npoll = {{ min = 0, max = 0 }}\n\
-             [admin]\nlisten = \"127.0.0.1:9133\"\n\
-             [state]\ndirectory = \"/var/lib/timeball\"\n"
+            "{clock}[[source]]\naddress = \"{HOST}:{port}\"\npoll = {{ min = 0, max = 0 }}\n"
         );
-        let files = [("etc/timeball.toml", settings.as_str())];
-        let image = Image::build(&self.packages, &self.scratch, &files, Init::Shell);
+        self.boot_settings(truth, ahead_s, &[("timeball", &settings)], &[])
+    }
+
+    /// Boots a guest whose clock is `ahead_s` ahead of `truth`, with these programs of the packages
+    /// and these settings in `/etc/NAME.toml`: of the clock, then its sources.
+    fn boot_settings(
+        &self,
+        truth: &Timeline,
+        ahead_s: i64,
+        settings: &[(&str, &str)],
+        programs: &[&str],
+    ) -> Machine {
+        let file = |(name, settings): &(&str, &str)| {
+            let text = format!(
+                "[clock]\nmode = \"discipline\"\n{settings}\
+                 [admin]\nlisten = \"127.0.0.1:9133\"\n\
+                 [state]\ndirectory = \"/var/lib/timeball\"\n"
+            );
+            (format!("etc/{name}.toml"), text)
+        };
+        let files: Vec<_> = settings.iter().map(file).collect();
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), &**text)).collect();
+        let image = Image::build(&self.packages, &self.scratch, &files, programs, Init::Shell);
         Machine::boot(&image, &self.scratch, truth, ahead_s)
     }
 }

@@ -48,7 +48,7 @@ fn the_units_start_restart_and_stop_under_a_real_systemd() {
             include_str!("../../../../examples/systemd/timeball-user.service"),
         ),
     ];
-    let image = Image::build(&world.packages, &world.scratch, &files, Init::Systemd);
+    let image = Image::build(&world.packages, &world.scratch, &files, &[], Init::Systemd);
     let mut machine = Machine::boot(&image, &world.scratch, &Timeline::of_this_machine(), 0);
     machine.run(
         "for d in /usr/local/bin /srv/user/.local/bin; do \
