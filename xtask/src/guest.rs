@@ -31,8 +31,8 @@ pub(crate) fn run(project: &Project) -> Result<bool> {
 /// Boots the guest and runs its tests; where no guest can be had and that is no failure, says so.
 pub(crate) fn add_step(project: &Project, steps: &mut Steps) {
     let root = project.target.join("guest");
-    let what =
-        "a real kernel: a guest's clock is set, kept, leaps and tells the truth; systemd's units";
+    let what = "a real kernel: a guest's clock is set, kept, leaps and tells the truth; PTP clocks, \
+                gpsd; systemd's units";
     steps.step(what, |tally| match prepare(project, &root, tally) {
         Err(error) if !Project::is_ci() => {
             tally.skipped.push(format!("the agent on a real kernel: {error:#}"));

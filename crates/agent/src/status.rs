@@ -294,11 +294,16 @@ fn problem(source: &SourceReport, refusal: Option<i32>) -> Option<String> {
             if let Some(errno) = refusal {
                 return Some(format!("requests are refused: {}", errno_text(errno)));
             }
-            match (rejection, source.sent) {
-                (Some(error), _) => Some(format!("no valid answer: {error}")),
-                (None, 0 | 1) => None,
-                (None, sent) => Some(format!(
+            match (rejection, source.sent, source.address) {
+                (Some(error), ..) => Some(format!("no valid answer: {error}")),
+                (None, 0 | 1, _) => None,
+                (None, sent, Some(_)) => Some(format!(
                     "no answer to {sent} requests; is it up, and may UDP pass to its port?"
+                )),
+                // What has no address and was asked nevertheless is a clock that others write.
+                (None, sent, None) => Some(format!(
+                    "nothing new in {sent} readings; does its writer run, and was it started \
+                     after this agent?"
                 )),
             }
         }
@@ -450,6 +455,8 @@ mod tests {
         assert!(problem_of(&unsent).contains("Network is unreachable"));
         let silent = SourceReport { selection: Selection::Unreachable, ..source() };
         assert!(problem_of(&silent).contains("no answer to 8 requests"));
+        let unwritten = SourceReport { address: None, ..silent.clone() };
+        assert!(problem_of(&unwritten).contains("nothing new in 8 readings"));
         let refused = problem(&silent, Some(libc::ECONNREFUSED)).unwrap();
         assert!(refused.contains("Connection refused"), "{refused}");
         let denied = SourceReport {

@@ -7,6 +7,7 @@
 //! machine's clock say, so a slow machine makes a reading coarser and no test fail.
 
 mod first_set;
+mod gps;
 mod image;
 mod leap;
 mod machine;
