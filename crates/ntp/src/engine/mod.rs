@@ -187,7 +187,8 @@ impl Engine {
         match input {
             // The timer is spent, even if it went off early: it is set anew.
             Input::Wake => self.wake_at = None,
-            Input::ClockJumped => {}
+            // By however little it was set, what was told of it is no longer so.
+            Input::ClockJumped => self.publish(now, &mut actions),
             Input::Datagram { source, from, octets, received_at } => {
                 self.handle_datagram(now, source, from, octets, received_at, &mut actions);
             }
