@@ -229,6 +229,33 @@ fn readings_that_cannot_be_are_counted_and_change_nothing() {
 }
 
 #[test]
+fn what_was_written_before_the_clock_was_set_back_is_not_taken_for_later() {
+    let back = Span::from_millis(500);
+    let path = "/dev/ptp0".to_owned();
+    let phc = ReferenceDevice::Phc { path, ahead: Span::ZERO };
+    for (device, taken) in [(clock(0).reference.unwrap().device, 1), (phc, 2)] {
+        let mut source = clock(0);
+        source.reference.as_mut().unwrap().device = device;
+        let mut world = World::with(vec![source], vec![ahead(Span::ZERO, Span::ZERO)]);
+        let before = world.run(Span::from_secs(10)).sources[0].received;
+        let set = |at: Span| Now { system: now_at(at).system - back, ..now_at(at) };
+        let set_at = world.elapsed;
+        world.engine.handle_input(set(set_at), Input::ClockJumped);
+        // Written 50 ms before, and read when the clock has passed that date once more.
+        let written = reading(now_at(set_at).system - Span::from_millis(50), Span::ZERO);
+        let later = Span::from_millis(1_700);
+        let read =
+            [(Span::from_millis(700), written), (later, reading(set(set_at + later).system, back))];
+        for (after, reading) in read {
+            let input = Input::Measured { source: SourceId(0), result: Ok(reading) };
+            world.engine.handle_input(set(set_at + after), input);
+        }
+        let report = world.engine.report(set(set_at + later));
+        assert_eq!(report.sources[0].received - before, taken, "{report:#?}");
+    }
+}
+
+#[test]
 fn a_clock_that_falls_silent_is_unreachable_after_eight_polls_and_the_bound_grows() {
     let mut left = 60;
     let mut steady = ahead(Span::ZERO, Span::ZERO);

@@ -42,6 +42,16 @@ impl Source {
         }
     }
 
+    /// Whether a reading that comes `now` may be of before the clock was set, by its date alone:
+    /// what others write waits until it is read, and a clock that was set back goes through the
+    /// same dates again. Only what is written after the first reading since is certainly of after.
+    fn may_be_of_before(&mut self, now: MonoTime, set_at: MonoTime) -> bool {
+        let device = self.config.reference.as_ref().map(|reference| &reference.device);
+        let is_written = device.is_some_and(|d| !matches!(d, ReferenceDevice::Phc { .. }));
+        let read_at = self.reference.read_at.replace(now);
+        is_written && read_at.unwrap_or(MonoTime::from_nanos(i64::MIN)) < set_at
+    }
+
     /// Asks the shell to read the clock.
     pub(super) fn read_clock(&mut self, now: Now, random: &mut Random) -> Action {
         self.polling.sent(now.raw, random);
@@ -137,6 +147,10 @@ impl Engine {
         index: usize,
         reading: &ReferenceReading,
     ) -> Result<Option<Sample>, ReferenceError> {
+        let set_at = self.system_clock.set_at();
+        if self.sources[index].may_be_of_before(now.raw, set_at) {
+            return Err(ReferenceError::Old);
+        }
         let at = self.system_clock.raw_of(now, reading.system).ok_or(ReferenceError::Old)?;
         let time = if reading.is_pulse {
             self.with_second(at, reading.time).ok_or(ReferenceError::NoSecond)?

@@ -23,6 +23,8 @@ pub(super) struct Reference {
     pub(super) scatter: Scatter,
     /// What the leap seconds since the start have added to UTC, and not to this clock.
     pub(super) leapt: Span,
+    /// When a reading of it came last, taken or not.
+    pub(super) read_at: Option<MonoTime>,
     /// Why its last reading was not taken, until one is.
     pub(super) error: Option<ReferenceError>,
 }
