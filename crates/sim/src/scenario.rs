@@ -7,7 +7,7 @@ use timeball_timebase::{Frequency, LeapSecond, Span, Timestamp};
 
 use crate::clock::{Oscillator, RefusedWrite};
 use crate::network::Path;
-use crate::server::{LeapNow, Server, address};
+use crate::server::{Follows, LeapNow, Server, address};
 
 /// How far from a leap second clocks may make it.
 const LEAP_BLUR: Span = Span::from_millis(200);
@@ -279,10 +279,21 @@ impl Scenario {
             })
     }
 
-    /// Whether more than half of the servers never lie.
+    /// Whether more than half of the servers never lie, of those that are asked, or where what
+    /// says the same is counted as one.
     pub fn has_honest_majority(&self) -> bool {
+        let is_majority = |honest: usize, of: usize| honest * 2 > of;
         let honest = self.servers.iter().filter(|server| server.is_honest()).count();
-        honest * 2 > self.servers.len()
+        let mut distinct: Vec<(Option<Follows>, bool)> = Vec::new();
+        for server in &self.servers {
+            let is_known = |(follows, _): &&mut (Option<Follows>, bool)| *follows == server.follows;
+            match distinct.iter_mut().find(is_known).filter(|_| server.follows.is_some()) {
+                Some((_, is_honest)) => *is_honest |= server.is_honest(),
+                None => distinct.push((server.follows, server.is_honest())),
+            }
+        }
+        let distinctly_honest = distinct.iter().filter(|(_, is_honest)| *is_honest).count();
+        is_majority(honest, self.servers.len()) || is_majority(distinctly_honest, distinct.len())
     }
 }
 

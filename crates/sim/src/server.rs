@@ -20,6 +20,18 @@ pub struct Server {
     /// What kind of clock it is, where it is no server: then its path is that of a reading, to the
     /// clock and back.
     pub clock: Option<ClockAtHand>,
+    /// Whom it follows, by its own word; where `None` it is a primary server.
+    pub follows: Option<Follows>,
+}
+
+/// What a secondary server says of the clock that it follows. Who says the same is the same server,
+/// or pretends to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Follows {
+    /// The other's address.
+    pub address: [u8; 4],
+    /// How often its clock is set, in seconds (1+).
+    pub every_s: i64,
 }
 
 /// What a server says of leap seconds.
@@ -53,6 +65,8 @@ pub enum Behaviour {
     },
     /// Answers with fields that are changed from what is right.
     Broken(Broken),
+    /// Tells what the client thinks true time to be, and nothing while that knows none.
+    Echoes,
     /// Is synchronized until this second only.
     HonestUntil {
         /// In seconds.
@@ -120,6 +134,8 @@ pub enum Broken {
     Broadcast,
 }
 
+/// When a secondary server's clock is set first, in seconds since 1900: in 2026.
+const FIRST_SETTING_S: u64 = 4_003_988_000;
 /// Seconds from 1900 to 1970.
 const UNIX_FROM_1900: i64 = 2_208_988_800;
 
@@ -127,7 +143,8 @@ impl Server {
     /// An honest server at the end of `path`.
     pub fn honest(path: Path) -> Self {
         let announces = Announcement::Truth;
-        Self { path, behaviour: Behaviour::Honest, error: Span::ZERO, announces, clock: None }
+        let (behaviour, error) = (Behaviour::Honest, Span::ZERO);
+        Self { path, behaviour, error, announces, clock: None, follows: None }
     }
 
     /// A true clock at hand; reading it takes what `path` does.
@@ -146,6 +163,13 @@ impl Server {
     #[must_use]
     pub fn announcing(mut self, announces: Announcement) -> Self {
         self.announces = announces;
+        self
+    }
+
+    /// The same as a secondary server.
+    #[must_use]
+    pub fn following(mut self, follows: Follows) -> Self {
+        self.follows = Some(follows);
         self
     }
 
@@ -198,12 +222,28 @@ impl Server {
         // answer leave before the request came.
         let blur = Span::from_nanos(truth.as_unix_nanos().rem_euclid(119) - 59);
         octets[40..48].copy_from_slice(&long(told + blur));
+        if let Some(follows) = &self.follows {
+            octets[1] = 2;
+            octets[12..16].copy_from_slice(&follows.address);
+            octets[16..24].copy_from_slice(&follows.reference(at_s));
+        }
         match self.behaviour {
             Behaviour::HonestUntil { until_s } if at_s >= until_s => octets[0] |= 0xc0,
             Behaviour::Broken(broken) => broken.apply(&mut octets, told),
             _ => {}
         }
         Some(octets)
+    }
+}
+
+impl Follows {
+    /// When its clock was set last: to a fraction that nobody else's has, however often one looks.
+    fn reference(&self, at_s: f64) -> [u8; 8] {
+        let turn = (at_s / self.every_s as f64) as u32;
+        let [a, b, c, d] = self.address;
+        let fraction = u32::from_be_bytes([a, b ^ 0x55, c ^ 0xaa, d]).wrapping_mul(0x9e37_79b9);
+        let second = FIRST_SETTING_S + u64::from(turn) * self.every_s.cast_unsigned();
+        (second << 32 | u64::from(fraction.wrapping_add(turn).max(1))).to_be_bytes()
     }
 }
 

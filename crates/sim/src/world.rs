@@ -22,6 +22,8 @@ const SECOND: i64 = 1_000_000_000;
 /// Actions that follow from one input, answers to answers included: a world in which there are more
 /// has an engine that talks to itself.
 const ROUNDS_MAX: usize = 100;
+/// The client's address.
+pub const CLIENT: [u8; 4] = [192, 0, 2, 250];
 /// Streams of random numbers: the clock, attackers, the engine, and from the last one on servers.
 const CLOCK: u64 = 0;
 const ATTACK: u64 = 1;
@@ -117,6 +119,9 @@ impl World {
         let now = world.clocks.now();
         let actions = world.engine.start(now);
         world.carry_out(actions);
+        if world.scenario.servers.iter().any(|server| server.follows.is_some()) {
+            world.feed(Input::OwnAddress { address: CLIENT.into(), port: None });
+        }
         world
     }
 

@@ -36,6 +36,11 @@ impl Interval {
         })
     }
 
+    /// The smallest interval that holds both.
+    pub fn hull(&self, other: &Self) -> Self {
+        Self { earliest: self.earliest.min(other.earliest), latest: self.latest.max(other.latest) }
+    }
+
     /// Half the length, rounded up.
     pub fn half_width(&self) -> Span {
         let length = self.latest - self.earliest;

@@ -8,7 +8,7 @@ use super::Engine;
 use super::interval::{Hull, TimedInterval};
 use super::rates::RATE_JUMP;
 use super::report::Selection;
-use super::selection::{self, Outcome, Voter};
+use super::selection::{Outcome, witnesses};
 use super::source::Source;
 use crate::estimator::{Estimate, Taken};
 use crate::sample::Sample;
@@ -32,6 +32,7 @@ impl Engine {
             source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
             source.keep(sample, credible);
             self.rates.note_sample(index, &sample);
+            self.note_identity(index);
         }
         self.counters.received += 1;
         self.note_heard(now.raw, index, polling_interval);
@@ -134,12 +135,8 @@ impl Engine {
     pub(super) fn learn_rate(&mut self, at: MonoTime) {
         let Outcome::Majority(interval) = self.verdict.outcome else { return };
         let wander = self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander);
-        let ageing = self.rates.ageing(at);
-        let voters: Vec<Voter> =
-            self.sources.iter().map(|source| self.voter(source, at, ageing)).collect();
-        let entitled = selection::entitled(&voters);
-        let hull = TimedInterval { at, interval };
-        self.rates.note_hull(hull, wander, &entitled, entitled.len().saturating_sub(1) / 2);
+        let servers = witnesses(&self.voters(at));
+        self.rates.note_hull(TimedInterval { at, interval }, wander, &servers);
     }
 
     /// Forgets what belongs to a source's path and server: it has another address now, of which an
@@ -147,6 +144,7 @@ impl Engine {
     pub(super) fn forget_source(&mut self, at: MonoTime, index: usize) {
         self.estimator.forget_source(index);
         self.rates.forget_source(index);
+        self.forget_identity(index);
         self.recall(at, index);
     }
 

@@ -34,7 +34,9 @@ mod report;
 mod selection;
 mod source;
 mod system_clock;
+mod twins;
 mod voice;
+mod witnesses;
 
 pub use crate::estimator::{RememberedBias, RememberedPath};
 pub use config::{
@@ -65,9 +67,10 @@ use memory::Memory;
 use ourselves::Ourselves;
 use pause::PauseWatch;
 use rates::Rates;
-use selection::{Outcome, Verdict, Voter};
+use selection::{Outcome, Verdict};
 use source::Source;
 use system_clock::SystemClock;
+use twins::Twins;
 
 /// In observe mode somebody else steers the system clock: it is looked at this often.
 const OBSERVE_INTERVAL: Span = Span::from_secs(1);
@@ -88,6 +91,7 @@ pub struct Engine {
     random: Random,
     ourselves: Ourselves,
     sources: Vec<Source>,
+    twins: Twins,
     estimator: Estimator,
     rates: Rates,
     system_clock: SystemClock,
@@ -139,6 +143,7 @@ impl Engine {
             rates: Rates::new(now.raw, sources.len(), config.drift_allowance, sure),
             system_clock: SystemClock::new(now, own_rate),
             discipline,
+            twins: Twins::default(),
             conflict: Conflict::default(),
             leap: LeapWatch::default(),
             constraints: Constraints::new(config.constraints),
@@ -176,8 +181,7 @@ impl Engine {
     }
 
     /// Feeds one input at `now` (both clocks, read together just before); the caller carries out
-    /// the
-    /// actions in order.
+    /// the actions in order.
     pub fn handle_input(&mut self, now: Now, input: Input<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
         if !matches!(input, Input::AdjustOutcome(_)) {
@@ -350,11 +354,8 @@ impl Engine {
     }
 
     fn vote(&mut self, now: Now) {
-        let ageing = self.rates.ageing(now.raw);
-        let voters: Vec<Voter> =
-            self.sources.iter().map(|source| self.voter(source, now.raw, ageing)).collect();
-        let promised = self.hull_at(now.raw);
-        let former_chief = self.verdict.chief;
+        let voters = self.voters(now.raw);
+        let (promised, former_chief) = (self.hull_at(now.raw), self.verdict.chief);
         self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);
         if let Some(credible) = self.credible_at(now.raw) {
             self.verdict.keep_credible(&voters, credible);
@@ -366,7 +367,7 @@ impl Engine {
             if majority && *selection == Selection::Falseticker && source.is_used() {
                 convicts.push(i);
             }
-            source.take_part(*selection, majority);
+            source.take_part(*selection, voters[i].twin(), majority);
         }
         self.disown(&convicts);
         match self.verdict.outcome {

@@ -191,6 +191,7 @@ impl Engine {
             host: source.config.host.clone(),
             address: source.address,
             selection: source.selection,
+            twin: source.twin.and_then(|place| Some(self.sources.get(place)?.id)),
             stratum: told.map_or(0, |told| told.stratum),
             reference_id: told.map_or([0; 4], |told| told.reference_id),
             leap: told.map_or(Leap::None, |told| told.leap),

@@ -7,9 +7,10 @@ mod path;
 use core::ops::RangeInclusive;
 use std::collections::VecDeque;
 
-use timeball_timebase::{Frequency, Interval, MonoTime, Span, coverage_hull};
+use timeball_timebase::{Frequency, Interval, MonoTime, Span};
 
 use super::interval::{Ageing, SIGMAS, TimedInterval};
+use super::witnesses::allowed;
 use crate::sample::{RATE_TOLERANCE, Sample};
 use path::PathRates;
 
@@ -214,22 +215,16 @@ impl Rates {
         self.kept = Some((self.interval(at).widened(change), at));
         self.hulls.clear();
         self.paths.fill(PathRates::default());
-        self.conclude(at, &[], 0);
+        self.conclude(at, &[]);
     }
 
     /// Takes what a majority promises, and finds what is known now: the rates that agree with what
-    /// majorities promised before, and those that so many of the `voters` agree on that they cannot
-    /// all be wrong if no more than `false_max` are.
-    pub(super) fn note_hull(
-        &mut self,
-        hull: TimedInterval,
-        wander: f64,
-        voters: &[usize],
-        false_max: usize,
-    ) {
+    /// majorities promised before, and those that so many of the servers, each with the places of
+    /// its sources, agree on that they cannot all be wrong.
+    pub(super) fn note_hull(&mut self, hull: TimedInterval, wander: f64, servers: &[Vec<usize>]) {
         self.remember(hull);
         self.wander = wander;
-        self.conclude(hull.at, voters, false_max);
+        self.conclude(hull.at, servers);
     }
 
     fn changes(&self) -> Changes {
@@ -241,10 +236,10 @@ impl Rates {
         interval.widened(self.changes().walked(at - since))
     }
 
-    fn conclude(&mut self, at: MonoTime, voters: &[usize], false_max: usize) {
+    fn conclude(&mut self, at: MonoTime, servers: &[Vec<usize>]) {
         let changes = self.changes();
         let by_hulls = self.by_credible_hulls(at, changes);
-        let by_vote = self.by_vote(at, voters, false_max);
+        let by_vote = self.by_vote(at, servers);
         let kept = self.kept.filter(|(_, since)| at - *since < KEPT_FOR);
         let kept = kept.map(|(interval, since)| interval.widened(changes.walked(at - since)));
         // The surest first, what was known once later: what contradicts it is no longer so.
@@ -299,12 +294,13 @@ impl Rates {
         known
     }
 
-    fn by_vote(&self, at: MonoTime, voters: &[usize], false_max: usize) -> Option<RateInterval> {
+    fn by_vote(&self, at: MonoTime, servers: &[Vec<usize>]) -> Option<RateInterval> {
         let changes = self.changes();
-        let told = voters.iter().filter_map(|&voter| self.paths.get(voter)?.interval(at, changes));
-        let intervals: Vec<Interval> = told.map(|rate| rate.as_interval()).collect();
-        let true_min = intervals.len().checked_sub(false_max).filter(|min| *min > 0)?;
-        coverage_hull(&intervals, true_min).map(RateInterval::from_interval)
+        let told =
+            |&place: &usize| Some(self.paths.get(place)?.interval(at, changes)?.as_interval());
+        let said: Vec<Vec<Option<Interval>>> =
+            servers.iter().map(|places| places.iter().map(told).collect()).collect();
+        allowed(&said).map(RateInterval::from_interval)
     }
 
     /// Keeps promises at ages that are about a geometric series.
@@ -374,7 +370,7 @@ mod tests {
             sample.offset += if source == 1 { drift * second } else { Span::ZERO };
             rates.note_sample(source as usize, &sample);
         }
-        rates.note_hull(hull(second, half_ms), 0.0, &[0, 1, 2], 1);
+        rates.note_hull(hull(second, half_ms), 0.0, &[vec![0], vec![1], vec![2]]);
     }
 
     fn holds(rates: &Rates, second: i64) -> bool {
@@ -391,13 +387,13 @@ mod tests {
     fn a_promise_that_was_false_does_not_make_the_rate_any() {
         let mut rates = rates(1);
         for second in (0..100).map(|turn| turn * 64) {
-            rates.note_hull(hull(second, 1), 0.0, &[], 0);
+            rates.note_hull(hull(second, 1), 0.0, &[]);
         }
         let before = rates.interval(at(6_336));
         // Two seconds later the truth seems to be a millisecond further on than it can be.
         let mut jumped = hull(6_338, 0);
         jumped.shift(Span::from_millis(2));
-        rates.note_hull(jumped, 0.0, &[], 0);
+        rates.note_hull(jumped, 0.0, &[]);
         let after = rates.interval(at(6_338));
         let wider = before.widened(RATE_JUMP + 1e-9);
         assert!(after.lowest >= wider.lowest && after.highest <= wider.highest, "{after:?}");
@@ -410,7 +406,7 @@ mod tests {
         assert_eq!(half_ppm(&rates, 0), 500.0);
         let mut former = 500.0;
         for minute in (0..480).step_by(10) {
-            rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0);
+            rates.note_hull(hull(minute * 60, 1), 0.0, &[]);
             assert!(holds(&rates, minute * 60));
             assert!(half_ppm(&rates, minute * 60) <= former + 0.01, "after {minute} minutes");
             former = half_ppm(&rates, minute * 60);
@@ -423,7 +419,7 @@ mod tests {
     #[test]
     fn what_is_known_fades_as_the_oscillator_walks() {
         let mut rates = rates(1);
-        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 1e-18, &[], 0));
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 1e-18, &[]));
         let (fresh, stale) = (half_ppm(&rates, 5_940), half_ppm(&rates, 15_940));
         assert!((stale - fresh - 0.5).abs() < 0.01, "{fresh} {stale}");
     }
@@ -431,12 +427,12 @@ mod tests {
     #[test]
     fn a_change_beyond_the_allowance_is_found_out_and_what_was_before_it_forgotten() {
         let mut rates = rates(1);
-        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0));
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[]));
         // From now on true time gains 50 ppm instead of 20.
         for minute in 100..160 {
             let gained = truth(6_000) + Span::from_micros((minute * 60 - 6_000) * 50);
             let interval = Interval::around(gained, Span::from_millis(1));
-            rates.note_hull(TimedInterval { at: at(minute * 60), interval }, 0.0, &[], 0);
+            rates.note_hull(TimedInterval { at: at(minute * 60), interval }, 0.0, &[]);
         }
         let RateInterval { lowest, highest } = rates.interval(at(160 * 60));
         assert!((lowest..=highest).contains(&50e-6), "{lowest} {highest}");
@@ -449,7 +445,7 @@ mod tests {
             let second = minute * 60;
             let up_us = if minute < 120 { 3_000 } else { 9_000 };
             rates.note_sample(0, &answer(second, up_us + minute * 37 % 200, 1_000));
-            rates.note_hull(hull(second, 20), 0.0, &[0], 0);
+            rates.note_hull(hull(second, 20), 0.0, &[vec![0]]);
             assert!(holds(&rates, second), "after {minute} minutes");
         }
         // Hulls alone would leave 40 ms over four hours.
@@ -478,7 +474,7 @@ mod tests {
     #[test]
     fn after_a_sleep_the_rate_is_known_still_if_less_well() {
         let mut rates = rates(1);
-        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0));
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[]));
         let before = half_ppm(&rates, 6_000);
         rates.interrupt(at(6_000));
         let after = half_ppm(&rates, 6_000);
@@ -494,7 +490,7 @@ mod tests {
         };
         // 500 ppm of a tenth of a second, half of it on either side, of which 15 ppm are in it.
         assert!(wider(&rates) > Span::from_micros(22), "{}", wider(&rates));
-        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[], 0));
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 0.0, &[]));
         assert_eq!(wider(&rates), Span::ZERO);
     }
 }

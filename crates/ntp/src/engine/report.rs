@@ -53,6 +53,8 @@ pub struct SourceReport {
     pub address: Option<SocketAddr>,
     /// Its part in the clock, with the reason.
     pub selection: Selection,
+    /// The earlier source that is the same server, by what both tell: the two are one witness.
+    pub twin: Option<SourceId>,
     /// Stratum it claims: 0 unknown, 1 to 15, 16 unsynchronized.
     pub stratum: u8,
     /// Reference identifier it claims.

@@ -1,8 +1,11 @@
 //! Who tells the truth: majority by intersection of intervals.
 
-use timeball_timebase::{Interval, Span, coverage_hull, deepest_overlap};
+use std::collections::BTreeMap;
+
+use timeball_timebase::{Interval, Span, deepest_overlap};
 
 use super::report::Selection;
+use super::witnesses::{allowed, together};
 
 /// A source as a voter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +20,9 @@ pub(super) enum Voter {
         trust: bool,
         /// What majorities found of it.
         record: Record,
+        /// The place of the voter whose server it is under another address: the two are one
+        /// witness.
+        twin: Option<usize>,
     },
     /// Was asked and may still answer for the first time: counts against a hasty majority.
     Pending {
@@ -90,8 +96,10 @@ pub(super) fn vote(
     promised: Option<Interval>,
     former_chief: Option<usize>,
 ) -> Verdict {
-    let electorate: Vec<Voter> = entitled(voters).into_iter().map(|i| voters[i]).collect();
-    let (outcome, ground) = judge(&electorate, min_sources, promised);
+    let servers = witnesses(voters).into_iter();
+    let servers: Vec<Vec<Voter>> =
+        servers.map(|places| places.into_iter().map(|i| voters[i]).collect()).collect();
+    let (outcome, ground) = judge(&servers, min_sources, promised);
     let acquits = matches!(outcome, Outcome::Majority(_));
     let truechimers = || voters.iter().filter(|voter| voter.is_within(ground, acquits));
     // A slow answer's interval touches almost any ground, so that a source which is found false by
@@ -112,8 +120,17 @@ pub(super) fn vote(
     verdict
 }
 
+/// The places of those who have a voice, server by server.
+pub(super) fn witnesses(voters: &[Voter]) -> Vec<Vec<usize>> {
+    let mut servers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for place in entitled(voters) {
+        servers.entry(voters[place].twin().unwrap_or(place)).or_default().push(place);
+    }
+    servers.into_values().collect()
+}
+
 /// Those who have a voice, by their place: only the trusted ones while any of them speaks.
-pub(super) fn entitled(voters: &[Voter]) -> Vec<usize> {
+fn entitled(voters: &[Voter]) -> Vec<usize> {
     let speaks = |voter: &Voter| {
         matches!(voter, Voter::Fit { trust: true, .. } | Voter::Pending { trust: true })
     };
@@ -125,23 +142,22 @@ pub(super) fn entitled(voters: &[Voter]) -> Vec<usize> {
     (0..voters.len()).filter(|&i| has_a_voice(&voters[i])).collect()
 }
 
-/// The outcome, and the ground that an interval must touch to be true.
+/// The outcome, and the ground that an interval must touch to be true. Each server has one voice,
+/// under however many addresses.
 fn judge(
-    voters: &[Voter],
+    servers: &[Vec<Voter>],
     min_sources: usize,
     promised: Option<Interval>,
 ) -> (Outcome, Option<Interval>) {
-    let intervals: Vec<Interval> = voters.iter().filter_map(Voter::interval).collect();
-    let entitled = voters.len();
+    let said: Vec<Vec<Option<Interval>>> =
+        servers.iter().map(|server| server.iter().map(Voter::interval).collect()).collect();
+    let intervals: Vec<Interval> = said.iter().filter_map(|server| together(server)).collect();
+    let entitled = servers.len();
     let false_max = entitled.saturating_sub(1) / 2;
     // Those who may answer in a moment are waited for, lest the first to answer be believed.
-    let hasty = voters.iter().any(|voter| matches!(voter, Voter::Pending { .. }));
+    let hasty = servers.iter().flatten().any(|voter| matches!(voter, Voter::Pending { .. }));
     let decisive = if hasty { entitled / 2 + 1 } else { false_max + 1 }.max(min_sources);
-    let hull = intervals
-        .len()
-        .checked_sub(false_max)
-        .filter(|true_min| *true_min > 0)
-        .and_then(|true_min| coverage_hull(&intervals, true_min));
+    let hull = allowed(&said);
     let deepest = deepest_overlap(&intervals);
     if let (Some(hull), Some((depth, ground))) = (hull, deepest)
         && depth >= decisive
@@ -152,7 +168,8 @@ fn judge(
         let enough = intervals.len() >= decisive;
         return (if enough { Outcome::Contradiction } else { Outcome::Silence }, None);
     };
-    let agreeing = voters.iter().filter(|voter| voter.is_within(Some(promised), false)).count();
+    let agrees = |voter: &Voter| voter.is_within(Some(promised), false);
+    let agreeing = servers.iter().filter(|server| server.iter().any(agrees)).count();
     let confirmed = agreeing >= min_sources.max(1);
     if intervals.len() <= false_max {
         let outcome = if confirmed { Outcome::Witness } else { Outcome::Silence };
@@ -191,6 +208,14 @@ impl Voter {
     fn interval(&self) -> Option<Interval> {
         match self {
             Self::Fit { interval, .. } => Some(*interval),
+            Self::Pending { .. } | Self::Absent { .. } | Self::Out(_) => None,
+        }
+    }
+
+    /// The voter whose server it is under another address.
+    pub(super) fn twin(&self) -> Option<usize> {
+        match self {
+            Self::Fit { twin, .. } => *twin,
             Self::Pending { .. } | Self::Absent { .. } | Self::Out(_) => None,
         }
     }
@@ -252,7 +277,7 @@ mod tests {
             earliest: Span::from_millis(earliest_ms),
             latest: Span::from_millis(latest_ms),
         };
-        Voter::Fit { interval, prefer: false, trust: false, record: Record::Clean }
+        Voter::Fit { interval, prefer: false, trust: false, record: Record::Clean, twin: None }
     }
 
     fn promise(earliest_ms: i64, latest_ms: i64) -> Option<Interval> {
@@ -323,8 +348,13 @@ mod tests {
     fn only_a_majority_acquits_who_was_found_false() {
         let gone = Voter::Absent { reason: Selection::Unreachable, trust: false };
         let interval = fit(-1, 1).interval().unwrap();
-        let convict =
-            Voter::Fit { interval, prefer: false, trust: false, record: Record::Convicted };
+        let convict = Voter::Fit {
+            interval,
+            prefer: false,
+            trust: false,
+            record: Record::Convicted,
+            twin: None,
+        };
         let verdict = vote(&[gone, gone, convict], 1, promise(-5, 5), None);
         assert_eq!(verdict.outcome, Outcome::Silence);
         assert_eq!(verdict.selections[2], Selection::Falseticker);
@@ -337,8 +367,13 @@ mod tests {
     fn who_was_found_false_is_used_again_only_after_a_while_or_for_want_of_others() {
         use Selection::{Candidate, Chief, Combined};
         let interval = fit(-1, 1).interval().unwrap();
-        let late =
-            |prefer| Voter::Fit { interval, prefer, trust: false, record: Record::Probation };
+        let late = |prefer| Voter::Fit {
+            interval,
+            prefer,
+            trust: false,
+            record: Record::Probation,
+            twin: None,
+        };
         let verdict = vote(&[fit(-5, 5), late(false), fit(-4, 4)], 1, None, Some(1));
         assert_eq!(verdict.selections, [Combined, Candidate, Chief]);
         assert_eq!(majority(&verdict), promise(-4, 4), "it has its voice all the same");
@@ -384,11 +419,13 @@ mod tests {
     #[test]
     fn preferred_sources_are_used_alone_while_they_are_true() {
         let Voter::Fit { interval, .. } = fit(-50, 50) else { unreachable!() };
-        let preferred = Voter::Fit { interval, prefer: true, trust: false, record: Record::Clean };
+        let preferred =
+            Voter::Fit { interval, prefer: true, trust: false, record: Record::Clean, twin: None };
         let verdict = vote(&[fit(-1, 1), preferred], 1, None, None);
         assert_eq!(verdict.selections, [Selection::Candidate, Selection::Chief]);
         let interval = fit(90, 91).interval().unwrap();
-        let lying = Voter::Fit { interval, prefer: true, trust: false, record: Record::Clean };
+        let lying =
+            Voter::Fit { interval, prefer: true, trust: false, record: Record::Clean, twin: None };
         let verdict = vote(&[fit(-1, 1), fit(-2, 2), lying], 1, None, Some(1));
         use Selection::{Chief, Combined, Falseticker};
         assert_eq!(verdict.selections, [Combined, Chief, Falseticker]);
@@ -396,7 +433,7 @@ mod tests {
 
     fn trusted(earliest_ms: i64, latest_ms: i64) -> Voter {
         let interval = fit(earliest_ms, latest_ms).interval().unwrap();
-        Voter::Fit { interval, prefer: false, trust: true, record: Record::Clean }
+        Voter::Fit { interval, prefer: false, trust: true, record: Record::Clean, twin: None }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::polling::Polling;
 use super::reference::Reference;
 use super::report::{SampleReport, Selection};
 use super::selection::Record;
+use super::twins::Identity;
 use crate::association::{Response, ResponseError};
 use crate::era::era_pivot;
 use crate::mac::KeyRing;
@@ -56,6 +57,8 @@ pub(super) struct Source {
     /// Its last sample from this address.
     pub(super) newest: Option<Sample>,
     pub(super) selection: Selection,
+    /// The place of the source that is one witness with it, in the last vote.
+    pub(super) twin: Option<usize>,
     /// Whether it was found false, and no majority has found it true since.
     pub(super) convicted: bool,
     /// How many more true answers it takes until it is used, after it was found false.
@@ -88,6 +91,8 @@ pub(super) struct Source {
     /// Whether other sources have all its addresses, so that it would be no second witness.
     pub(super) duplicate: bool,
     exchanges: Exchanges,
+    /// What its last answer told of which server it is from.
+    pub(super) identity: Option<Identity>,
     /// Whether its key is not in the ring: without it the server must not be asked.
     lacks_key: bool,
     /// What was learned of it where it is a clock that is read.
@@ -125,6 +130,7 @@ impl Source {
             backlog: Vec::new(),
             newest: None,
             selection: Selection::Unreachable,
+            twin: None,
             convicted: false,
             probation: 0,
             told: None,
@@ -146,6 +152,7 @@ impl Source {
             missed: None,
             duplicate: false,
             exchanges,
+            identity: None,
             lacks_key,
             reference: Reference::default(),
             resolve_due: None,
@@ -344,7 +351,8 @@ impl Source {
 
     /// Takes the part that a vote gave it. What a majority found of it stands until another one
     /// finds otherwise, however long it is silent in between.
-    pub(super) fn take_part(&mut self, selection: Selection, majority: bool) {
+    pub(super) fn take_part(&mut self, selection: Selection, twin: Option<usize>, majority: bool) {
+        self.twin = twin;
         self.selection = selection;
         if selection == Selection::Falseticker {
             self.convicted = true;
@@ -408,6 +416,7 @@ impl Source {
 
     fn forget_server(&mut self) {
         self.exchanges.restart();
+        self.identity = None;
         self.promise = None;
         self.backlog.clear();
         self.newest = None;
@@ -427,6 +436,7 @@ impl Source {
 
     fn remember(&mut self, now: Now, response: &Response, sample: &Sample) {
         let header = &response.header;
+        self.identity = Some(Identity::of(header));
         let told = Told {
             stratum: header.stratum,
             reference_id: header.reference_id,

@@ -36,6 +36,7 @@ impl Source {
                 prefer: self.config.options.prefer,
                 trust: self.config.options.trust,
                 record: self.record(),
+                twin: None,
             },
         }
     }

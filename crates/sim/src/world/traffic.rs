@@ -9,7 +9,7 @@ use super::{SECOND, World};
 use crate::floor::Exchange;
 use crate::reference::ReadTimes;
 use crate::scenario::Attack;
-use crate::server::address;
+use crate::server::{Behaviour, address};
 
 /// Something that arrives.
 #[derive(Clone, Debug)]
@@ -83,9 +83,12 @@ impl World {
     fn answer(&mut self, index: usize, octets: &[u8], sent_at: i64) {
         let at_s = self.at_s();
         let server = &self.scenario.servers[index];
-        let Some(octets) = server.answer(octets, self.truth(), at_s, self.leap_now()) else {
-            return;
+        let time = match server.behaviour {
+            Behaviour::Echoes => self.believed(),
+            _ => Some(self.truth()),
         };
+        let answer = |time| server.answer(octets, time, at_s, self.leap_now());
+        let Some(octets) = time.and_then(answer) else { return };
         let (from, source) = (address(index), SourceId(index as u16));
         let up_s = (self.at - sent_at) as f64 / 1e9;
         let exchange = self.exchange(index, at_s, up_s, 0.0);
@@ -102,6 +105,12 @@ impl World {
                 self.queue_at(delay + SECOND, again);
             }
         }
+    }
+
+    /// What the client thinks true time to be.
+    fn believed(&self) -> Option<Timestamp> {
+        let reading = self.state.reading(self.clocks.now());
+        self.state.offset.map(|_| reading.estimate)
     }
 
     /// The process reads a datagram from its socket.
