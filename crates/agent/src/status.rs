@@ -90,7 +90,11 @@ impl StatusPublisher {
             .iter()
             .zip(&self.names)
             .zip(refusals)
-            .map(|((source, name), refusal)| source_status(source, name, *refusal, now.raw))
+            .map(|((source, name), refusal)| {
+                let twin = source.twin.and_then(|id| self.names.get(usize::from(id.0)));
+                let status = source_status(source, name, *refusal, now.raw);
+                api::Source { problem: twin_problem(source, twin).or(status.problem), ..status }
+            })
             .collect();
         let circumstances = Circumstances {
             report,
@@ -265,6 +269,12 @@ fn source_status(
     }
 }
 
+/// That a source which could be believed is no witness of its own.
+fn twin_problem(source: &SourceReport, twin: Option<&String>) -> Option<String> {
+    let twin = twin.filter(|_| source.selection != Selection::Falseticker)?;
+    Some(format!("it is the same server as {twin}, so that the two are one witness"))
+}
+
 /// What is wrong with a source, the nearest cause first.
 fn problem(source: &SourceReport, refusal: Option<i32>) -> Option<String> {
     let host = &source.host;
@@ -383,6 +393,7 @@ mod tests {
             host: "time.test".to_owned(),
             address: Some("192.0.2.1:123".parse().unwrap()),
             selection: Selection::Chief,
+            twin: None,
             stratum: 1,
             reference_id: *b"GPS\0",
             leap: Leap::None,
@@ -466,6 +477,16 @@ mod tests {
             ..source()
         };
         assert!(problem_of(&denied).contains("kiss of death DENY"));
+    }
+
+    #[test]
+    fn a_second_address_of_a_server_is_named_beside_the_first() {
+        let name = "time.test".to_owned();
+        let told = twin_problem(&source(), Some(&name)).unwrap();
+        assert!(told.contains("same server as time.test"), "{told}");
+        assert_eq!(twin_problem(&source(), None), None);
+        let wrong = SourceReport { selection: Selection::Falseticker, ..source() };
+        assert_eq!(twin_problem(&wrong, Some(&name)), None, "that it is wrong comes first");
     }
 
     #[test]

@@ -43,6 +43,20 @@ fn a_real_chronyd_is_a_source_whose_bound_holds() {
 }
 
 #[test]
+fn the_ipv4_and_the_ipv6_address_of_a_chronyd_are_one_witness() {
+    let Some(peers) = Peers::find("a chronyd under two addresses") else { return };
+    let (scratch, chronyd) = (Scratch::new("two-addresses"), peers.chronyd());
+    let (first, second) = (chronyd.address(), chronyd.second_address());
+    let up = Up::start(&scratch.join("state"), &["--source", &first, "--source", &second]);
+    up.wait_for(|line| line["state"] == "synchronized");
+    let told = format!("the same server as {first}");
+    let status = wait_for_status(&up, |status| {
+        status["sources"][1]["problem"].as_str().is_some_and(|problem| problem.contains(&told))
+    });
+    assert!(status["sources"][0]["problem"].is_null(), "{status}");
+}
+
+#[test]
 fn chronyd_is_a_client_of_our_server() {
     let Some(peers) = Peers::find("chronyd as a client of our server") else { return };
     let (scratch, source) = (Scratch::new("chronyd-client"), peers.chronyd());

@@ -72,7 +72,8 @@ impl Peers {
         let directory = self.directory_of_nobody(&format!("chronyd-{port}"));
         let settings = directory.join("chrony.conf");
         let text = format!(
-            "port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nlocal stratum 1\ncmdport 0\n\
+            "port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\nbindaddress ::1\nallow ::1\n\
+             local stratum 1\ncmdport 0\n\
              bindcmdaddress /\npidfile {}/pid\nkeyfile {}\n",
             directory.display(),
             key_file(&directory, keys).display()
@@ -188,6 +189,11 @@ impl Chronyd {
     /// Where it answers, as `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where it answers over IPv6.
+    pub fn second_address(&self) -> String {
+        format!("[::1]:{}", self.port)
     }
 
     /// It answers with stratum 16 until its local reference is on: waits for better.

@@ -95,6 +95,8 @@ pub struct Server {
     clients: Clients,
     departures: Departures,
     random: Random,
+    /// The reference timestamp that is told, and what it was made of.
+    reference: (Timestamp, NtpTime),
     counters: ServerCounters,
 }
 
@@ -104,7 +106,8 @@ impl Server {
         let mut random = Random::new(config.seed);
         let clients = Clients::new(config.clients_max, [random.bits(), random.bits()]);
         let departures = Departures::new(config.departures_max);
-        Self { config, clients, departures, random, counters: ServerCounters::default() }
+        let (reference, counters) = ((Timestamp::UNIX_EPOCH, NtpTime::ZERO), Default::default());
+        Self { config, clients, departures, random, reference, counters }
     }
 
     /// Answers a datagram, or does not.
@@ -241,15 +244,24 @@ impl Server {
             root_delay,
             root_dispersion: NtpShort::from_span_ceil(root_dispersion),
             reference_id: state.reference_id,
-            // Whole seconds: when exactly our own measurements arrive is nobody's business.
-            reference: NtpTime::from_timestamp(Timestamp::from_unix(
-                state.reference_time.unix_seconds(),
-                0,
-            )),
+            reference: self.reference(state.reference_time),
             ..base
         };
         let utc = state.reading(now).estimate;
         (served, utc - now.system + self.smear(state, utc))
+    }
+
+    /// When our clock was set last, up to two seconds early. When exactly our measurements arrive
+    /// is nobody's business, so the fraction is a random one, but one for each: by it clients know
+    /// that two addresses of ours are one server.
+    fn reference(&mut self, set_at: Timestamp) -> NtpTime {
+        if self.reference.0 != set_at {
+            let second = Timestamp::from_unix(set_at.unix_seconds() - 1, 0);
+            let fraction = self.random.bits() >> 32 | 1;
+            let bits = NtpTime::from_timestamp(second).to_bits() | fraction;
+            self.reference = (set_at, NtpTime::from_bits(bits));
+        }
+        self.reference.1
     }
 
     /// How far the time that is served is ahead of UTC.

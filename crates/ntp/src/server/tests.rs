@@ -50,6 +50,28 @@ fn the_estimate_is_served_with_the_bound() {
 }
 
 #[test]
+fn the_reference_is_the_same_for_all_who_ask_and_tells_nothing_of_when_we_measured() {
+    let set_at = |second| Timestamp::from_unix(second, 987_654_321);
+    let asked = |server: &mut Server, reference_time| {
+        let state = ClockState { reference_time, ..synchronized() };
+        let request = Header::request(4, NtpTime::from_bits(42)).encode();
+        ask(server, &state, &request).unwrap().reference
+    };
+    let config = ServerConfig { rate_limit: None, ..ServerConfig::default() };
+    let seeded = |seed| Server::new(ServerConfig { seed: [seed; 32], ..config.clone() });
+    let (mut server, mut other) = (seeded(1), seeded(2));
+    let told = asked(&mut server, set_at(1_794_999_900));
+    assert_eq!(asked(&mut server, set_at(1_794_999_900)), told);
+    assert_ne!(asked(&mut other, set_at(1_794_999_900)), told, "the same moment, two servers");
+    let early = set_at(1_794_999_900) - told.nearest_to(now().system);
+    assert!(early > Span::ZERO && early <= Span::from_secs(2), "{early}");
+    for second in 1_794_999_901..1_795_000_000 {
+        let told = asked(&mut server, set_at(second)).to_bits();
+        assert_ne!(told & 0xffff_ffff, 0, "whole seconds are told by many");
+    }
+}
+
+#[test]
 fn ignorance_is_said() {
     let mut server = Server::new(ServerConfig::default());
     let request = Header::request(3, NtpTime::from_bits(1)).encode();
