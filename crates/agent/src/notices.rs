@@ -280,6 +280,7 @@ mod tests {
             host: format!("host{i}"),
             address: None,
             selection: *selection,
+            twin: None,
             stratum: 0,
             reference_id: [0; 4],
             leap: Leap::None,

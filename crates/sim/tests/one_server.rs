@@ -109,13 +109,14 @@ fn with_liar(seed: u64, copies: bool) -> (f64, f64) {
     let mut scenario = drawn(seed, length_s);
     let liar = scenario.servers.iter().position(|server| !server.is_honest());
     let liar = liar.expect("one lies");
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         // Half of the lies are small enough to be within what honest servers allow for: 10 µs to
         // 10 ms, while the copied one promises 100 µs to 50 ms.
         let size_s = 10_f64.powf(-5.0 + (seed % 62) as f64 / 20.0);
-        let by = Span::from_seconds_f64(if seed % 4 == 0 { size_s } else { -size_s });
+        let by = Span::from_seconds_f64(if seed.is_multiple_of(4) { size_s } else { -size_s });
         let by = by.expect("less than a second");
-        scenario.servers[liar].behaviour = lies(by, if seed % 3 == 0 { 0.0 } else { 4_000.0 });
+        scenario.servers[liar].behaviour =
+            lies(by, if seed.is_multiple_of(3) { 0.0 } else { 4_000.0 });
     }
     for number in 0..4 {
         let told = if number == liar && copies { (liar + 1) % 4 } else { number };
@@ -132,6 +133,7 @@ fn with_liar(seed: u64, copies: bool) -> (f64, f64) {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "it says the figures of decision 0044")]
 fn a_liar_that_pretends_to_be_an_honest_server_breaks_no_promise_and_gains_what_silence_does() {
     let (mut ratios, mut shares) = (Vec::new(), [0.0, 0.0]);
     let worlds = 200;
