@@ -3,7 +3,7 @@
 //! any time. It never panics, never talks to itself, and what it publishes makes sense.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use timeball_ntp::engine::{
     Action, AdjustError, ClockMode, Command, Engine, EngineConfig, Input, KernelClock, LeapPolicy,
@@ -189,6 +189,11 @@ impl Rig {
                 let time = Timestamp::from_unix(self.now.system.as_unix_nanos() / 1_000_000_000, 0);
                 let hardware_clock = (script.octet() < 128).then(|| time + script.span());
                 self.feed(Input::HardwareClock(hardware_clock));
+            }
+            5 => {
+                let address = IpAddr::from([192, 0, 2, script.octet()]);
+                let port = (script.octet() < 128).then_some(123);
+                self.feed(Input::OwnAddress { address, port });
             }
             _ => {
                 let Some(token) = self.tokens.pop_front() else { return };
