@@ -60,7 +60,7 @@ use crate::random::Random;
 use conflict::Conflict;
 use constraint::Constraints;
 use discipline::{Aim, Discipline, Write};
-use interval::{Hull, TimedInterval};
+use interval::Hull;
 use jumps::Jump;
 use leap::LeapWatch;
 use memory::Memory;
@@ -351,37 +351,6 @@ impl Engine {
             }
         }
         self.publish(now, actions);
-    }
-
-    fn vote(&mut self, now: Now) {
-        let voters = self.voters(now.raw);
-        let (promised, former_chief) = (self.hull_at(now.raw), self.verdict.chief);
-        self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);
-        if let Some(credible) = self.credible_at(now.raw) {
-            self.verdict.keep_credible(&voters, credible);
-        }
-        let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
-        let sources = self.sources.iter_mut().zip(&self.verdict.selections);
-        let mut convicts = Vec::new();
-        for (i, (source, selection)) in sources.enumerate() {
-            if majority && *selection == Selection::Falseticker && source.is_used() {
-                convicts.push(i);
-            }
-            source.take_part(*selection, voters[i].twin(), majority);
-        }
-        self.disown(&convicts);
-        match self.verdict.outcome {
-            Outcome::Majority(interval) => {
-                self.settle_pause(now, interval);
-                self.hull = Some(self.new_hull(now.raw, interval));
-            }
-            Outcome::Remnant(interval) => {
-                let promise = TimedInterval { at: now.raw, interval };
-                self.hull = self.hull.map(|hull| Hull { promise, ..hull });
-            }
-            Outcome::Witness | Outcome::Silence => {}
-            Outcome::Contradiction => self.hull = None,
-        }
     }
 
     fn steer(&mut self, now: Now, actions: &mut Vec<Action>) {

@@ -1,10 +1,11 @@
-//! What a source has to say in a vote.
+//! What a source has to say in a vote, and what follows from the votes.
 
-use timeball_timebase::{MonoTime, Span};
+use timeball_timebase::{MonoTime, Now, Span};
 
-use super::interval::Ageing;
+use super::Engine;
+use super::interval::{Ageing, Hull, TimedInterval};
 use super::report::Selection;
-use super::selection::{Record, Voter};
+use super::selection::{self, Outcome, Record, Voter};
 use super::source::Source;
 
 /// A silent source still counts in the vote until others were heard for this long without it: if
@@ -57,6 +58,40 @@ impl Source {
                 Voter::Absent { reason, trust: self.config.options.trust }
             }
             _ => Voter::Out(reason),
+        }
+    }
+}
+
+impl Engine {
+    /// Holds a vote: who is believed, and what is promised.
+    pub(super) fn vote(&mut self, now: Now) {
+        let voters = self.voters(now.raw);
+        let (promised, former_chief) = (self.hull_at(now.raw), self.verdict.chief);
+        self.verdict = selection::vote(&voters, self.config.min_sources, promised, former_chief);
+        if let Some(credible) = self.credible_at(now.raw) {
+            self.verdict.keep_credible(&voters, credible);
+        }
+        let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
+        let sources = self.sources.iter_mut().zip(&self.verdict.selections);
+        let mut convicts = Vec::new();
+        for (i, (source, selection)) in sources.enumerate() {
+            if majority && *selection == Selection::Falseticker && source.is_used() {
+                convicts.push(i);
+            }
+            source.take_part(*selection, voters[i].twin(), majority);
+        }
+        self.disown(&convicts);
+        match self.verdict.outcome {
+            Outcome::Majority(interval) => {
+                self.settle_pause(now, interval);
+                self.hull = Some(self.new_hull(now.raw, interval));
+            }
+            Outcome::Remnant(interval) => {
+                let promise = TimedInterval { at: now.raw, interval };
+                self.hull = self.hull.map(|hull| Hull { promise, ..hull });
+            }
+            Outcome::Witness | Outcome::Silence => {}
+            Outcome::Contradiction => self.hull = None,
         }
     }
 }
