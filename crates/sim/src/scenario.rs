@@ -163,7 +163,11 @@ impl Scenario {
     /// One more server.
     #[must_use]
     pub fn with_source(mut self, server: Server, poll: PollRange, options: SourceOptions) -> Self {
-        let host = address(self.servers.len()).ip().to_string();
+        let place = self.servers.len();
+        let host = match server.is_lost_name() {
+            true => format!("lost{place}.test"),
+            false => address(place).ip().to_string(),
+        };
         self.servers.push(server);
         self.config.sources.push(SourceConfig { poll, options, ..SourceConfig::new(host, 123) });
         self

@@ -22,6 +22,8 @@ pub struct Server {
     pub clock: Option<ClockAtHand>,
     /// Whom it follows, by its own word; where `None` it is a primary server.
     pub follows: Option<Follows>,
+    /// Why nobody is there, where that is so for good.
+    pub absence: Option<Absence>,
 }
 
 /// What a secondary server says of the clock that it follows. Who says the same is the same server,
@@ -32,6 +34,19 @@ pub struct Follows {
     pub address: [u8; 4],
     /// How often its clock is set, in seconds (1+).
     pub every_s: i64,
+}
+
+/// Why nothing is ever heard of a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Absence {
+    /// Requests are dropped on their way, or refused where only the kernel is told.
+    Silent,
+    /// There is no route: every request fails to be sent.
+    NoRoute,
+    /// Its name does not exist.
+    NameUnknown,
+    /// Whoever is asked for its name does not answer.
+    NameUnanswered,
 }
 
 /// What a server says of leap seconds.
@@ -144,7 +159,12 @@ impl Server {
     pub fn honest(path: Path) -> Self {
         let announces = Announcement::Truth;
         let (behaviour, error) = (Behaviour::Honest, Span::ZERO);
-        Self { path, behaviour, error, announces, clock: None, follows: None }
+        Self { path, behaviour, error, announces, clock: None, follows: None, absence: None }
+    }
+
+    /// A server that nobody hears of.
+    pub fn absent(absence: Absence) -> Self {
+        Self { absence: Some(absence), ..Self::honest(Path::default()) }
     }
 
     /// A true clock at hand; reading it takes what `path` does.
@@ -177,6 +197,11 @@ impl Server {
     pub fn is_honest(&self) -> bool {
         matches!(self.behaviour, Behaviour::Honest | Behaviour::HonestUntil { .. })
             && self.announces == Announcement::Truth
+    }
+
+    /// Whether it is asked for by a name, which leads nowhere.
+    pub(crate) fn is_lost_name(&self) -> bool {
+        matches!(self.absence, Some(Absence::NameUnknown | Absence::NameUnanswered))
     }
 
     /// How far its time is ahead of the truth, `at_s` seconds after the start.

@@ -5,7 +5,9 @@ mod traffic;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use timeball_ntp::engine::{Action, Engine, Input, KernelClock, Report, ResolveError};
+use timeball_ntp::engine::{
+    Action, Engine, Input, KernelClock, Report, ResolveError, SendError, SourceId,
+};
 use timeball_timebase::{ClockState, MonoTime, Span, Timestamp};
 
 use crate::checks::{Checkers, Scene, Violation};
@@ -14,7 +16,7 @@ use crate::floor::{Exchange, Floor};
 use crate::noise::Noise;
 use crate::records::Records;
 use crate::scenario::{Happening, Scenario};
-use crate::server::LeapNow;
+use crate::server::{Absence, LeapNow};
 use restart::Kept;
 use traffic::{Delivery, Event};
 
@@ -24,6 +26,8 @@ const SECOND: i64 = 1_000_000_000;
 const ROUNDS_MAX: usize = 100;
 /// The client's address.
 pub const CLIENT: [u8; 4] = [192, 0, 2, 250];
+/// `EHOSTUNREACH` of Linux.
+const NO_ROUTE: i32 = 113;
 /// Streams of random numbers: the clock, attackers, the engine, and from the last one on servers.
 const CLOCK: u64 = 0;
 const ATTACK: u64 = 1;
@@ -264,12 +268,18 @@ impl World {
     fn act(&mut self, action: Action) -> Option<Input<'static>> {
         match action {
             Action::Send { source, to, octets, token } => {
+                if self.absence(source) == Some(Absence::NoRoute) {
+                    let error = SendError::NotSent { errno: NO_ROUTE };
+                    return Some(Input::SendFailed { token, error });
+                }
                 let sent_at = self.clocks.now().system;
                 self.send(source, to, octets);
                 Some(Input::Transmitted { token, sent_at })
             }
             Action::Resolve { source, .. } => {
-                Some(Input::Resolved { source, result: Err(ResolveError::NotFound) })
+                let is_answered = self.absence(source) != Some(Absence::NameUnanswered);
+                let result = Err(ResolveError::NotFound);
+                is_answered.then_some(Input::Resolved { source, result })
             }
             Action::SetFrequency(frequency) => {
                 Some(Input::AdjustOutcome(self.clocks.write_frequency(frequency)))
@@ -298,6 +308,10 @@ impl World {
             Action::ReadReference { source } => self.read_clock(source),
             Action::Close { .. } | Action::Reply(_) => None,
         }
+    }
+
+    fn absence(&self, source: SourceId) -> Option<Absence> {
+        self.scenario.servers.get(usize::from(source.0))?.absence
     }
 
     fn resume(&mut self) {

@@ -243,7 +243,7 @@ mod tests {
             (Span::from_secs(100), Span::from_secs(1_200)),
         ] {
             let mut servo = servo();
-            (0..START_UPDATES).for_each(|_| servo.policy.count_update());
+            servo.policy.count_updates(START_UPDATES);
             let actions = servo.steer(now(0), aim(offset));
             let [Action::SetFrequency(frequency)] = actions[..] else { panic!("{actions:?}") };
             let until = servo.slew_due.unwrap() - now(0).raw;
@@ -259,7 +259,7 @@ mod tests {
         for _ in 0..3 {
             let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
             assert_eq!(actions[0], Action::Step(Span::from_secs(-10)));
-            servo.policy.count_update();
+            servo.policy.count_updates(1);
         }
         let actions = servo.steer(now(0), aim(Span::from_secs(-10)));
         assert!(matches!(actions[..], [Action::SetFrequency(_)]), "{actions:?}");

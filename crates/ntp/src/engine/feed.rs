@@ -44,7 +44,7 @@ impl Engine {
             // Until now there was no network, perhaps: were the first to be heard believed because
             // the others did not answer then, it could be a liar.
             let silent = |source: &&mut Source| source.polling.reach() == 0;
-            self.sources.iter_mut().filter(silent).for_each(|source| source.polling.restart(at));
+            self.sources.iter_mut().filter(silent).for_each(|source| source.begin_anew(at));
         }
         let elapsed = self.heard_at.map_or(Span::ZERO, |heard_at| at - heard_at);
         self.heard_at = Some(at);
@@ -53,17 +53,19 @@ impl Engine {
         }
     }
 
-    /// Hands samples of true sources to the estimator, oldest first. Returns whether there were
-    /// any.
-    pub(super) fn feed_estimator(&mut self, at: MonoTime) -> bool {
+    /// Hands samples of true sources to the estimator, oldest first. Returns how many rounds of
+    /// measurements that were: the samples of the source that had most.
+    pub(super) fn feed_estimator(&mut self, at: MonoTime) -> u32 {
         let is_confirmed = matches!(self.verdict.outcome, Outcome::Witness | Outcome::Remnant(_));
         if self.hull.is_none() || (self.may_have_paused() && !is_confirmed) {
-            return false;
+            return 0;
         }
         let mut samples: Vec<(usize, Sample)> = Vec::new();
+        let mut rounds = 0;
         for (i, source) in self.sources.iter_mut().enumerate() {
             match source.selection {
                 Selection::Chief | Selection::Combined => {
+                    rounds = rounds.max(source.backlog.len() as u32);
                     samples.extend(source.backlog.drain(..).map(|sample| (i, sample)));
                 }
                 // It may prove true yet, once others have spoken.
@@ -102,7 +104,7 @@ impl Engine {
         if rate_change > 0.0 {
             self.doubt_the_rate(at, rate_change);
         }
-        !samples.is_empty()
+        rounds
     }
 
     /// Decides anew how often those are asked that were just listened to.

@@ -8,6 +8,7 @@
 //! estimate.
 
 mod addresses;
+mod asking;
 mod config;
 mod conflict;
 mod constraint;
@@ -57,6 +58,7 @@ use timeball_timebase::{ClockState, Frequency, Interval, MonoTime, Now, Span, Ti
 
 use crate::estimator::Estimator;
 use crate::random::Random;
+use config::Due;
 use conflict::Conflict;
 use constraint::Constraints;
 use discipline::{Aim, Discipline, Write};
@@ -107,6 +109,10 @@ pub struct Engine {
     verdict: Verdict,
     /// When any source gave its last sample.
     heard_at: Option<MonoTime>,
+    /// When the first of those that may still answer for the first time is no longer waited for.
+    waiting_until: Due,
+    /// How many measurements of one source the estimate rests on: of the one with most.
+    rounds: u64,
     /// When the estimate learned something last, and how long after the time before.
     updated: Option<(MonoTime, Span)>,
     /// The system clock jumped forward: it was set, or the raw clock stood still in suspend.
@@ -152,6 +158,8 @@ impl Engine {
             hull: None,
             verdict: selection::vote(&[], config.min_sources, None, None),
             heard_at: None,
+            waiting_until: None,
+            rounds: 0,
             updated: None,
             unexplained: None,
             rows_at: None,
@@ -220,7 +228,9 @@ impl Engine {
             Input::HardwareClock(time) => self.handle_hardware_clock(now, time, &mut actions),
             Input::OwnAddress { address, port } => self.ourselves.learn(address, port),
             Input::LeapTable(table) => self.config.leap_table = Some(table),
-            Input::Resolved { source, result } => self.handle_resolved(now, source, result),
+            Input::Resolved { source, result } => {
+                self.handle_resolved(now, source, result, &mut actions);
+            }
             Input::AdjustOutcome(result) => self.handle_outcome(now, result, &mut actions),
             Input::Command(Command::Burst) => {
                 self.sources.iter_mut().for_each(|source| source.polling.burst(now.raw));
@@ -278,19 +288,6 @@ impl Engine {
         }
     }
 
-    fn handle_resolved(
-        &mut self,
-        now: Now,
-        id: SourceId,
-        result: Result<Vec<SocketAddr>, ResolveError>,
-    ) {
-        let taken = self.addresses_except(usize::from(id.0));
-        let Some(source) = self.source_mut(id) else { return };
-        if source.resolved(now, result, &taken) {
-            self.forget_source(now.raw, usize::from(id.0));
-        }
-    }
-
     fn handle_outcome(
         &mut self,
         now: Now,
@@ -334,7 +331,8 @@ impl Engine {
         self.vote(now);
         self.explain_jump(now);
         self.learn_rate(now.raw);
-        if self.feed_estimator(now.raw) {
+        let rounds = self.feed_estimator(now.raw);
+        if rounds > 0 {
             // More is known of the rate by which promises age, or less.
             self.vote(now);
             if let Outcome::Majority(interval) = self.verdict.outcome {
@@ -342,12 +340,13 @@ impl Engine {
                 self.estimator.restrain(now.raw, interval, rates);
             }
             self.counters.updates += 1;
+            self.rounds += u64::from(rounds);
             let gap = self.updated.map_or(Span::ZERO, |(former, _)| now.raw - former);
             self.updated = Some((now.raw, gap));
             self.steer(now, actions);
             // Only now: with this update the clock may count as ready, and is stepped no more.
             if let Some(discipline) = &mut self.discipline {
-                discipline.policy.count_update();
+                discipline.policy.count_updates(rounds);
             }
         }
         self.publish(now, actions);
@@ -400,45 +399,6 @@ impl Engine {
         })
     }
 
-    fn poll_sources(&mut self, now: Now) -> Vec<Action> {
-        let mut actions = Vec::new();
-        let places = self.sources.len();
-        for i in 0..places {
-            if self.sources[i].due().is_none_or(|due| now.raw < due) {
-                continue;
-            }
-            let taken = self.addresses_except(i);
-            let source = &mut self.sources[i];
-            let former_address = source.address;
-            let sent = source.sent;
-            actions.extend(source.wake(now, &taken, &mut self.random));
-            if source.sent > sent {
-                self.counters.sent += 1;
-                if source.polling.burst_has_ended() {
-                    source.polling.spread(now.raw, i, places);
-                }
-            }
-            if source.address != former_address {
-                self.forget_source(now.raw, i);
-            }
-        }
-        if !actions.is_empty() {
-            // A poll without an answer to the one before may be what makes a source unreachable.
-            let spoke = self.majority_speaks();
-            self.vote(now);
-            if spoke && !self.majority_speaks() {
-                // From now on the clock runs on by what is known of its rate.
-                self.steer(now, &mut actions);
-            }
-        }
-        actions
-    }
-
-    fn addresses_except(&self, index: usize) -> Vec<SocketAddr> {
-        let others = self.sources.iter().enumerate().filter(|(i, _)| *i != index);
-        others.filter_map(|(_, source)| source.address).collect()
-    }
-
     fn source_mut(&mut self, id: SourceId) -> Option<&mut Source> {
         self.sources.get_mut(usize::from(id.0))
     }
@@ -450,6 +410,7 @@ impl Engine {
         let refresh = known.then(|| self.published.as_of + REFRESH_INTERVAL);
         let observe = (known && self.discipline.is_none()).then(|| now.raw + OBSERVE_INTERVAL);
         let look = self.conflict.due().into_iter().chain(self.leap_due(now));
+        let look = look.chain(self.waiting_until);
         let next = sources.chain(servo).chain(look).chain(refresh).chain(observe).min();
         if let Some(at) = next
             && (self.wake_at != Some(at) || at <= now.raw)

@@ -131,6 +131,11 @@ impl Engine {
         }
     }
 
+    /// Whether the hardware clock was asked about a pause and has not answered yet.
+    pub(super) fn is_pause_suspected(&self) -> bool {
+        self.pauses.suspected.is_some()
+    }
+
     /// Whether what is known of the time may be of before a pause: then nobody is listened to but
     /// those whom the estimate confirms.
     pub(super) fn may_have_paused(&self) -> bool {

@@ -50,9 +50,9 @@ impl Policy {
         self.excused = Some(lost).filter(|_| may_step);
     }
 
-    /// Counts a clock update that is done.
-    pub(super) fn count_update(&mut self) {
-        self.updates = self.updates.saturating_add(1);
+    /// Counts a clock update that is done: as one for each `round` of measurements that it took up.
+    pub(super) fn count_updates(&mut self, rounds: u32) {
+        self.updates = self.updates.saturating_add(rounds);
     }
 
     /// Clock updates done so far.
@@ -107,9 +107,9 @@ mod tests {
     #[test]
     fn what_becomes_of_the_last_early_update_is_no_step_any_more() {
         let mut policy = Policy::new(StepPolicy::default());
-        (0..2).for_each(|_| policy.count_update());
+        policy.count_updates(2);
         assert_eq!(policy.judge(Span::from_secs(-30)), Judgement::Step, "the third update");
-        policy.count_update();
+        policy.count_updates(1);
         assert_eq!(policy.judge(Span::from_secs(-30)), Judgement::Slew, "before the fourth");
     }
 
@@ -126,7 +126,7 @@ mod tests {
     fn a_clock_that_stood_still_is_stepped_forward_once_and_by_no_more_than_it_can_have_lost() {
         let mut policy = Policy::new(StepPolicy::default());
         policy.judge(Span::ZERO);
-        (0..4).for_each(|_| policy.count_update());
+        policy.count_updates(4);
         for (offset, expected) in [
             (HOUR, Judgement::Step),
             (HOUR + Span::from_millis(900), Judgement::Step),
@@ -152,7 +152,7 @@ mod tests {
     fn without_a_limit_everything_is_believed() {
         let mut policy = Policy::new(StepPolicy { panic: None, ..StepPolicy::default() });
         assert_eq!(policy.judge(Span::ZERO), Judgement::Slew);
-        (0..4).for_each(|_| policy.count_update());
+        policy.count_updates(4);
         assert_eq!(policy.judge(HOUR * 20_000), Judgement::Slew);
     }
 

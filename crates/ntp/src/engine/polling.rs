@@ -18,8 +18,10 @@ const BURST_INTERVAL: Span = Span::from_secs(2);
 /// far from each other.
 const ROW_REQUESTS: u8 = 4;
 const ROW_WORTH: Span = Span::from_secs(32);
-/// A source that has been asked this often in vain is no longer waited for at the start.
+/// A source that has been asked this often in vain is no longer waited for at the start, nor one
+/// that is asked seldom for longer than this after its first request: an answer has come by then.
 const TRIES_BEFORE_DOUBT: u32 = 3;
+const FIRST_WAIT_MAX: Span = Span::from_secs(8);
 /// A source is asked when what is known has become so uncertain that a usual measurement of it will
 /// weigh this much: a little more than all that was known.
 const WEIGHT_WORTH: f64 = 0.55;
@@ -43,6 +45,8 @@ pub(super) struct Polling {
     row_left: u8,
     reach: u8,
     tries: u32,
+    /// When the first of them was.
+    asked_from: Due,
     /// Answers since one was used or the interval grew.
     unused: u8,
 }
@@ -69,6 +73,7 @@ impl Polling {
             row_left: 0,
             reach: 0,
             tries: 0,
+            asked_from: None,
             unused: 0,
         }
     }
@@ -108,6 +113,7 @@ impl Polling {
     pub(super) fn sent(&mut self, now: MonoTime, random: &mut Random) {
         self.reach <<= 1;
         self.tries = self.tries.saturating_add(1);
+        self.asked_from.get_or_insert(now);
         self.burst_left = self.burst_left.saturating_sub(1);
         let regular = interval(self.poll);
         let pause = match self.burst_pause() {
@@ -254,10 +260,16 @@ impl Polling {
         self.reach == 0 && self.tries >= u8::BITS
     }
 
-    /// Whether the source may still give its first answer and is worth waiting for; `findable`: it
-    /// has an address or may get one.
-    pub(super) fn is_untried(&self, findable: bool) -> bool {
-        findable && self.reach == 0 && self.tries <= TRIES_BEFORE_DOUBT
+    /// Whether the source may still give its first answer at `at` and is worth waiting for.
+    pub(super) fn is_untried(&self, at: MonoTime) -> bool {
+        self.reach == 0
+            && self.tries <= TRIES_BEFORE_DOUBT
+            && self.untried_until().is_none_or(|until| at < until)
+    }
+
+    /// Until when its first answer is waited for at most, once it was asked.
+    pub(super) fn untried_until(&self) -> Due {
+        self.asked_from.map(|from| from + FIRST_WAIT_MAX)
     }
 
     /// log2 of the interval in seconds.

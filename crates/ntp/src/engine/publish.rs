@@ -16,8 +16,8 @@ use super::{clamp_into, system_less_raw};
 use crate::association::STRATUM_UNSYNCHRONIZED;
 use crate::estimator::Estimate;
 
-/// Updates before the estimate is relied on.
-const ACQUIRED_UPDATES: u64 = 3;
+/// Rounds of measurements before the estimate is relied on.
+const ACQUIRED_ROUNDS: u64 = 3;
 /// A bound beyond this promises nothing that anybody could use (RFC 5905 MAXDISP).
 const BOUND_MAX: Span = Span::from_secs(16);
 /// Error of measuring a system clock's rate that somebody else sets.
@@ -152,7 +152,7 @@ impl Engine {
     }
 
     fn sync_state(&self) -> SyncState {
-        let acquired = self.counters.updates >= ACQUIRED_UPDATES;
+        let acquired = self.rounds >= ACQUIRED_ROUNDS;
         match (self.verdict.outcome, acquired) {
             (Outcome::Majority(_) | Outcome::Remnant(_) | Outcome::Witness, true) => {
                 SyncState::Synchronized

@@ -3,6 +3,7 @@
 use timeball_timebase::{MonoTime, Now, Span};
 
 use super::Engine;
+use super::config::Due;
 use super::interval::{Ageing, Hull, TimedInterval};
 use super::report::Selection;
 use super::selection::{self, Outcome, Record, Voter};
@@ -19,8 +20,7 @@ impl Source {
         if self.duplicate {
             return Voter::Out(Selection::Duplicate);
         }
-        let may_be_found = self.resolve_error.is_none() && at < self.findable_until;
-        if self.polling.is_untried(self.has_place() || may_be_found) {
+        if self.is_awaited(at) {
             return if self.config.options.noselect {
                 Voter::Out(Selection::NotSelectable)
             } else {
@@ -40,6 +40,23 @@ impl Source {
                 twin: None,
             },
         }
+    }
+
+    /// Until when its first answer is waited for at most; `None` while it is not, or is yet to be
+    /// asked.
+    pub(super) fn awaited_until(&self, at: MonoTime) -> Due {
+        let found_by = Some(self.findable_until).filter(|_| !self.has_place());
+        self.polling
+            .untried_until()
+            .into_iter()
+            .chain(found_by)
+            .min()
+            .filter(|_| self.is_awaited(at))
+    }
+
+    fn is_awaited(&self, at: MonoTime) -> bool {
+        let may_be_found = self.resolve_error.is_none() && at < self.findable_until;
+        (self.has_place() || may_be_found) && self.polling.is_untried(at)
     }
 
     /// What majorities found of it.
@@ -71,6 +88,8 @@ impl Engine {
         if let Some(credible) = self.credible_at(now.raw) {
             self.verdict.keep_credible(&voters, credible);
         }
+        self.waiting_until =
+            self.sources.iter().filter_map(|source| source.awaited_until(now.raw)).min();
         let majority = matches!(self.verdict.outcome, Outcome::Majority(_));
         let sources = self.sources.iter_mut().zip(&self.verdict.selections);
         let mut convicts = Vec::new();

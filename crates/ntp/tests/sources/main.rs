@@ -232,6 +232,27 @@ fn intervals_shorter_than_the_round_trip_wait_for_the_answer() {
 }
 
 #[test]
+fn who_is_heard_first_when_the_network_comes_waits_for_those_whose_names_were_not_found() {
+    let liar = Server { silent: true, ..Server::ahead(Span::from_secs(3)) };
+    let sources = [source("192.0.2.1"), source("one.test"), source("two.test")];
+    let servers = [(A, liar), (B, honest()), (C, honest())];
+    let mut world = network(&sources, &servers).named("one.test", &[B]).named("two.test", &[C]);
+    world.resolver_is_down = true;
+    let mut world = world.started();
+    world.run(Span::from_minutes(30));
+    world.server(A).silent = false;
+    world.resolver_is_down = false;
+    for _ in 0..80 {
+        world.run(Span::from_secs(1));
+        let report = world.report();
+        assert_ne!(report.sources[0].selection, Selection::Chief, "the liar was believed");
+    }
+    let report = world.report();
+    assert_eq!(report.sources[0].selection, Selection::Falseticker);
+    assert_eq!(report.clock.state, SyncState::Synchronized);
+}
+
+#[test]
 fn polls_are_spread_at_random_below_a_second() {
     for (poll, spread_ms) in [(-4, 0.5), (0, 7.0), (6, 100.0)] {
         let options = SourceOptions { iburst: false, ..SourceOptions::default() };

@@ -64,6 +64,8 @@ pub(crate) struct Network {
     pub(crate) servers: BTreeMap<SocketAddr, Server>,
     /// What the resolver says.
     pub(crate) names: BTreeMap<String, Vec<SocketAddr>>,
+    /// Whether it does not answer.
+    pub(crate) resolver_is_down: bool,
     /// How often it was asked.
     pub(crate) resolved: u32,
     /// What is sent to the client before each answer.
@@ -89,6 +91,7 @@ impl Network {
             flying: Vec::new(),
             servers,
             names: BTreeMap::new(),
+            resolver_is_down: false,
             resolved: 0,
             before_each: None,
         }
@@ -162,7 +165,11 @@ impl Network {
                 Action::Resolve { source, host, .. } => {
                     self.resolved += 1;
                     let known = self.names.get(&host).cloned();
-                    Input::Resolved { source, result: known.ok_or(ResolveError::NotFound) }
+                    let result = match self.resolver_is_down {
+                        true => Err(ResolveError::Temporary),
+                        false => known.ok_or(ResolveError::NotFound),
+                    };
+                    Input::Resolved { source, result }
                 }
                 Action::Close { source } => {
                     self.flying.retain(|(_, whose, ..)| *whose != source);

@@ -9,7 +9,7 @@ use super::{SECOND, World};
 use crate::floor::Exchange;
 use crate::reference::ReadTimes;
 use crate::scenario::Attack;
-use crate::server::{Behaviour, address};
+use crate::server::{Behaviour, Server, address};
 
 /// Something that arrives.
 #[derive(Clone, Debug)]
@@ -37,7 +37,10 @@ impl World {
             let forged = Event::AtClient { source, from: to, octets, exchange: None };
             self.queue_at(1_000, forged);
         }
-        let path = &self.scenario.servers[server].path;
+        let Server { path, absence, .. } = &self.scenario.servers[server];
+        if absence.is_some() {
+            return;
+        }
         if let Some(delay) = path.request(self.at_s(), &mut self.network_noise[server]) {
             self.queue_at(delay, Event::AtServer { server, octets, sent_at: self.at });
         }

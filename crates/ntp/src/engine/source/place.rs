@@ -2,9 +2,9 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use timeball_timebase::{Now, Span};
+use timeball_timebase::{MonoTime, Now, Span};
 
-use super::{RATE, RESOLVE_PAUSE_MIN, Source};
+use super::{FINDABLE, RATE, RESOLVE_PAUSE_MIN, Source};
 use crate::engine::addresses::Choice;
 use crate::engine::io::{Action, ResolveError};
 use crate::engine::polling::Polling;
@@ -53,6 +53,21 @@ impl Source {
         self.resolve_due = Some(now.raw + RESOLVE_PAUSE_MAX);
         let (host, port) = (self.config.host.clone(), self.config.port);
         vec![Action::Resolve { source: self.id, host, port }]
+    }
+
+    /// Somebody else is heard for the first time: until now there was no network, perhaps, and what
+    /// was asked for in vain is asked for as at the start.
+    pub(in crate::engine) fn begin_anew(&mut self, at: MonoTime) {
+        if self.lacks_key {
+            return;
+        }
+        self.polling.restart(at);
+        self.findable_until = at + FINDABLE;
+        if self.resolve_error == Some(ResolveError::Temporary) {
+            self.resolve_error = None;
+            self.resolve_pause = RESOLVE_PAUSE_MIN;
+            self.resolve_due = Some(at);
+        }
     }
 
     /// Looks for another server: first among the addresses that are known, then by the name, which
