@@ -285,6 +285,9 @@ impl TimeLoop {
     fn carry_out(&mut self, actions: Vec<Action>) {
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {
+            if action.is_write() && !self.engine.keeps_clock() {
+                continue;
+            }
             if let Some(outcome) = self.perform(action) {
                 actions.extend(self.engine.handle_input(read_clocks(), outcome));
             }

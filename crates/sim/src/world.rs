@@ -259,6 +259,9 @@ impl World {
         while let Some(action) = waiting.pop_front() {
             rounds += 1;
             assert!(rounds < ROUNDS_MAX, "seed {}: the engine talks to itself", self.seed);
+            if action.is_write() && !self.engine.keeps_clock() {
+                continue;
+            }
             if let Some(answer) = self.act(action) {
                 waiting.extend(self.engine.handle_input(self.clocks.now(), answer));
             }

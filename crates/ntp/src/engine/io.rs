@@ -98,7 +98,9 @@ pub enum Input<'a> {
     Command(Command),
 }
 
-/// One thing to do. The caller carries actions out in order and feeds outcomes back as inputs.
+/// One thing to do. The caller carries actions out in order and feeds outcomes back as inputs; it
+/// leaves out a write ([`Action::is_write`]) for which [`super::Engine::keeps_clock`] is false when
+/// its turn comes.
 #[derive(Debug, Eq, PartialEq)]
 #[must_use]
 pub enum Action {
@@ -155,6 +157,14 @@ pub enum Action {
     Publish,
     /// Answer to a [`Input::Command`].
     Reply(Reply),
+}
+
+impl Action {
+    /// Whether it writes the kernel's clock: then it is carried out only while
+    /// [`super::Engine::keeps_clock`] says so.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::SetFrequency(_) | Self::Step(_) | Self::SetKernelStatus(_))
+    }
 }
 
 /// What the kernel's clock was found to be after a write (or at the start).
