@@ -16,7 +16,7 @@ pub(crate) fn check(octets: &[u8]) {
         ..EngineConfig::default()
     };
     let learned_at = sources.first().map_or(Timestamp::UNIX_EPOCH, |known| known.learned_at);
-    let now = Now { raw: MonoTime::ZERO + Span::from_secs(1), system: learned_at };
+    let now = Now::exact(MonoTime::ZERO + Span::from_secs(1), learned_at);
     let mut engine = Engine::new(config, [7; 32], now);
     let _ = engine.start(now);
     let remembered = engine.remembered(now);

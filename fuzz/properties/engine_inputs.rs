@@ -67,14 +67,10 @@ struct Rig {
 
 impl Rig {
     fn new(choice: u8) -> Self {
-        let now = Now {
-            raw: MonoTime::from_nanos(86_400_000_000_000),
-            // Half a minute before a leap second could come, and before the era ends, or so.
-            system: Timestamp::from_unix(
-                [1_798_761_570, 2_085_978_466][usize::from(choice & 1)],
-                0,
-            ),
-        };
+        // Half a minute before a leap second could come, and before the era ends, or so.
+        let start_s = [1_798_761_570, 2_085_978_466][usize::from(choice & 1)];
+        let raw = MonoTime::from_nanos(86_400_000_000_000);
+        let now = Now::exact(raw, Timestamp::from_unix(start_s, 0));
         let options = |i: usize| SourceOptions {
             iburst: choice & 2 == 0,
             interleaved: i == 1,

@@ -52,7 +52,7 @@ fn as_answer(octets: &[u8]) {
 }
 
 fn now() -> Now {
-    Now { raw: MonoTime::from_nanos(1_000_000_000), system: Timestamp::from_unix(1_795_000_000, 0) }
+    Now::exact(MonoTime::from_nanos(1_000_000_000), Timestamp::from_unix(1_795_000_000, 0))
 }
 
 fn synchronized(now: Now) -> ClockState {

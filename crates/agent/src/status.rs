@@ -440,7 +440,7 @@ mod tests {
         let bound = Some(Bound { as_of, half_width, growth: Frequency::ZERO });
         let (offset, lean) = (Some(Span::from_micros(-7)), Span::from_micros(20));
         let clock = ClockState { as_of, system, offset, bound, lean, ..ClockState::default() };
-        let now = Now { raw: as_of, system };
+        let now = Now::exact(as_of, system);
         let told = clock_status(&Report { clock, ..Report::default() }, now);
         assert_eq!((told.offset_ns, told.bound_ns), (Some(-7_000), Some(50_000)));
         assert_eq!((told.earliest_offset_ns, told.latest_offset_ns), (Some(-17_000), Some(43_000)));

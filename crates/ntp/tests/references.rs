@@ -22,10 +22,8 @@ struct World {
 }
 
 fn now_at(elapsed: Span) -> Now {
-    Now {
-        raw: MonoTime::ZERO + Span::from_secs(1_000) + elapsed,
-        system: Timestamp::from_unix(START_S, 0) + elapsed,
-    }
+    let raw = MonoTime::ZERO + Span::from_secs(1_000) + elapsed;
+    Now::exact(raw, Timestamp::from_unix(START_S, 0) + elapsed)
 }
 
 fn clock(unit: u8) -> SourceConfig {
@@ -125,7 +123,7 @@ impl World {
 
     /// Feeds what is known from elsewhere: true time is within a minute of the system clock's.
     fn constrain(&mut self, known: bool) {
-        let Now { raw: at, system } = now_at(self.elapsed);
+        let Now { raw: at, system, .. } = now_at(self.elapsed);
         let minute = Span::from_secs(60);
         let (earliest, latest) = (system - minute, system + minute);
         let constraint = known.then_some(Constraint { at, earliest, latest });

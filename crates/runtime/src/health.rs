@@ -153,7 +153,7 @@ mod tests {
             bound: Some(Bound { as_of, half_width, growth: Frequency::ZERO }),
             ..ClockState::default()
         };
-        (state, Now { raw: as_of, system })
+        (state, Now::exact(as_of, system))
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         cell.publish(state);
         let ready_after = |seconds| {
             let since = Span::from_secs(seconds);
-            let now = Now { raw: now.raw + since, system: now.system + since };
+            let now = Now::exact(now.raw + since, now.system + since);
             readiness(&cell.read_at(now.raw), now, None).ready
         };
         assert!(ready_after(128) && !ready_after(129));

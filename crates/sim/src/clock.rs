@@ -161,10 +161,8 @@ impl Clocks {
 
     /// Both clocks now.
     pub(crate) fn now(&self) -> Now {
-        Now {
-            raw: MonoTime::from_nanos(RAW_START + self.raw as i64),
-            system: self.epoch + Span::from_nanos(self.system as i64),
-        }
+        let raw = MonoTime::from_nanos(RAW_START + self.raw as i64);
+        Now::exact(raw, self.epoch + Span::from_nanos(self.system as i64))
     }
 
     /// True nanoseconds from now until the raw clock reads `at`, if the rate stays as it is.

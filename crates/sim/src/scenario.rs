@@ -31,6 +31,8 @@ pub struct Scenario {
     pub config: EngineConfig,
     /// How far the hardware clock, which no pause stops, is ahead of true time; none where `None`.
     pub hardware_clock: Option<Span>,
+    /// How far apart the process reads its two clocks at most, either first; at least zero.
+    pub readings_apart: Span,
     /// One write to the clock that the kernel refuses.
     pub refused_write: Option<RefusedWrite>,
     /// A leap second that really comes.
@@ -123,6 +125,7 @@ impl Scenario {
             servers: Vec::new(),
             config: EngineConfig { mode: ClockMode::Discipline, ..EngineConfig::default() },
             hardware_clock: None,
+            readings_apart: Span::ZERO,
             refused_write: None,
             leap_second: None,
             smear: None,
@@ -144,6 +147,13 @@ impl Scenario {
     #[must_use]
     pub fn with_hardware_clock(mut self, ahead: Span) -> Self {
         self.hardware_clock = Some(ahead);
+        self
+    }
+
+    /// A process that is interrupted for up to so long between two readings.
+    #[must_use]
+    pub fn with_readings_apart(mut self, apart: Span) -> Self {
+        self.readings_apart = apart;
         self
     }
 

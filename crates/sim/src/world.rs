@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use timeball_ntp::engine::{
     Action, Engine, Input, KernelClock, Report, ResolveError, SendError, SourceId,
 };
-use timeball_timebase::{ClockState, MonoTime, Span, Timestamp};
+use timeball_timebase::{ClockState, MonoTime, Now, Span, Timestamp};
 
 use crate::checks::{Checkers, Scene, Violation};
 use crate::clock::Clocks;
@@ -28,10 +28,12 @@ const ROUNDS_MAX: usize = 100;
 pub const CLIENT: [u8; 4] = [192, 0, 2, 250];
 /// `EHOSTUNREACH` of Linux.
 const NO_ROUTE: i32 = 113;
-/// Streams of random numbers: the clock, attackers, the engine, and from the last one on servers.
+/// Streams of random numbers: the clock, attackers, the engine, readings of the clocks, and from the
+/// last one on servers.
 const CLOCK: u64 = 0;
 const ATTACK: u64 = 1;
 const ENGINE: u64 = 2;
+const READINGS: u64 = 3;
 const SERVERS: u64 = 100;
 /// FNV-1a's, for the trace.
 const TRACE_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
@@ -58,6 +60,7 @@ pub struct World {
     engine_noise: Noise,
     network_noise: Vec<Noise>,
     attack_noise: Noise,
+    reading_noise: Noise,
     state: ClockState,
     trace: u64,
     checkers: Checkers,
@@ -111,6 +114,7 @@ impl World {
             engine_noise,
             network_noise: (0..servers).map(|i| noise(SERVERS + i as u64)).collect(),
             attack_noise: noise(ATTACK),
+            reading_noise: noise(READINGS),
             state: ClockState::default(),
             trace: TRACE_BASIS,
             checkers: Checkers::new(&scenario),
@@ -246,8 +250,20 @@ impl World {
         self.stalled_until.is_none()
     }
 
-    fn feed(&mut self, input: Input<'_>) {
+    /// Both clocks as the process reads them, somewhat apart.
+    fn read_clocks(&mut self) -> Now {
         let now = self.clocks.now();
+        let apart = self.scenario.readings_apart;
+        if apart == Span::ZERO {
+            return now;
+        }
+        let apart = Span::from_nanos(self.reading_noise.below(apart.as_nanos() as usize) as i64);
+        let off = Span::from_nanos((apart.as_nanos() as f64 * self.reading_noise.sign()) as i64);
+        Now { system: now.system + off, apart, ..now }
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        let now = self.read_clocks();
         let actions = self.engine.handle_input(now, input);
         self.carry_out(actions);
         self.look();
@@ -263,7 +279,8 @@ impl World {
                 continue;
             }
             if let Some(answer) = self.act(action) {
-                waiting.extend(self.engine.handle_input(self.clocks.now(), answer));
+                let now = self.read_clocks();
+                waiting.extend(self.engine.handle_input(now, answer));
             }
         }
     }

@@ -166,3 +166,18 @@ fn the_same_seed_gives_the_same_trace_and_another_another() {
         assert_ne!(trace, scenario.run(seed + 1).trace(), "seed {seed}");
     }
 }
+
+#[test]
+fn what_lies_between_two_readings_of_the_clocks_is_in_the_bound() {
+    let beside = Path::symmetric(2e-6, 1e-7);
+    for mode in [ClockMode::Observe, ClockMode::Discipline] {
+        for apart in [Span::from_micros(1), Span::from_micros(50)] {
+            let scenario = Scenario::new("interrupted between readings")
+                .with_readings_apart(apart)
+                .with_honest(1, &beside, 4)
+                .with_config(|config| config.mode = mode)
+                .lasting(4_000);
+            hold(&scenario, 5);
+        }
+    }
+}

@@ -14,6 +14,16 @@ pub struct Now {
     pub raw: MonoTime,
     /// The system clock (`CLOCK_REALTIME`): what everyone else on the machine takes for the time.
     pub system: Timestamp,
+    /// How long before or after the other each may have been read at most; at least zero. Where the
+    /// one is told from the other, the error is as large.
+    pub apart: Span,
+}
+
+impl Now {
+    /// Readings of the very same moment, as a simulation has them.
+    pub const fn exact(raw: MonoTime, system: Timestamp) -> Self {
+        Self { raw, system, apart: Span::ZERO }
+    }
 }
 
 /// How much is known about the clock's error.
@@ -78,7 +88,9 @@ impl ClockState {
             return Reading { estimate: now.system, half_width: None, lean: Span::ZERO };
         };
         let estimate = now.system + offset + self.drift.over(now.raw - self.as_of);
-        let half_width = self.bound.map(|bound| bound.half_width_at(now.raw));
+        // Where the raw clock was read late, the offset is that of another moment.
+        let moved = self.drift.abs().over_ceil(now.apart);
+        let half_width = self.bound.map(|bound| bound.half_width_at(now.raw + now.apart) + moved);
         Reading { estimate, half_width, lean: self.lean }
     }
 
@@ -118,10 +130,27 @@ mod tests {
             ..ClockState::default()
         };
         let second = Span::from_secs(1);
-        let reading = state.reading(Now { raw: as_of + second, system: system + second });
+        let reading = state.reading(Now::exact(as_of + second, system + second));
         assert_eq!(reading.estimate, system + second + Span::from_micros(76_998));
         assert_eq!(reading.half_width, Some(Span::from_micros(51)));
         assert!(state.is_usable());
+    }
+
+    #[test]
+    fn what_lies_between_the_two_readings_is_in_the_bound() {
+        let as_of = MonoTime::from_nanos(1_000);
+        let system = Timestamp::from_unix(1_795_000_000, 0);
+        let (half_width, growth) = (Span::from_micros(50), Frequency::from_ppm(1_000));
+        let state = ClockState {
+            as_of,
+            offset: Some(Span::ZERO),
+            drift: Frequency::from_ppm(-80_000),
+            bound: Some(Bound { as_of, half_width, growth }),
+            ..ClockState::default()
+        };
+        let now = Now { apart: Span::from_micros(10), ..Now::exact(as_of, system) };
+        let expected = half_width + Span::from_nanos(800 + 10);
+        assert_eq!(state.reading(now).half_width, Some(expected));
     }
 
     #[test]
@@ -148,7 +177,7 @@ mod tests {
 
     #[test]
     fn nothing_is_promised_before_the_first_measurement() {
-        let now = Now { raw: MonoTime::ZERO, system: Timestamp::UNIX_EPOCH };
+        let now = Now::exact(MonoTime::ZERO, Timestamp::UNIX_EPOCH);
         let state = ClockState::default();
         let unknown = Reading { estimate: now.system, half_width: None, lean: Span::ZERO };
         assert_eq!(state.reading(now), unknown);

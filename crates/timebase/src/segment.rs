@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn known(state: SyncState) -> (ClockState, Now) {
-        let now = Now { raw: at(1_000), system: Timestamp::from_unix(1_795_000_000, 0) };
+        let now = Now::exact(at(1_000), Timestamp::from_unix(1_795_000_000, 0));
         let bound = Bound {
             as_of: now.raw,
             half_width: Span::from_micros(50),

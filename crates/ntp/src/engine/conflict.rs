@@ -166,7 +166,7 @@ mod tests {
         fn at(seconds: i64) -> Now {
             let span = Span::from_secs(seconds);
             let system = Timestamp::from_unix(1_795_000_000, 0) + span;
-            Now { raw: MonoTime::ZERO + span, system }
+            Now::exact(MonoTime::ZERO + span, system)
         }
 
         /// Lets time pass, with a kernel that answers.

@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_constraint_from_before_a_sleep_allows_for_it() {
-        let at = |raw_s: i64, system_s: i64| Now {
-            raw: MonoTime::ZERO + Span::from_secs(raw_s),
-            system: Timestamp::from_unix(1_795_000_000 + system_s, 0),
+        let at = |raw_s: i64, system_s: i64| {
+            let raw = MonoTime::ZERO + Span::from_secs(raw_s);
+            Now::exact(raw, Timestamp::from_unix(1_795_000_000 + system_s, 0))
         };
         let config =
             EngineConfig { constraints: ConstraintPolicy::Wait, ..EngineConfig::default() };

@@ -215,7 +215,7 @@ mod tests {
 
     fn now(seconds: i64) -> Now {
         let span = Span::from_secs(seconds);
-        Now { raw: MonoTime::ZERO + span, system: Timestamp::from_unix(1_795_000_000, 0) + span }
+        Now::exact(MonoTime::ZERO + span, Timestamp::from_unix(1_795_000_000, 0) + span)
     }
 
     fn aim(offset: Span) -> Aim {

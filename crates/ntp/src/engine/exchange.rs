@@ -35,20 +35,28 @@ pub(super) struct Exchanges {
     serial: u64,
 }
 
+/// A moment by the raw clock that a reading of the system clock was turned into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    pub(super) at: MonoTime,
+    /// How far off it may be by that; at least zero.
+    pub(super) error: Span,
+}
+
 #[derive(Debug)]
 struct Outstanding {
     request: Request,
     serial: u64,
     /// When the engine asked for it to be sent: at or before it really left.
     asked_at: MonoTime,
-    sent_at: Option<MonoTime>,
+    sent_at: Option<Stamp>,
 }
 
 /// The last exchange that was answered.
 #[derive(Debug)]
 struct Former {
-    sent: MonoTime,
-    received: MonoTime,
+    sent: Stamp,
+    received: Stamp,
     header: Header,
     /// Whether its own answer told all that can be measured of it.
     is_measured: bool,
@@ -60,7 +68,7 @@ struct Former {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) response: Response,
-    sent: MonoTime,
+    sent: Stamp,
 }
 
 impl Exchanges {
@@ -107,9 +115,10 @@ impl Exchanges {
     }
 
     /// Notes when a request left.
-    pub(super) fn transmitted(&mut self, token: &TransmitToken, sent_at: Option<MonoTime>) -> bool {
+    pub(super) fn transmitted(&mut self, token: &TransmitToken, sent_at: Option<Stamp>) -> bool {
         let Some(outstanding) = self.outstanding_of(token) else { return false };
-        outstanding.sent_at = sent_at.map(|at| at.max(outstanding.asked_at));
+        let asked_at = outstanding.asked_at;
+        outstanding.sent_at = sent_at.map(|sent| Stamp { at: sent.at.max(asked_at), ..sent });
         true
     }
 
@@ -153,7 +162,8 @@ impl Exchanges {
     ) -> Result<Answer, ResponseError> {
         let outstanding = self.outstanding.as_ref().ok_or(ResponseError::NoRequest)?;
         let response = outstanding.request.match_response(octets, from)?;
-        let sent = outstanding.sent_at.unwrap_or(outstanding.asked_at);
+        let asked = Stamp { at: outstanding.asked_at, error: Span::ZERO };
+        let sent = outstanding.sent_at.unwrap_or(asked);
         self.outstanding = None;
         Ok(Answer { response, sent })
     }
@@ -163,13 +173,14 @@ impl Exchanges {
     pub(super) fn measure(
         &mut self,
         answer: &Answer,
-        received: MonoTime,
+        received: Stamp,
         pivot: Timestamp,
         precision: Span,
     ) -> Result<Option<Sample>, ResponseError> {
         let Answer { response, sent } = *answer;
         let (header, is_measured) = (response.header, !response.is_interleaved);
         let this = Former { sent, received, header, is_measured, tries: 0 };
+        let own_precision = this.precision(precision);
         let former = self.former.replace(this);
         let sample = if response.is_interleaved {
             let Some(former) = former.filter(|former| !former.is_measured) else {
@@ -178,8 +189,9 @@ impl Exchanges {
             former.finish(&response, pivot, precision)?
         } else {
             let (server_received, server_sent) = response.server_times(pivot);
+            let (sent, received) = (sent.at, received.at);
             let exchange = Exchange { sent, server_received, server_sent, received };
-            Sample::new(&exchange, &response, precision)?
+            Sample::new(&exchange, &response, own_precision)?
         };
         self.delay = Some(sample.delay);
         Ok(Some(sample))
@@ -210,13 +222,18 @@ impl Former {
         response.check_turnaround(self.header.receive)?;
         let server_received = self.header.receive.nearest_to(pivot);
         let exchange = Exchange {
-            sent: self.sent,
+            sent: self.sent.at,
             server_received,
             server_sent: response.header.transmit.nearest_to(server_received),
-            received: self.received,
+            received: self.received.at,
         };
         let said = Response { header: self.header, is_interleaved: false };
-        Sample::new(&exchange, &said, precision)
+        Sample::new(&exchange, &said, self.precision(precision))
+    }
+
+    /// How exactly its own stamps are known, where one reading of the clock takes `reading`.
+    fn precision(&self, reading: Span) -> Span {
+        reading + self.sent.error.max(self.received.error)
     }
 }
 
@@ -271,7 +288,8 @@ mod tests {
         fn hear(&mut self, octets: &[u8], at: i64) -> Result<Option<Sample>, ResponseError> {
             let answer = self.exchanges.take(octets, server())?;
             answer.response.check_fitness()?;
-            self.exchanges.measure(&answer, at_ms(at), civil_ms(0), PRECISION)
+            let received = Stamp { at: at_ms(at), error: Span::ZERO };
+            self.exchanges.measure(&answer, received, civil_ms(0), PRECISION)
         }
     }
 

@@ -166,7 +166,7 @@ mod tests {
 
     fn now(ms: i64) -> Now {
         let span = Span::from_millis(ms);
-        Now { raw: MonoTime::ZERO + span, system: Timestamp::from_unix(1_795_000_000, 0) + span }
+        Now::exact(MonoTime::ZERO + span, Timestamp::from_unix(1_795_000_000, 0) + span)
     }
 
     /// 3 ms off, ± 1 ms.

@@ -62,6 +62,7 @@ use config::Due;
 use conflict::Conflict;
 use constraint::Constraints;
 use discipline::{Aim, Discipline, Write};
+use exchange::Stamp;
 use interval::Hull;
 use jumps::Jump;
 use leap::LeapWatch;
@@ -120,6 +121,8 @@ pub struct Engine {
     /// When all sources were asked in rows last because of a jump.
     rows_at: Option<MonoTime>,
     published: ClockState,
+    /// How far apart the readings were that it was published by.
+    published_apart: Span,
     counters: Counters,
     wake_at: Option<MonoTime>,
 }
@@ -164,6 +167,7 @@ impl Engine {
             unexplained: None,
             rows_at: None,
             published: ClockState::default(),
+            published_apart: Span::ZERO,
             counters: Counters::default(),
             wake_at: None,
             sources,
@@ -206,6 +210,7 @@ impl Engine {
             }
             Input::Transmitted { token, sent_at } => {
                 let sent_at = self.system_clock.raw_of(now, sent_at);
+                let sent_at = sent_at.map(|at| Stamp { at, error: now.apart });
                 if let Some(source) = self.source_mut(token.source) {
                     source.transmitted(&token, sent_at);
                 }

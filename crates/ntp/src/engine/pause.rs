@@ -162,10 +162,8 @@ mod tests {
 
     #[test]
     fn a_witness_is_about_right_and_one_that_stood_still_too_is_none() {
-        let now = Now {
-            raw: MonoTime::from_nanos(1_000_000_000),
-            system: Timestamp::from_unix(1_795_000_000, 0),
-        };
+        let start = Timestamp::from_unix(1_795_000_000, 0);
+        let now = Now::exact(MonoTime::from_nanos(1_000_000_000), start);
         let truth = |s: i64| Timestamp::from_unix(1_795_000_000 + s, 0);
         let of = |lost_s: i64| {
             let offset = truth(lost_s) - Timestamp::from_unix_nanos(now.raw.as_nanos());

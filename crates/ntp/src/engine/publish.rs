@@ -53,6 +53,7 @@ impl Engine {
     /// Publishes the clock state as of now.
     pub(super) fn publish(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.published = self.state_at(now);
+        self.published_apart = now.apart;
         actions.push(Action::Publish);
         self.tell_kernel(now, actions);
     }
@@ -70,7 +71,9 @@ impl Engine {
             let state = self.state_at(now);
             let told = self.published.reading(now).estimate;
             changed |= (state.reading(now).estimate - told).abs() >= OBSERVE_CHANGE
-                || state.state != self.published.state;
+                || state.state != self.published.state
+                // It was published by readings with an interruption between them.
+                || self.published_apart - now.apart >= OBSERVE_CHANGE;
         }
         if changed {
             self.publish(now, actions);
@@ -112,9 +115,13 @@ impl Engine {
         let (leap, leap_second) =
             self.leap.told(Timestamp::from_unix_nanos(now.raw.as_nanos()) + truth);
         let (before, after) = (truth - hull.earliest, hull.latest - truth);
-        let half_width = before.max(after).max(Span::NANOSECOND);
+        // The offset is told from the readings, so it is as far off as they were apart.
+        let half_width = before.max(after).max(Span::NANOSECOND) + now.apart;
         let drift = Frequency::from_ratio_f64(estimate.frequency).unwrap_or_default();
-        let foreign = if self.discipline.is_some() { Frequency::ZERO } else { FOREIGN_RATE_ERROR };
+        let foreign = match self.discipline {
+            Some(_) => Frequency::ZERO,
+            None => FOREIGN_RATE_ERROR + self.system_clock.rate_error(),
+        };
         // The estimate moves on at its own rate, which may have become another than the promise's.
         let apart = (drift - promised.ageing.drift).abs();
         let growth = promised.growth(now.raw, now.raw + REFRESH_INTERVAL) + apart + foreign;

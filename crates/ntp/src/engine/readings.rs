@@ -163,7 +163,7 @@ impl Engine {
         if reading.delay > DELAY_MAX {
             return Err(ReferenceError::Malformed);
         }
-        let precision = self.config.precision.max(Span::NANOSECOND);
+        let precision = self.config.precision.max(Span::NANOSECOND) + now.apart;
         let source = &mut self.sources[index];
         source.clock_was_read(now);
         Ok(source.measure_reference(now, at, time, reading, precision))

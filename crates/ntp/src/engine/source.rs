@@ -9,7 +9,7 @@ use timeball_timebase::{Leap, MonoTime, Now, Span};
 
 use super::addresses::Addresses;
 use super::config::{Due, SourceConfig};
-use super::exchange::Exchanges;
+use super::exchange::{Exchanges, Stamp};
 use super::interval::TimedInterval;
 use super::io::{Action, ResolveError, SendError, SourceId, TransmitToken};
 use super::ourselves::Ourselves;
@@ -228,7 +228,7 @@ impl Source {
     }
 
     /// Notes when a request left.
-    pub(super) fn transmitted(&mut self, token: &TransmitToken, sent_at: Option<MonoTime>) {
+    pub(super) fn transmitted(&mut self, token: &TransmitToken, sent_at: Option<Stamp>) {
         if self.exchanges.transmitted(token, sent_at) {
             self.send_error = None;
         }
@@ -261,7 +261,8 @@ impl Source {
         }
         let checked = response.check_fitness().and_then(|()| us.check(&response.header, from));
         let sample = checked.and_then(|()| {
-            self.exchanges.measure(&answer, received_at, era_pivot(now.system), precision)
+            let received = Stamp { at: received_at, error: now.apart };
+            self.exchanges.measure(&answer, received, era_pivot(now.system), precision)
         });
         self.fit = match sample {
             Ok(_) => true,

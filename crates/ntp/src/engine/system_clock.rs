@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use timeball_timebase::{Frequency, MonoTime, Now, Span, Timestamp};
 
-/// Jumps below this are not told from slow readings.
+/// Smaller jumps are no news: who sets a clock by so little might as well slew it.
 const JUMP_MIN: Span = Span::from_millis(1);
 /// How far the rate may be from the one we wrote before somebody else must have set the clock.
 const RATE_DOUBT_OWN: Frequency = Frequency::from_ppm(1_000);
@@ -26,6 +26,8 @@ pub(super) struct SystemClock {
     /// Where the measurement of the rate begins.
     base: Now,
     rate: Frequency,
+    /// How far off a rate that was measured may be; zero where it was written.
+    rate_error: Frequency,
     /// Rates of before, oldest first, each with the moment until which it was the rate.
     former: VecDeque<(Now, Frequency)>,
     /// Rate that we wrote, where we are the one who writes.
@@ -42,6 +44,7 @@ impl SystemClock {
             last: now,
             base: now,
             rate: own_rate.unwrap_or_default(),
+            rate_error: Frequency::ZERO,
             former: VecDeque::new(),
             own_rate,
             set_at: MonoTime::from_nanos(i64::MIN),
@@ -51,6 +54,11 @@ impl SystemClock {
     /// How much faster the system clock runs than the raw one.
     pub(super) fn rate(&self) -> Frequency {
         self.rate
+    }
+
+    /// How far off that may be, by what lay between the readings that it was measured by.
+    pub(super) fn rate_error(&self) -> Frequency {
+        self.rate_error
     }
 
     /// When the system clock was last set by anybody, by the raw clock; long ago if never.
@@ -69,8 +77,10 @@ impl SystemClock {
             // Else a step of milliseconds would pass for a second at another rate.
             _ => RATE_DOUBT_OWN,
         };
+        // What one of the pairs was apart by looks like a jump, too.
+        let least = JUMP_MIN + self.last.apart + now.apart;
         self.last = now;
-        if jump.abs() > JUMP_MIN + doubt.over(elapsed) {
+        if jump.abs() > least + doubt.over(elapsed) {
             self.base = now;
             self.set_at = now.raw;
             self.former.clear();
@@ -128,6 +138,7 @@ impl SystemClock {
         }
         self.former.push_back((now, self.rate));
         self.rate = rate;
+        self.rate_error = Frequency::ZERO;
         self.base = now;
     }
 
@@ -139,6 +150,9 @@ impl SystemClock {
         let gained = (now.system - self.base.system) - elapsed;
         let ratio = gained.as_seconds_f64() / elapsed.as_seconds_f64();
         self.rate = Frequency::from_ratio_f64(ratio).unwrap_or_default();
+        let apart = (self.base.apart + now.apart).as_seconds_f64();
+        let error = Frequency::from_ratio_f64(apart / elapsed.as_seconds_f64());
+        self.rate_error = error.unwrap_or_default();
         self.base = now;
     }
 }
@@ -148,10 +162,8 @@ mod tests {
     use super::*;
 
     fn now(raw_ms: i64, system_ms: i64) -> Now {
-        Now {
-            raw: MonoTime::ZERO + Span::from_millis(raw_ms),
-            system: Timestamp::from_unix(1_795_000_000, 0) + Span::from_millis(system_ms),
-        }
+        let system = Timestamp::from_unix(1_795_000_000, 0) + Span::from_millis(system_ms);
+        Now::exact(MonoTime::ZERO + Span::from_millis(raw_ms), system)
     }
 
     #[test]
@@ -181,6 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_as_uncertain_as_the_readings_were_apart() {
+        let apart = Span::from_micros(2);
+        let mut clock = SystemClock::new(Now { apart, ..now(0, 0) }, None);
+        clock.observe(Now { apart: apart * 3, ..now(4_000, 4_000) }, false);
+        assert_eq!(clock.rate_error(), Frequency::from_ppm(2));
+        clock.rate_written(now(5_000, 5_000), Frequency::ZERO);
+        assert_eq!(clock.rate_error(), Frequency::ZERO);
+    }
+
+    #[test]
     fn a_small_step_of_a_clock_that_somebody_else_keeps_is_told_from_a_slew_by_the_kernel() {
         for (is_told, expected) in [(true, Some(Span::from_millis(20))), (false, None)] {
             let mut clock = SystemClock::new(now(0, 0), None);
@@ -194,8 +216,8 @@ mod tests {
     fn a_stamp_from_before_we_changed_the_rate_is_converted_by_the_rates_of_its_time() {
         let ppm = Frequency::from_ppm;
         let at = |ms: i64, system_ns: i64| {
-            let Now { raw, system } = now(ms, ms);
-            Now { raw, system: system + Span::from_nanos(system_ns) }
+            let Now { raw, system, .. } = now(ms, ms);
+            Now::exact(raw, system + Span::from_nanos(system_ns))
         };
         let mut clock = SystemClock::new(at(0, 0), Some(Frequency::ZERO));
         clock.rate_written(at(1_000, 0), ppm(100));

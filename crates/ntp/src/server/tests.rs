@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use timeball_timebase::{Bound, Frequency, LeapSecond, MonoTime, SyncState};
 
 fn now() -> Now {
-    Now { raw: MonoTime::from_nanos(9), system: Timestamp::from_unix(1_795_000_000, 0) }
+    Now::exact(MonoTime::from_nanos(9), Timestamp::from_unix(1_795_000_000, 0))
 }
 
 fn synchronized() -> ClockState {

@@ -203,5 +203,5 @@ impl Network {
 
 fn now(raw: MonoTime) -> Now {
     let start = Timestamp::from_unix(1_795_000_000, 0);
-    Now { raw, system: start + (raw - MonoTime::ZERO) }
+    Now::exact(raw, start + (raw - MonoTime::ZERO))
 }

@@ -115,12 +115,12 @@ mod tests {
     use timeball_runtime::ClockCell;
     use timeball_timebase::{Bound, ClockState, Frequency, Timestamp};
 
-    const START: Now = Now { raw: MonoTime::ZERO, system: Timestamp::from_unix(1_795_000_000, 0) };
+    const START: Now = Now::exact(MonoTime::ZERO, Timestamp::from_unix(1_795_000_000, 0));
     const ALL: [Follow; 3] = [Follow::Auto, Follow::System, Follow::Utc];
 
     fn later(raw_ms: i64, system_ms: i64) -> Now {
         let (raw, system) = (Span::from_millis(raw_ms), Span::from_millis(system_ms));
-        Now { raw: START.raw + raw, system: START.system + system }
+        Now::exact(START.raw + raw, START.system + system)
     }
 
     fn watch(cell: &Arc<ClockCell>) -> ClockWatch {

@@ -152,7 +152,7 @@ impl FollowedClock {
         let utc: Timestamp =
             before.system + before.offset? + elapsed - before.frequency.over(elapsed);
         let offset = Some(utc - now.system);
-        let Now { raw: as_of, system } = now;
+        let Now { raw: as_of, system, .. } = now;
         let state = ClockState { as_of, system, offset, drift: before.drift, ..told };
         Some(Known { state, trust: Some(trust) })
     }
@@ -208,12 +208,12 @@ mod tests {
 
         fn now(&self) -> Now {
             let raw = MonoTime::from_nanos(7) + self.elapsed;
-            Now { raw, system: NOON + self.elapsed + self.ahead }
+            Now::exact(raw, NOON + self.elapsed + self.ahead)
         }
 
         /// The time loop tells what is true, and allows for a time that the machine may have slept.
         fn publish(&self, allowance: Span) {
-            let Now { raw: as_of, system } = self.now();
+            let Now { raw: as_of, system, .. } = self.now();
             let half_width = BOUND + allowance;
             self.cell.publish(ClockState {
                 state: SyncState::Synchronized,
@@ -228,7 +228,7 @@ mod tests {
 
         /// The time loop cannot tell anything.
         fn publish_nothing(&self) {
-            let Now { raw: as_of, system } = self.now();
+            let Now { raw: as_of, system, .. } = self.now();
             self.cell.publish(ClockState { as_of, system, ..ClockState::default() });
         }
 

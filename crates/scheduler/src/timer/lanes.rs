@@ -171,7 +171,7 @@ mod tests {
     const NOON: Timestamp = Timestamp::from_unix(1_795_000_000, 0);
 
     fn now() -> Now {
-        Now { raw: MonoTime::from_nanos(5_000), system: NOON }
+        Now::exact(MonoTime::from_nanos(5_000), NOON)
     }
 
     fn state(offset_ms: i64, bound_ms: i64) -> ClockState {
@@ -219,7 +219,7 @@ mod tests {
             assert_eq!(lane.read(&known, now()).time - NOON, Span::from_millis(72));
             let at = NOON + Span::from_secs(100);
             let due = lane.system_time_of(&known, now(), at);
-            let later = Now { raw: now().raw + (due - NOON), system: due };
+            let later = Now::exact(now().raw + (due - NOON), due);
             let short = at - lane.read(&known, later).time;
             assert!(!short.is_negative() && short < Span::from_nanos(20), "{short}");
         }
@@ -232,7 +232,7 @@ mod tests {
         let known = known(ClockState { drift: Frequency::from_ppm(-200), ..state(-500, 1) });
         let at = NOON + Span::from_secs(10);
         let due = Lane::UtcNearest.system_time_of(&known, now(), at);
-        let later = Now { raw: now().raw + (due - NOON), system: due };
+        let later = Now::exact(now().raw + (due - NOON), due);
         let error = Lane::UtcNearest.read(&known, later).time - at;
         assert!(error.abs() < Span::from_micros(1), "{error}");
     }
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(lanes.remove(second.fire).unwrap().release, 2);
         assert!(lanes.remove(second.fire).is_none());
         assert_eq!(due_ms(&lanes), Some(10));
-        let later = Now { raw: now().raw, system: NOON + Span::from_millis(20) };
+        let later = Now::exact(now().raw, NOON + Span::from_millis(20));
         assert_eq!(lanes.pop_due(&known, later).unwrap().0.release, 1, "10 ms late");
         assert_eq!(lanes.pop_due(&known, later).unwrap().0.release, 3, "7 ms late");
         assert!(lanes.next_due(&known, later).is_none() && lanes.places.is_empty());
