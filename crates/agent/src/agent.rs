@@ -36,7 +36,7 @@ use crate::ntp_server::{NtpServer, ServerTally};
 use crate::outlets::Outlets;
 use crate::own_addresses::OwnAddresses;
 use crate::resolver::{Mailbox, Post, Resolver};
-use crate::status::StatusPublisher;
+use crate::status::{StatusPublisher, StatusReader};
 use crate::sys;
 use crate::time_loop::{Surroundings, TimeLoop};
 use crate::trace::Trace;
@@ -102,7 +102,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Agent {
     clock: Arc<ClockCell>,
-    status: Arc<StatusCell>,
+    status: StatusReader,
     heartbeat: Heartbeat,
     metrics: Metrics,
     server: Option<(NtpServer, ServerTally)>,
@@ -150,6 +150,7 @@ impl Agent {
             }
         };
         let tally = server.as_ref().map(|(_, tally)| tally.clone());
+        let status = StatusReader::new(status, Arc::clone(&clock), heartbeat.clone());
         metrics::add(&options.metrics, &options.version, &clock, &status, tally);
         Ok(Self { clock, status, heartbeat, metrics: options.metrics, server, time, asker })
     }
@@ -160,8 +161,8 @@ impl Agent {
     }
 
     /// The status as the time loop publishes it, at least once a second.
-    pub fn status(&self) -> Arc<StatusCell> {
-        Arc::clone(&self.status)
+    pub fn status(&self) -> StatusReader {
+        self.status.clone()
     }
 
     /// Where the NTP server answers; the ports are the real ones where the kernel chose.
@@ -218,7 +219,7 @@ pub fn run_bare(config: AgentConfig, trace: Option<&Path>) -> Result<(), StartEr
     Ok(())
 }
 
-async fn show_status(State(status): State<Arc<StatusCell>>) -> Json<Status> {
+async fn show_status(State(status): State<StatusReader>) -> Json<Status> {
     Json(Arc::unwrap_or_clone(status.read()))
 }
 

@@ -53,6 +53,7 @@ pub use reference::{
 };
 pub use remembered::{RememberedError, format_remembered, parse_remembered};
 pub use set_once::{SetOnce, SetOnceError, set_once};
+pub use status::StatusReader;
 pub use timeball_ntp::association::ResponseError;
 pub use timeball_ntp::engine::{
     AdjustError, ClockMode, Constraint, LeapPolicy, PollRange, ReferenceClock, ReferenceDevice,

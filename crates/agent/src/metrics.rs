@@ -10,25 +10,26 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use timeball_api::status::{Source, Status};
 use timeball_runtime::metrics::Metrics;
-use timeball_runtime::{ClockCell, StatusCell, read_clocks};
+use timeball_runtime::{ClockCell, read_clocks};
 use timeball_timebase::{Leap, Span};
 
 use crate::ntp_server::ServerTally;
+use crate::status::StatusReader;
 
 /// Adds the agent's part.
 pub(crate) fn add(
     metrics: &Metrics,
     version: &str,
     clock: &Arc<ClockCell>,
-    status: &Arc<StatusCell>,
+    status: &StatusReader,
     server: Option<ServerTally>,
 ) {
-    let (version, clock, status) = (version.to_owned(), Arc::clone(clock), Arc::clone(status));
+    let (version, clock, reader) = (version.to_owned(), Arc::clone(clock), status.clone());
     metrics.add(move |registry| {
         let info = Info::new(vec![("version", version.clone())]);
         registry.register("timeball_build", "Version of the program", info);
-        let status = status.read();
-        clock_part(registry, &clock);
+        let status = reader.read();
+        clock_part(registry, &clock, &reader);
         kernel_part(registry, &status);
         sources_part(registry, &status.sources);
         rejections_part(registry, &status.sources);
@@ -40,8 +41,11 @@ pub(crate) fn add(
 }
 
 /// What is unknown is left out, since every number would be a lie.
-fn clock_part(registry: &mut Registry, clock: &ClockCell) {
+fn clock_part(registry: &mut Registry, clock: &ClockCell, status: &StatusReader) {
     let now = read_clocks();
+    let (is_well, silence) = status.pulse(now.raw);
+    let help = "How long ago the time loop ran last; it hangs or has ended where that is over 10 s";
+    seconds(registry, "timeball_time_loop_silence", help, silence);
     let state = clock.read_at(now.raw);
     let reading = state.reading(now);
     if state.offset.is_some() {
@@ -60,8 +64,8 @@ fn clock_part(registry: &mut Registry, clock: &ClockCell) {
             bound,
         );
     }
-    let usable = i64::from(state.is_usable());
-    let help = "Whether the clock may be relied on (synchronized or holdover): 1 or 0";
+    let usable = i64::from(state.is_usable() && is_well);
+    let help = "Whether the clock may be relied on (synchronized or holdover, and looked after): 1 or 0";
     registry.register("timeball_clock_synchronized", help, ConstGauge::new(usable));
     let frequency = ConstGauge::new(state.frequency.as_ratio_f64());
     let help = "Rate error of the undisciplined oscillator; positive when it gains";

@@ -18,6 +18,10 @@ use crate::kernel_clock;
 use crate::notices::{self, Circumstances};
 use crate::ntp_server::ServerTally;
 
+mod reader;
+
+pub use reader::StatusReader;
+
 /// Makes the status and publishes it.
 pub(crate) struct StatusPublisher {
     pub(crate) cell: Arc<StatusCell>,
@@ -113,6 +117,8 @@ impl StatusPublisher {
             hostname: self.hostname.clone(),
             mode: mode_word(self.mode).to_owned(),
             uptime_s: (uptime.as_nanos() / 1_000_000_000).max(0).cast_unsigned(),
+            age_ns: 0,
+            stale: false,
             clock: clock_status(report, now),
             kernel: kernel.ok().map(kernel_status),
             notices: notices::all(&circumstances, &sources),

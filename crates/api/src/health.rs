@@ -18,8 +18,8 @@ pub struct Health {
 pub struct Readiness {
     /// Whether the clock may be relied on.
     pub ready: bool,
-    /// Why not, as a CamelCase word: `ClockUnsynchronized`, `ClockAcquiring` or `ErrorTooLarge`;
-    /// `null` when ready.
+    /// Why not, as a CamelCase word: `ClockUnsynchronized`, `ClockAcquiring`, `ErrorTooLarge`
+    /// or `TimeLoopSilent`; `null` when ready.
     pub reason: Option<String>,
     /// The same for a person.
     pub message: Option<String>,

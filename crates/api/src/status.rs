@@ -16,6 +16,13 @@ pub struct Status {
     pub mode: String,
     /// Seconds since the program started.
     pub uptime_s: u64,
+    /// How long ago the time loop told this, ns; at least 0, and seldom more than a second.
+    #[serde(default)]
+    pub age_ns: i64,
+    /// Whether the time loop has not run for ten seconds: it hangs, or has ended. The clock is then
+    /// what its last word still promises now, and from 128 s on nothing; the rest is `age_ns` old.
+    #[serde(default)]
+    pub stale: bool,
     /// The clock.
     pub clock: Clock,
     /// The kernel's own view of the clock (read in every mode).

@@ -35,9 +35,14 @@ impl Heartbeat {
         self.0.store(at.as_nanos(), Ordering::Relaxed);
     }
 
-    /// How long ago the loop ran last, at `now`.
+    /// How long ago the loop ran last, at `now`; at least zero.
     pub fn silence(&self, now: MonoTime) -> Span {
-        now - MonoTime::from_nanos(self.0.load(Ordering::Relaxed))
+        (now - MonoTime::from_nanos(self.0.load(Ordering::Relaxed))).max(Span::ZERO)
+    }
+
+    /// Whether the loop works at `now`: it ran in the last ten seconds.
+    pub fn is_well(&self, now: MonoTime) -> bool {
+        self.silence(now) <= SILENCE_MAX
     }
 }
 
@@ -50,13 +55,13 @@ impl Default for Heartbeat {
 /// The routes `/healthz` and `/readyz`.
 ///
 /// `/healthz` answers 200 while the loop behind `heartbeat` has run in the last ten seconds, else
-/// 503. `/readyz` answers 200 while the clock is usable, else 503; with `?max_error_ms=N` (a
-///      positive number) only while the system clock is also certainly within N milliseconds of
-///      true time. Both say in JSON how it stands and, if not well, why.
+/// 503. `/readyz` answers 200 while the clock is usable and that loop looks after it, else 503; with
+/// `?max_error_ms=N` (a positive number) only while the system clock is also certainly within N
+/// milliseconds of true time. Both say in JSON how it stands and, if not well, why.
 pub fn router(heartbeat: Heartbeat, clock: Arc<ClockCell>) -> Router {
     Router::new()
-        .route(routes::HEALTHZ, get(healthz).with_state(heartbeat))
-        .route(routes::READYZ, get(readyz).with_state(clock))
+        .route(routes::HEALTHZ, get(healthz).with_state(heartbeat.clone()))
+        .route(routes::READYZ, get(readyz).with_state((heartbeat, clock)))
 }
 
 /// Judges a clock state at `now`, with a limit on the system clock's error if one is asked for.
@@ -99,6 +104,18 @@ pub fn readiness(state: &ClockState, now: Now, limit: Option<Span>) -> Readiness
     }
 }
 
+/// What becomes of a clock's readiness when nobody has looked after it for so long: somebody may
+/// have set it since.
+fn unwatched(silence: Span, otherwise: Readiness) -> Readiness {
+    let silence = Magnitude(silence);
+    Readiness {
+        ready: false,
+        reason: Some("TimeLoopSilent".to_owned()),
+        message: Some(format!("the time loop has not run for {silence}: it hangs, or has ended")),
+        ..otherwise
+    }
+}
+
 /// A span that cannot be negative, shown without its sign.
 struct Magnitude(Span);
 
@@ -109,8 +126,8 @@ impl std::fmt::Display for Magnitude {
 }
 
 async fn healthz(State(heartbeat): State<Heartbeat>) -> Response {
-    let silence = heartbeat.silence(raw_clock()).max(Span::ZERO);
-    let healthy = silence <= SILENCE_MAX;
+    let now = raw_clock();
+    let (healthy, silence) = (heartbeat.is_well(now), heartbeat.silence(now));
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Health { healthy, silence_ns: silence.as_nanos() })).into_response()
 }
@@ -121,7 +138,10 @@ struct ReadyQuery {
     max_error_ms: Option<f64>,
 }
 
-async fn readyz(State(clock): State<Arc<ClockCell>>, Query(query): Query<ReadyQuery>) -> Response {
+async fn readyz(
+    State((heartbeat, clock)): State<(Heartbeat, Arc<ClockCell>)>,
+    Query(query): Query<ReadyQuery>,
+) -> Response {
     let limit = match query.max_error_ms {
         None => None,
         Some(limit_ms) if limit_ms > 0.0 => Span::from_seconds_f64(limit_ms / 1e3),
@@ -132,6 +152,11 @@ async fn readyz(State(clock): State<Arc<ClockCell>>, Query(query): Query<ReadyQu
     };
     let now = read_clocks();
     let readiness = readiness(&clock.read_at(now.raw), now, limit);
+    let readiness = if heartbeat.is_well(now.raw) {
+        readiness
+    } else {
+        unwatched(heartbeat.silence(now.raw), readiness)
+    };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }
@@ -199,5 +224,30 @@ mod tests {
         let start = raw_clock();
         heartbeat.beat(start);
         assert_eq!(heartbeat.silence(start + Span::from_secs(11)), Span::from_secs(11));
+        assert!(heartbeat.is_well(start + SILENCE_MAX));
+        assert!(!heartbeat.is_well(start + Span::from_secs(11)));
+        assert_eq!(heartbeat.silence(start - Span::from_secs(1)), Span::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_clock_whose_loop_hangs_is_not_ready_and_the_loop_is_named() {
+        let (clock, heartbeat) = (Arc::new(ClockCell::new()), Heartbeat::new());
+        let now = read_clocks();
+        let (state, _) = synchronized();
+        let bound = state.bound.map(|bound| Bound { as_of: now.raw, ..bound });
+        clock.publish(ClockState { as_of: now.raw, system: now.system, bound, ..state });
+        let answer = async |heartbeat: &Heartbeat| {
+            let watched = State((heartbeat.clone(), Arc::clone(&clock)));
+            let response = readyz(watched, Query(ReadyQuery { max_error_ms: None })).await;
+            let status = response.status();
+            let body = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap();
+            (status, serde_json::from_slice::<Readiness>(&body).unwrap())
+        };
+        assert_eq!(answer(&heartbeat).await.0, StatusCode::OK);
+        heartbeat.beat(now.raw - Span::from_secs(60));
+        let (status, readiness) = answer(&heartbeat).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(readiness.reason.as_deref(), Some("TimeLoopSilent"));
+        assert!(readiness.max_error_ns.is_some(), "what is promised is still told");
     }
 }
