@@ -121,6 +121,8 @@ impl Scene {
             hostname: "edge-07".to_owned(),
             mode: "observe".to_owned(),
             uptime_s: elapsed().as_secs(),
+            age_ns: 0,
+            stale: false,
             clock: self.clock(),
             kernel: Some(Kernel {
                 synchronized: self == Self::Well,
