@@ -254,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_others_rely_on_is_not_hurried() {
+        let mut servo = servo();
+        servo.policy.forbid_steps();
+        let _ = servo.steer(now(0), aim(Span::from_millis(10)));
+        assert_eq!(servo.slew_due.unwrap() - now(0).raw, Span::from_secs(20));
+    }
+
+    #[test]
     fn steps_are_taken_only_in_the_first_updates() {
         let mut servo = servo();
         for _ in 0..3 {

@@ -38,9 +38,10 @@ impl Policy {
         Self { rules, updates: 0, is_set: false, excused: None, refused: None }
     }
 
-    /// From now on somebody relies on the clock: it is stepped no more.
+    /// Somebody relies on the clock already: its first updates are over, and it is stepped no more,
+    /// unless it stands still.
     pub(super) fn forbid_steps(&mut self) {
-        self.rules.updates = 0;
+        self.updates = u32::MAX;
         self.is_set = true;
     }
 
@@ -111,6 +112,21 @@ mod tests {
         assert_eq!(policy.judge(Span::from_secs(-30)), Judgement::Step, "the third update");
         policy.count_updates(1);
         assert_eq!(policy.judge(Span::from_secs(-30)), Judgement::Slew, "before the fourth");
+    }
+
+    #[test]
+    fn a_clock_that_others_rely_on_is_stepped_only_if_it_stood_still() {
+        let mut policy = Policy::new(StepPolicy { panic: None, ..StepPolicy::default() });
+        policy.forbid_steps();
+        assert_eq!(policy.judge(HOUR), Judgement::Slew);
+        policy.count_updates(1);
+        assert_eq!(policy.judge(-HOUR), Judgement::Slew);
+        policy.excuse(HOUR);
+        assert_eq!(policy.judge(HOUR), Judgement::Step);
+        let mut policy = Policy::new(StepPolicy { updates: 0, ..StepPolicy::default() });
+        policy.forbid_steps();
+        policy.excuse(HOUR);
+        assert_eq!(policy.judge(HOUR), Judgement::Refuse, "it is never to be stepped");
     }
 
     #[test]
