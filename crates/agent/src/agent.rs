@@ -315,7 +315,7 @@ impl TimeThread {
         let stop = Arc::new(AtomicBool::new(false));
         let (mailbox, post) = Mailbox::new()?;
         let clock_set = sys::clock_set_timer()
-            .inspect_err(|error| tracing::debug!(%error, "settings of the clock are found late"))
+            .inspect_err(|error| tracing::warn!(%error, "settings of the clock are found late"))
             .ok();
         let is_stopped = Arc::clone(&stop);
         let surroundings = Surroundings {

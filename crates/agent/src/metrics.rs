@@ -242,6 +242,11 @@ fn server_part(registry: &mut Registry, server: &ServerTally) {
         ("rate_limited", "Requests over the rate limit", counters.rate_limited),
         ("kisses", "Requests over the rate limit that were told so (RATE)", counters.kisses),
         ("unauthenticated", "Requests with a wrong MAC", counters.unauthenticated),
+        (
+            "refused_by_system",
+            "Requests that the system did not hand over, and answers that it did not send",
+            server.refusals().count,
+        ),
     ] {
         registry.register(format!("timeball_server_{name}"), help, ConstCounter::new(value));
     }

@@ -13,7 +13,7 @@ use timeball_runtime::{ClockCell, read_clocks};
 
 use crate::patience::Patience;
 use crate::sys;
-use crate::udp::{Buffer, Datagram, ServerSocket};
+use crate::udp::{Buffer, Datagram, ReceiveError, ServerSocket, errno};
 
 /// Datagrams taken from one socket before the next gets its turn.
 const BATCH: u32 = 32;
@@ -32,6 +32,16 @@ pub(crate) struct ServerTally {
     /// Where requests have reached it, in the order in which that was found out.
     reached: Arc<Mutex<Vec<SocketAddr>>>,
     counters: Arc<Mutex<ServerCounters>>,
+    refusals: Arc<Mutex<Refusals>>,
+}
+
+/// What the system refused to the server.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Refusals {
+    /// How often a request could not be taken, or an answer not be sent.
+    pub(crate) count: u64,
+    /// Why, as an error number, if nothing of that kind has succeeded since.
+    pub(crate) errno: Option<i32>,
 }
 
 impl ServerTally {
@@ -39,7 +49,8 @@ impl ServerTally {
         let is_one = |address: &&SocketAddr| !address.ip().is_unspecified();
         let reached = addresses.iter().filter(is_one).copied().collect();
         let reached = Arc::new(Mutex::new(reached));
-        Self { addresses: addresses.into(), reached, counters: Arc::default() }
+        let (counters, refusals) = (Arc::default(), Arc::default());
+        Self { addresses: addresses.into(), reached, counters, refusals }
     }
 
     /// The addresses and ports that requests have reached it at, but for the first `known`.
@@ -57,6 +68,20 @@ impl ServerTally {
 
     pub(crate) fn read(&self) -> ServerCounters {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn refusals(&self) -> Refusals {
+        *self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what the system refused.
+    fn was_refused(&self, errno: i32) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals = Refusals { count: refusals.count.saturating_add(1), errno: Some(errno) };
+    }
+
+    fn has_answered(&self) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).errno = None;
     }
 
     fn write(&self, counters: ServerCounters) {
@@ -122,8 +147,14 @@ fn serve(
             // Stamps that come late, which `poll` reports until they are taken.
             port.take_departures(&mut server, &mut buffer);
             for _ in 0..BATCH {
-                if !port.answer_one(&mut server, clock, &mut buffer) {
-                    break;
+                match port.answer_one(&mut server, clock, tally, &mut buffer) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // It is there still, and `poll` would not wait.
+                    Err(error) => {
+                        patience.rest(&error);
+                        break;
+                    }
                 }
             }
             if let Some(address) = port.found.take() {
@@ -144,11 +175,14 @@ struct Port {
     reached_at: Option<IpAddr>,
     /// The same with its port, where that was another than before and nobody was told.
     found: Option<SocketAddr>,
+    /// Whether the system has refused something since it sent an answer.
+    was_refused: bool,
 }
 
 impl Port {
     fn new(socket: ServerSocket) -> Self {
-        Self { socket, asked: 0, awaited: VecDeque::new(), reached_at: None, found: None }
+        let (awaited, reached_at, found) = (VecDeque::new(), None, None);
+        Self { socket, asked: 0, awaited, reached_at, found, was_refused: false }
     }
 
     fn note_reached(&mut self, at: IpAddr) {
@@ -158,14 +192,24 @@ impl Port {
     }
 
     /// Handles one datagram; returns whether there was one.
-    fn answer_one(&mut self, server: &mut Server, clock: &ClockCell, buffer: &mut Buffer) -> bool {
+    ///
+    /// # Errors
+    /// Where the system does not hand it over.
+    fn answer_one(
+        &mut self,
+        server: &mut Server,
+        clock: &ClockCell,
+        tally: &ServerTally,
+        buffer: &mut Buffer,
+    ) -> io::Result<bool> {
         let Datagram { from, octets, stamp, local } = match self.socket.receive(buffer) {
             Ok(Some(datagram)) => datagram,
-            Ok(None) => return false,
-            Err(error) => {
-                // Refusals of earlier answers show here; they concern nobody.
-                tracing::debug!(%error, "no request received");
-                return false;
+            // Refusals of earlier answers by the network concern nobody.
+            Ok(None) | Err(ReceiveError::Network { .. }) => return Ok(false),
+            Err(ReceiveError::System { errno }) => {
+                self.was_refused = true;
+                tally.was_refused(errno);
+                return Err(io::Error::from_raw_os_error(errno));
             }
         };
         let now = read_clocks();
@@ -173,7 +217,7 @@ impl Port {
         let Some(mut response) =
             server.handle(now, &clock.read_at(now.raw), octets, from, received_at)
         else {
-            return true;
+            return Ok(true);
         };
         if let Some((address, _)) = local {
             self.note_reached(address);
@@ -181,8 +225,17 @@ impl Port {
         let departure = response.departure();
         response.stamp(read_clocks().system);
         let sent = self.socket.answer(response.octets(), &from, local, departure.is_some());
-        if let Err(error) = &sent {
-            tracing::debug!(%error, %from, "an answer could not be sent");
+        match &sent {
+            Ok(()) if self.was_refused => {
+                self.was_refused = false;
+                tally.has_answered();
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.was_refused = true;
+                tracing::debug!(%error, %from, "an answer could not be sent");
+                tally.was_refused(errno(error));
+            }
         }
         match (departure, sent) {
             (None, _) => {}
@@ -199,7 +252,7 @@ impl Port {
                 self.awaited.clear();
             }
         }
-        true
+        Ok(true)
     }
 
     fn await_stamp(&mut self, departure: Departure) {
@@ -286,6 +339,23 @@ mod tests {
             former.copy_from_slice(&answer[32..40]);
             written = time(40);
         }
+        server.stop();
+    }
+
+    #[test]
+    fn requests_that_the_system_does_not_hand_over_are_counted_and_waited_for() {
+        let (socket, something) = ServerSocket::refusing();
+        let tally = ServerTally::new(Vec::new());
+        let (clock, config) = (Arc::new(ClockCell::new()), ServerConfig::default());
+        let server = NtpServer::start(vec![socket], config, clock, tally.clone()).unwrap();
+        let begun = Instant::now();
+        while tally.refusals().count < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", tally.refusals());
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(900), "never as a busy loop");
+        assert_eq!(tally.refusals(), Refusals { count: 2, errno: Some(libc::ENOTSOCK) });
+        drop(something);
         server.stop();
     }
 

@@ -1,4 +1,4 @@
-//! Waiting in `poll` by a loop that must not end: what the kernel refuses is told and tried again.
+//! Waiting by a loop that must not end: what the kernel refuses is told and tried again.
 
 use std::io;
 use std::thread;
@@ -29,10 +29,15 @@ impl Patience {
 
     fn bear(&mut self, result: io::Result<bool>) -> bool {
         result.unwrap_or_else(|error| {
-            self.tell(read_clocks().raw, &error);
-            thread::sleep(PAUSE);
+            self.rest(&error);
             false
         })
+    }
+
+    /// Tells what the system refuses, and pauses before it is asked again.
+    pub(crate) fn rest(&mut self, error: &io::Error) {
+        self.tell(read_clocks().raw, error);
+        thread::sleep(PAUSE);
     }
 
     /// Tells of a failure, unless it has been told a short time ago; returns whether it did.
@@ -40,7 +45,7 @@ impl Patience {
         let is_due = self.told_at.is_none_or(|at| now - at >= TELL_INTERVAL);
         if is_due {
             self.told_at = Some(now);
-            tracing::error!(%error, "nothing can be waited for; it is tried again each second");
+            tracing::error!(%error, "the system refuses what is waited for; it is tried again each second");
         }
         is_due
     }

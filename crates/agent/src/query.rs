@@ -18,7 +18,7 @@ use crate::errno::errno_text;
 use crate::kernel_clock;
 use crate::resolver::resolve;
 use crate::sys;
-use crate::udp::{Buffer, RequestSocket};
+use crate::udp::{Buffer, ReceiveError, RequestSocket};
 
 /// Servers that one call asks; those beyond are not asked.
 pub const TARGETS_MAX: usize = 64;
@@ -174,11 +174,8 @@ fn exchange(
                 }
             }
             Ok(None) => {}
-            Err(error) => {
-                return Err(QueryError::Refused {
-                    address: to,
-                    errno: error.raw_os_error().unwrap_or(0),
-                });
+            Err(ReceiveError::Network { errno } | ReceiveError::System { errno }) => {
+                return Err(QueryError::Refused { address: to, errno });
             }
         }
         let left = Span::from_nanos(

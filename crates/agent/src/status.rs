@@ -359,6 +359,7 @@ fn server_status(tally: &ServerTally) -> api::Server {
         kisses,
         unauthenticated,
     } = tally.read();
+    let refusals = tally.refusals();
     api::Server {
         address: addresses.join(", "),
         received,
@@ -369,6 +370,10 @@ fn server_status(tally: &ServerTally) -> api::Server {
         rate_limited,
         kisses,
         unauthenticated,
+        refused_by_system: refusals.count,
+        problem: refusals.errno.map(|errno| {
+            format!("the system refuses to take requests or send answers: {}", errno_text(errno))
+        }),
     }
 }
 

@@ -22,7 +22,9 @@ use crate::reference::Reference;
 use crate::resolver::{Letter, Mailbox, Resolution, Resolver};
 use crate::status::Telling;
 use crate::sys;
-use crate::udp::{Buffer, Datagram, RequestSocket, RestingSocket, keep_stamping};
+use crate::udp::{
+    Buffer, Datagram, ReceiveError, RequestSocket, RestingSocket, keep_stamping,
+};
 
 /// The shortest wait: a wake-up that is due already must not become a busy loop.
 const WAIT_MIN_MS: i64 = 1;
@@ -85,6 +87,16 @@ struct Link {
     refusal: Option<i32>,
     /// The clock that is read instead, where the source is no server.
     reference: Option<Reference>,
+}
+
+impl Link {
+    /// Closes a socket from which the system hands over nothing: `poll` would report it again and
+    /// again. The engine gives the request up in its time.
+    fn give_up(&mut self, errno: i32) {
+        self.refusal = Some(errno);
+        self.socket = None;
+        self.unstamped = None;
+    }
 }
 
 impl TimeLoop {
@@ -228,6 +240,10 @@ impl TimeLoop {
         if events & (libc::POLLERR | libc::POLLPRI) != 0 {
             self.take_stamp(source);
             let link = &mut self.links[usize::from(source.0)];
+            if let Some(errno) = link.socket.as_ref().and_then(RequestSocket::refused) {
+                link.give_up(errno);
+                return;
+            }
             if events & libc::POLLERR != 0
                 && let Some(refusal) = link.socket.as_ref().and_then(RequestSocket::take_error)
             {
@@ -268,8 +284,12 @@ impl TimeLoop {
                 self.engine.handle_input(now, Input::Datagram { source, from, octets, received_at })
             }
             Ok(None) => return,
-            Err(error) => {
-                link.refusal = error.raw_os_error();
+            Err(ReceiveError::Network { errno }) => {
+                link.refusal = Some(errno);
+                return;
+            }
+            Err(ReceiveError::System { errno }) => {
+                link.give_up(errno);
                 return;
             }
         };

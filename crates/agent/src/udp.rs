@@ -26,6 +26,21 @@ pub(crate) struct Datagram<'a> {
     pub(crate) local: Option<(IpAddr, u32)>,
 }
 
+/// Why a datagram was not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ReceiveError {
+    /// The network refused what was sent before, as it was told once.
+    Network {
+        /// The error number.
+        errno: i32,
+    },
+    /// The system refuses to hand anything over, and would again: `poll` does not wait meanwhile.
+    System {
+        /// The error number.
+        errno: i32,
+    },
+}
+
 /// Room for one datagram, used again and again.
 pub(crate) struct Buffer {
     octets: Box<[u8; DATAGRAM_OCTETS]>,
@@ -47,6 +62,8 @@ pub(crate) struct RequestSocket {
     awaits_stamp: bool,
     stamps_departures: bool,
     is_ipv4: bool,
+    /// Why the system does not hand over what `poll` says is there, as an error number.
+    refused: Option<i32>,
 }
 
 /// A socket between two requests: without a port, so that nothing reaches it. To use it again costs
@@ -74,7 +91,8 @@ impl RequestSocket {
         let stamps_departures = enable_stamps(&socket, Departures::All);
         sys::connect(socket.as_fd(), to).map_err(|e| SendError::NotSent { errno: errno(&e) })?;
         let awaits_stamp = stamps_departures;
-        Ok(Self { socket, awaits_stamp, stamps_departures, is_ipv4: to.is_ipv4() })
+        let (is_ipv4, refused) = (to.is_ipv4(), None);
+        Ok(Self { socket, awaits_stamp, stamps_departures, is_ipv4, refused })
     }
 
     /// Gives up peer and port; `None` where something of this request may still come, or the
@@ -102,14 +120,29 @@ impl RequestSocket {
         }
         let Buffer { octets, control } = buffer;
         let fd = self.socket.as_fd();
-        let message = sys::receive(fd, &mut octets[..], control, libc::MSG_ERRQUEUE).ok()?;
+        let message = match sys::receive(fd, &mut octets[..], control, libc::MSG_ERRQUEUE) {
+            Ok(message) => message,
+            Err(error) => {
+                self.refused = Some(&error).filter(|error| !is_nothing(error)).map(errno);
+                return None;
+            }
+        };
         let stamp = control::parse(&control.0[..message.control_length]).stamp;
         self.awaits_stamp = stamp.is_none();
         stamp
     }
 
+    /// Why the system did not hand over a stamp that `poll` says is there: it never will, and the
+    /// socket is of no use.
+    pub(crate) fn refused(&self) -> Option<i32> {
+        self.refused
+    }
+
     /// Takes one datagram, if one is there.
-    pub(crate) fn receive<'a>(&self, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
+    pub(crate) fn receive<'a>(
+        &self,
+        buffer: &'a mut Buffer,
+    ) -> Result<Option<Datagram<'a>>, ReceiveError> {
         receive(&self.socket, buffer)
     }
 
@@ -151,8 +184,18 @@ impl ServerSocket {
     }
 
     /// Takes one datagram, if one is there.
-    pub(crate) fn receive<'a>(&self, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
+    pub(crate) fn receive<'a>(
+        &self,
+        buffer: &'a mut Buffer,
+    ) -> Result<Option<Datagram<'a>>, ReceiveError> {
         receive(&self.0, buffer)
+    }
+
+    /// One of which the system hands over nothing, though something is there.
+    #[cfg(test)]
+    pub(crate) fn refusing() -> (Self, io::PipeWriter) {
+        let (socket, something) = unreadable();
+        (Self(socket), something)
     }
 
     /// Sends an answer from the address that the request was sent to. Where `stamped`, the kernel
@@ -237,21 +280,43 @@ fn enable_stamps(socket: &OwnedFd, departures: Departures) -> bool {
     false
 }
 
-fn receive<'a>(socket: &OwnedFd, buffer: &'a mut Buffer) -> io::Result<Option<Datagram<'a>>> {
+fn receive<'a>(
+    socket: &OwnedFd,
+    buffer: &'a mut Buffer,
+) -> Result<Option<Datagram<'a>>, ReceiveError> {
     let Buffer { octets, control } = buffer;
     let message = match sys::receive(socket.as_fd(), &mut octets[..], control, 0) {
         Ok(message) => message,
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
-        {
-            return Ok(None);
+        Err(error) if is_nothing(&error) => return Ok(None),
+        Err(error) => {
+            let errno = errno(&error);
+            // What the network said is told once; what the system refuses, it refuses again.
+            let again = sys::receive(socket.as_fd(), &mut octets[..], control, libc::MSG_PEEK);
+            return Err(match again {
+                Err(error) if !is_nothing(&error) => ReceiveError::System { errno },
+                _ => ReceiveError::Network { errno },
+            });
         }
-        Err(error) => return Err(error),
     };
     let Some(from) = message.from else { return Ok(None) };
     let Told { stamp, local, .. } = control::parse(&control.0[..message.control_length]);
     let octets = &octets[..message.length.min(DATAGRAM_OCTETS)];
     Ok(Some(Datagram { from, octets, stamp, local }))
+}
+
+/// Whether the system merely says that nothing is there now.
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// A descriptor that `poll` finds readable and from which no message can be received, as if that
+/// system call were forbidden.
+#[cfg(test)]
+fn unreadable() -> (OwnedFd, io::PipeWriter) {
+    use std::io::Write;
+    let (reader, mut writer) = io::pipe().unwrap();
+    writer.write_all(&[0]).unwrap();
+    (reader.into(), writer)
 }
 
 /// The error number of a failed system call.
@@ -316,6 +381,40 @@ mod tests {
             assert_eq!((answer.from, answer.octets), (to, &[2; 60][..]));
             assert!(client.receive(&mut buffer).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn what_the_system_refuses_to_hand_over_is_told_from_what_the_network_refused() {
+        let mut buffer = Buffer::new();
+        let closed = ServerSocket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let nobody = closed.address().unwrap();
+        drop(closed);
+        let mut client = RequestSocket::connect(&nobody).unwrap();
+        client.send(&[1; 48]).unwrap();
+        let begun = std::time::Instant::now();
+        let told = loop {
+            wait(client.interest());
+            let _ = client.transmit_stamp(&mut buffer);
+            if let Err(error) = client.receive(&mut buffer) {
+                break error;
+            }
+            assert!(begun.elapsed().as_secs() < 10, "nobody refuses");
+        };
+        assert_eq!(told, ReceiveError::Network { errno: libc::ECONNREFUSED });
+        assert_eq!(client.refused(), None);
+
+        let (socket, _something) = unreadable();
+        let mut client = RequestSocket {
+            socket,
+            awaits_stamp: true,
+            stamps_departures: true,
+            is_ipv4: true,
+            refused: None,
+        };
+        let told = client.receive(&mut buffer).err();
+        assert_eq!(told, Some(ReceiveError::System { errno: libc::ENOTSOCK }));
+        assert_eq!(client.transmit_stamp(&mut buffer), None);
+        assert_eq!(client.refused(), Some(libc::ENOTSOCK));
     }
 
     #[test]

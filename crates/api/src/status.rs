@@ -179,6 +179,12 @@ pub struct Server {
     /// Of those denied, the ones with a MAC that no key of ours made.
     #[serde(default)]
     pub unauthenticated: u64,
+    /// How often the system refused to hand over a request or to send an answer.
+    #[serde(default)]
+    pub refused_by_system: u64,
+    /// Why it does; `null` once it sends answers again.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// Counts since the start.

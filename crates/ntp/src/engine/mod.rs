@@ -299,12 +299,12 @@ impl Engine {
         result: Result<KernelClock, AdjustError>,
         actions: &mut Vec<Action>,
     ) {
+        self.counters.adjust_failures += u64::from(result.is_err());
         let Some(discipline) = &mut self.discipline else {
             return self.look_at_the_other(now, result);
         };
         let written = discipline.kernel.frequency;
         let write = discipline.outcome(now, result);
-        self.counters.adjust_failures += u64::from(result.is_err());
         let is_foreign = result.is_ok_and(|k| self.compare_frequency(now, written, write, k));
         if self.conflict.is_yielded() {
             self.look_at_system_clock(now);
