@@ -65,7 +65,8 @@ fn clock_part(registry: &mut Registry, clock: &ClockCell, status: &StatusReader)
         );
     }
     let usable = i64::from(state.is_usable() && is_well);
-    let help = "Whether the clock may be relied on (synchronized or holdover, and looked after): 1 or 0";
+    let help =
+        "Whether the clock may be relied on (synchronized or holdover, and looked after): 1 or 0";
     registry.register("timeball_clock_synchronized", help, ConstGauge::new(usable));
     let frequency = ConstGauge::new(state.frequency.as_ratio_f64());
     let help = "Rate error of the undisciplined oscillator; positive when it gains";

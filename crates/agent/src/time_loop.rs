@@ -22,9 +22,7 @@ use crate::reference::Reference;
 use crate::resolver::{Letter, Mailbox, Resolution, Resolver};
 use crate::status::Telling;
 use crate::sys;
-use crate::udp::{
-    Buffer, Datagram, ReceiveError, RequestSocket, RestingSocket, keep_stamping,
-};
+use crate::udp::{Buffer, Datagram, ReceiveError, RequestSocket, RestingSocket, keep_stamping};
 
 /// The shortest wait: a wake-up that is due already must not become a busy loop.
 const WAIT_MIN_MS: i64 = 1;
