@@ -45,7 +45,7 @@ impl Patience {
         let is_due = self.told_at.is_none_or(|at| now - at >= TELL_INTERVAL);
         if is_due {
             self.told_at = Some(now);
-            tracing::error!(%error, "the system refuses what is waited for; it is tried again each second");
+            tracing::error!(%error, "the system refuses what is waited for; it is asked again");
         }
         is_due
     }

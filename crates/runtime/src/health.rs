@@ -55,9 +55,9 @@ impl Default for Heartbeat {
 /// The routes `/healthz` and `/readyz`.
 ///
 /// `/healthz` answers 200 while the loop behind `heartbeat` has run in the last ten seconds, else
-/// 503. `/readyz` answers 200 while the clock is usable and that loop looks after it, else 503; with
-/// `?max_error_ms=N` (a positive number) only while the system clock is also certainly within N
-/// milliseconds of true time. Both say in JSON how it stands and, if not well, why.
+/// 503. `/readyz` answers 200 while the clock is usable and that loop looks after it, else 503;
+/// with `?max_error_ms=N` (a positive number) only while the system clock is also certainly within
+/// N milliseconds of true time. Both say in JSON how it stands and, if not well, why.
 pub fn router(heartbeat: Heartbeat, clock: Arc<ClockCell>) -> Router {
     Router::new()
         .route(routes::HEALTHZ, get(healthz).with_state(heartbeat.clone()))

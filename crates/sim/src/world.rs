@@ -28,8 +28,8 @@ const ROUNDS_MAX: usize = 100;
 pub const CLIENT: [u8; 4] = [192, 0, 2, 250];
 /// `EHOSTUNREACH` of Linux.
 const NO_ROUTE: i32 = 113;
-/// Streams of random numbers: the clock, attackers, the engine, readings of the clocks, and from the
-/// last one on servers.
+/// Streams of random numbers: the clock, attackers, the engine, readings of the clocks, and from
+/// the last one on servers.
 const CLOCK: u64 = 0;
 const ATTACK: u64 = 1;
 const ENGINE: u64 = 2;
