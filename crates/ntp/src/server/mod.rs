@@ -26,6 +26,9 @@ use crate::random::Random;
 use clients::{Admission, Clients};
 use departures::Departures;
 
+/// For so long before a leap second clients are told of it.
+const ANNOUNCED_FOR: Span = Span::from_secs(86_400);
+
 /// The responder's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
@@ -235,11 +238,12 @@ impl Server {
             return (base, Span::ZERO);
         };
         self.counters.answered += 1;
+        let utc = state.reading(now).estimate;
         let root_delay = NtpShort::from_span_ceil(state.root_delay);
         // The client adds half the root delay again: together they are the bound, rounded up.
         let root_dispersion = half_width - root_delay.to_span() / 2;
         let served = Header {
-            leap: if self.config.smears { Leap::None } else { state.leap }.into(),
+            leap: self.announced(state, utc).into(),
             stratum: state.stratum,
             root_delay,
             root_dispersion: NtpShort::from_span_ceil(root_dispersion),
@@ -247,7 +251,6 @@ impl Server {
             reference: self.reference(state.reference_time),
             ..base
         };
-        let utc = state.reading(now).estimate;
         (served, utc - now.system + self.smear(state, utc))
     }
 
@@ -262,6 +265,13 @@ impl Server {
             self.reference = (set_at, NtpTime::from_bits(bits));
         }
         self.reference.1
+    }
+
+    /// What clients are told of the next leap second. By RFC 5905 (figure 9) it may be told all the
+    /// month, but many clients hand what they are told to their kernel, which acts at midnight.
+    fn announced(&self, state: &ClockState, utc: Timestamp) -> Leap {
+        let is_of_today = state.leap_second.is_some_and(|leap| leap.at - utc <= ANNOUNCED_FOR);
+        if is_of_today && !self.config.smears { state.leap } else { Leap::None }
     }
 
     /// How far the time that is served is ahead of UTC.

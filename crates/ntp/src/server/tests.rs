@@ -245,3 +245,26 @@ fn a_leap_second_is_announced_or_smeared_but_never_both() {
         assert!((ahead - Span::from_millis(ahead_ms)).abs() < Span::from_millis(1), "{ahead}");
     }
 }
+
+#[test]
+fn a_leap_second_is_announced_on_its_day_only() {
+    let mut server = Server::new(ServerConfig::default());
+    let request = Header::request(4, NtpTime::from_bits(7)).encode();
+    for (ahead_s, is_inserted, expected) in [
+        (2_592_000, true, LeapIndicator::None),
+        (86_401, true, LeapIndicator::None),
+        (86_399, true, LeapIndicator::Insert),
+        (1, false, LeapIndicator::Delete),
+    ] {
+        let at = now().system + Span::from_secs(ahead_s);
+        let leap_second = LeapSecond { at, is_inserted };
+        let state = ClockState {
+            leap: leap_second.leap(),
+            leap_second: Some(leap_second),
+            offset: Some(Span::ZERO),
+            ..synchronized()
+        };
+        let told = ask(&mut server, &state, &request).unwrap();
+        assert_eq!(told.leap, expected, "{ahead_s} s before");
+    }
+}
