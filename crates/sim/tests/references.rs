@@ -107,6 +107,21 @@ fn clocks_of_every_kind_make_the_leap_second() {
     }
 }
 
+#[test]
+fn one_server_that_announces_the_leap_second_is_enough_beside_clocks_that_cannot() {
+    for seed in seeds(4) {
+        let world = Scenario::new("a server, a pulse and a counter")
+            .with_honest(1, &Path::symmetric(1e-3, 1e-5), 6)
+            .with_clock(clock(ClockKind::Pulse, 2e-6), 0)
+            .with_clock(clock(TAI, 2e-6), 0)
+            .with_leap_second(true, 5_000)
+            .lasting(9_000)
+            .run(seed);
+        assert!(world.records().clock_errors.max_from(5_010) < 2e-3, "seed {seed}");
+        world.assert_rules_held();
+    }
+}
+
 /// Two clocks at hand of any kind beside four servers of which one lies; now and then one of the
 /// clocks does, too, which leaves four of six that are true.
 #[test]

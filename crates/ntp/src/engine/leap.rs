@@ -7,8 +7,9 @@
 
 use timeball_timebase::{Leap, LeapSecond, MonoTime, Now, Span, Timestamp};
 
-use super::config::{ClockMode, Due, LeapPolicy, ReferenceDevice, SourceConfig};
+use super::config::{ClockMode, Due, LeapPolicy, ReferenceDevice};
 use super::report::Selection;
+use super::source::Source;
 use super::{Action, Engine};
 use crate::sample::Sample;
 
@@ -206,7 +207,7 @@ impl Engine {
         use Selection::{Candidate, Chief, Combined};
         let true_ones =
             self.sources.iter().filter(|s| matches!(s.selection, Chief | Combined | Candidate));
-        let knowing = true_ones.filter(|s| knows_leap_seconds(&s.config));
+        let knowing = true_ones.filter(|s| knows_leap_seconds(s));
         let said: Vec<Leap> = knowing.filter_map(|s| s.told).map(|told| told.leap).collect();
         if said.is_empty() {
             return None;
@@ -216,33 +217,40 @@ impl Engine {
     }
 }
 
-/// Whether a source can say anything of leap seconds: a hardware clock has no place for it, so its
-/// silence is no vote against one.
-fn knows_leap_seconds(config: &SourceConfig) -> bool {
-    let device = config.reference.as_ref().map(|reference| &reference.device);
-    !matches!(device, Some(ReferenceDevice::Phc { .. }))
+/// Whether a source can say anything of leap seconds: a hardware clock has no place for it, and a
+/// pulse may be of any second, so their silence is no vote against one.
+fn knows_leap_seconds(source: &Source) -> bool {
+    let device = source.config.reference.as_ref().map(|reference| &reference.device);
+    !matches!(device, Some(ReferenceDevice::Phc { .. })) && !source.reference.is_pulse
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ReferenceClock;
+    use crate::engine::{ReferenceClock, SourceConfig, SourceId};
+    use crate::mac::KeyRing;
 
     #[test]
-    fn a_hardware_clock_does_not_vote_on_leap_seconds() {
+    fn a_hardware_clock_and_a_pulse_do_not_vote_on_leap_seconds() {
         let server = SourceConfig::new("192.0.2.1".to_owned(), 123);
-        assert!(knows_leap_seconds(&server));
-        let with = |device| SourceConfig {
-            reference: Some(ReferenceClock {
-                device,
-                error: Span::from_micros(1),
-                offset: Span::ZERO,
-                delay: Span::ZERO,
-                reference_id: *b"REF\0",
-            }),
-            ..server.clone()
+        let source = |config| Source::new(SourceId(0), config, &KeyRing::default());
+        assert!(knows_leap_seconds(&source(server.clone())));
+        let with = |device| {
+            source(SourceConfig {
+                reference: Some(ReferenceClock {
+                    device,
+                    error: Span::from_micros(1),
+                    offset: Span::ZERO,
+                    delay: Span::ZERO,
+                    reference_id: *b"REF\0",
+                }),
+                ..server.clone()
+            })
         };
-        assert!(knows_leap_seconds(&with(ReferenceDevice::SharedMemory { unit: 0, mode: 0o600 })));
+        let mut shared = with(ReferenceDevice::SharedMemory { unit: 0, mode: 0o600 });
+        assert!(knows_leap_seconds(&shared));
+        shared.reference.is_pulse = true;
+        assert!(!knows_leap_seconds(&shared));
         let phc = ReferenceDevice::Phc { path: "/dev/ptp0".to_owned(), ahead: Span::ZERO };
         assert!(!knows_leap_seconds(&with(phc)));
     }

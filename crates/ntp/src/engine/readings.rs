@@ -166,6 +166,7 @@ impl Engine {
         let precision = self.config.precision.max(Span::NANOSECOND) + now.apart;
         let source = &mut self.sources[index];
         source.clock_was_read(now);
+        source.reference.is_pulse = reading.is_pulse;
         Ok(source.measure_reference(now, at, time, reading, precision))
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Reference {
     pub(super) leapt: Span,
     /// When a reading of it came last, taken or not.
     pub(super) read_at: Option<MonoTime>,
+    /// Whether its last reading told only the moment of a second.
+    pub(super) is_pulse: bool,
     /// Why its last reading was not taken, until one is.
     pub(super) error: Option<ReferenceError>,
 }

@@ -86,8 +86,11 @@ impl SystemClock {
             self.former.clear();
             return Some(jump);
         }
-        if self.own_rate.is_none() {
-            self.measure_rate(now);
+        match self.own_rate {
+            // However little it was set by, that is no rate.
+            None if is_told => self.base = now,
+            None => self.measure_rate(now),
+            Some(_) => {}
         }
         None
     }
