@@ -32,5 +32,7 @@ pub use noise::Noise;
 pub use records::{Records, Series, median};
 pub use scenario::{Attack, Happening, Scenario, Smear};
 pub use seeds::seeds;
-pub use server::{Absence, Announcement, Behaviour, Broken, ClockAtHand, ClockKind, Follows, Server};
+pub use server::{
+    Absence, Announcement, Behaviour, Broken, ClockAtHand, ClockKind, Follows, Server,
+};
 pub use world::{CLIENT, World};
