@@ -9,7 +9,7 @@ use timeball_ntp::engine::{
 };
 use timeball_ntp::server::ServerCounters;
 use timeball_runtime::{StatusCell, hostname};
-use timeball_timebase::{ClockState, Leap, MonoTime, Now, Span, SyncState};
+use timeball_timebase::{ClockState, MonoTime, Now, Span};
 
 use crate::address::HostPort;
 use crate::config::AgentConfig;
@@ -19,8 +19,10 @@ use crate::notices::{self, Circumstances};
 use crate::ntp_server::ServerTally;
 
 mod reader;
+mod words;
 
 pub use reader::StatusReader;
+pub(crate) use words::{leap_word, mode_word, reference_id, selection_word, state_word};
 
 /// Makes the status and publishes it.
 pub(crate) struct StatusPublisher {
@@ -142,56 +144,6 @@ impl Watched {
     }
 }
 
-/// The word for a state in status and trace.
-pub(crate) fn state_word(state: SyncState) -> &'static str {
-    match state {
-        SyncState::Unsynchronized => "unsynchronized",
-        SyncState::Acquiring => "acquiring",
-        SyncState::Synchronized => "synchronized",
-        SyncState::Holdover => "holdover",
-    }
-}
-
-/// A reference identifier as its stratum gives it: letters for a reference clock and for refusals,
-/// an address (or, for IPv6, a hash that looks like one) for a server. What should be letters and
-/// is not (chronyd's own clock is 127.127.1.1 at any stratum) is shown as an address too.
-pub(crate) fn reference_id(stratum: u8, id: [u8; 4]) -> String {
-    let letters = || id.iter().filter(|octet| **octet != 0);
-    match (stratum, id) {
-        (_, [0, 0, 0, 0]) => String::new(),
-        (0 | 1 | 16, _) if letters().all(u8::is_ascii_graphic) => {
-            letters().map(|octet| char::from(*octet)).collect()
-        }
-        (_, [a, b, c, d]) => format!("{a}.{b}.{c}.{d}"),
-    }
-}
-
-/// The word for a leap second in status and query.
-pub(crate) fn leap_word(leap: Leap) -> &'static str {
-    match leap {
-        Leap::None => "none",
-        Leap::Insert => "insert",
-        Leap::Delete => "delete",
-    }
-}
-
-/// The word for a source's part in the clock.
-pub(crate) fn selection_word(selection: Selection) -> &'static str {
-    match selection {
-        Selection::Unreachable => "unreachable",
-        Selection::Unfit => "unfit",
-        Selection::Falseticker => "falseticker",
-        Selection::Constrained => "constrained",
-        Selection::Unconstrained => "unconstrained",
-        Selection::NoMajority => "no-majority",
-        Selection::NotSelectable => "not-selectable",
-        Selection::Duplicate => "duplicate",
-        Selection::Candidate => "candidate",
-        Selection::Combined => "combined",
-        Selection::Chief => "chief",
-    }
-}
-
 /// Numbers names that several sources have (a pool), so that each can be told from the others.
 fn numbered(names: Vec<String>) -> Vec<String> {
     let earlier = |i: usize, name: &String| names[..i].iter().filter(|n| *n == name).count();
@@ -200,13 +152,6 @@ fn numbered(names: Vec<String>) -> Vec<String> {
         earlier => format!("{name}#{}", earlier + 1),
     };
     names.iter().enumerate().map(number).collect()
-}
-
-fn mode_word(mode: ClockMode) -> &'static str {
-    match mode {
-        ClockMode::Observe => "observe",
-        ClockMode::Discipline => "discipline",
-    }
 }
 
 /// The clock at `now`, so that offset and bound are those of the moment that is told.
@@ -396,7 +341,7 @@ mod tests {
     use super::*;
     use timeball_ntp::association::ResponseError;
     use timeball_ntp::engine::SourceId;
-    use timeball_timebase::{Bound, Frequency, Timestamp};
+    use timeball_timebase::{Bound, Frequency, Leap, Timestamp};
 
     pub(crate) fn source() -> SourceReport {
         SourceReport {
