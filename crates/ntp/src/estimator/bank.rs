@@ -5,9 +5,12 @@
 //! Differences of biases are observed, their common part is not, so it stays in the uncertainty.
 
 mod biases;
+mod habits;
 
 use core::array;
 use core::cell::Cell;
+
+use habits::Habits;
 
 /// Power spectral densities of the frequency's random walk, 1/s: ten decades in half-decade steps.
 pub(super) const MEMBERS: usize = 17;
@@ -15,9 +18,6 @@ const WANDER_EXPONENT_MIN: f64 = -21.5;
 
 /// How much of a member's likelihood is remembered from one measurement to the next.
 const FADING: f64 = 0.98;
-/// The same for what promises rely on: some two hundred measurements. What kind of oscillator it is
-/// does not change within hours, and the fewer measurements, the wilder the guesses.
-const FADING_OF_HABIT: f64 = 0.995;
 /// An innovation's square counts at most this many variances, so that one outlier decides nothing.
 const LIKELIHOOD_CAP: f64 = 25.0;
 /// How likely it is, by the filters' weights, that the wander told is not exceeded.
@@ -62,6 +62,7 @@ pub(super) struct Bank {
     /// What [`Bank::estimate`] told last, until something changes: it is asked for many times
     /// between two measurements.
     told: Cell<Option<BankEstimate>>,
+    habits: Habits,
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +92,12 @@ impl Bank {
             let wander = 10_f64.powf(WANDER_EXPONENT_MIN + 0.5 * i as f64);
             Member { wander, handicap: handicap(wander), state, covariance, score: 0.0, habit: 0.0 }
         });
-        Self { dimension, members: members.collect(), told: Cell::new(None) }
+        Self {
+            dimension,
+            members: members.collect(),
+            told: Cell::new(None),
+            habits: Habits::default(),
+        }
     }
 
     /// Sets the phase to be learned anew: `phase` with this variance, whatever was known.
@@ -184,6 +190,7 @@ impl Bank {
 
     /// Moves all filters `dt` seconds on; `bias_walk` is how fast biases may change, s²/s.
     pub(super) fn advance(&mut self, dt: f64, bias_walk: &[f64]) {
+        self.habits.advance(dt);
         let n = self.dimension;
         for member in self.change() {
             member.state[PHASE] += dt * member.state[FREQUENCY];
@@ -246,13 +253,14 @@ impl Bank {
         let n = self.dimension;
         let at = BIASES + source;
         let mut column = vec![0.0; n];
+        let fading_of_habit = self.habits.fading();
         for member in self.change() {
             let innovation = measured - member.expected(source);
             let total = member.expected_variance(n, source) + variance;
             let distance = (innovation * innovation / total).min(LIKELIHOOD_CAP);
             let likelihood = -0.5 * (total.ln() + distance);
             member.score = member.score * FADING + likelihood;
-            member.habit = member.habit * FADING_OF_HABIT + likelihood;
+            member.habit = member.habit * fading_of_habit + likelihood;
             for (i, sum) in column.iter_mut().enumerate() {
                 *sum = member.covariance[i * n + PHASE] + member.covariance[i * n + at];
             }
