@@ -88,8 +88,8 @@ impl Constraints {
 
 impl Engine {
     /// What a source has to say in a vote at `at`, if it is admitted to it.
-    pub(super) fn voter(&self, source: &Source, at: MonoTime, ageing: Ageing) -> Voter {
-        self.constraints.admit(source.voter(at, ageing), at)
+    pub(super) fn voter(&self, source: &Source, at: MonoTime) -> Voter {
+        self.constraints.admit(source.voter(at, &self.rates), at)
     }
 
     /// Takes a constraint, or that there is none to be had, and votes anew.

@@ -20,7 +20,6 @@ const SEEN_LATE: f64 = 4.0;
 impl Engine {
     /// Takes what a source measured; `None` where it was heard and tells nothing new yet.
     pub(super) fn take_sample(&mut self, now: Now, index: usize, sample: Option<Sample>) {
-        let ageing = self.rates.ageing(now.raw);
         let polling_interval = self.sources[index].polling.interval();
         if let Some(sample) = sample {
             let interval = self.rates.interval_of(&sample);
@@ -29,6 +28,8 @@ impl Engine {
             let credible = estimated.is_none_or(|estimated| estimated.overlaps(&interval));
             let source = &mut self.sources[index];
             let new = TimedInterval { at: sample.at, interval };
+            let known_at = source.promise.map_or(new.at, |promise| promise.at);
+            let ageing = self.rates.ageing(known_at, new.at);
             source.promise = Some(TimedInterval::joined(source.promise, new, ageing));
             source.keep(sample, credible);
             self.rates.note_sample(index, &sample);
@@ -129,8 +130,8 @@ impl Engine {
                 source.promise = Some(TimedInterval { at: sample.at, interval });
             }
         }
-        let ageing = self.rates.ageing(at);
-        self.hull = self.hull.map(|hull| Hull { ageing, learned_at: at, ..hull });
+        let learned = self.rates.learned();
+        self.hull = self.hull.map(|hull| Hull { learned, ..hull });
     }
 
     /// Learns of the oscillator's rate by what a majority promises.

@@ -60,6 +60,26 @@ impl TimedInterval {
     }
 }
 
+/// How the oscillator's rate walks at random beyond what is allowed for already.
+///
+/// Variances add up, not deviations: the longer the walk that is allowed for, the less one more
+/// second of it costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Walk {
+    /// Power spectral density, 1/s.
+    pub(super) wander: f64,
+    /// How long the walk is that is allowed for: its variance over the density.
+    pub(super) lasted: Span,
+}
+
+impl Walk {
+    /// What has to be allowed for besides, if the walk goes on for this long.
+    pub(super) fn further(&self, by: Span) -> f64 {
+        let deviations = |lasted: Span| (self.wander * lasted.as_seconds_f64()).sqrt();
+        SIGMAS * (deviations(self.lasted + by.max(Span::ZERO)) - deviations(self.lasted))
+    }
+}
+
 /// What a majority promised last, and how that ages while no majority renews it.
 ///
 /// It ages by what was known of the oscillator then: those few who speak later, of whom most may be
@@ -68,18 +88,25 @@ impl TimedInterval {
 pub(super) struct Hull {
     /// The majority's interval.
     pub(super) promise: TimedInterval,
-    /// How it ages for as long as the oscillator stays what it was.
+    /// What was known of the oscillator.
+    pub(super) learned: Learned,
+}
+
+/// What was known of the oscillator at some moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Learned {
+    /// How promises age for as long as the oscillator stays what it was then.
     pub(super) ageing: Ageing,
-    /// Power spectral density of the frequency's random walk, 1/s.
-    pub(super) wander: f64,
-    /// When this was learned of the oscillator.
-    pub(super) learned_at: MonoTime,
+    /// How its rate walks beyond what `ageing` allows for.
+    pub(super) walk: Walk,
+    /// The moment.
+    pub(super) at: MonoTime,
 }
 
 impl Hull {
     /// The interval at a later moment.
     pub(super) fn aged(&self, to: MonoTime) -> Interval {
-        self.promise.aged(to, Ageing { growth: self.mean_growth(to), ..self.ageing })
+        self.promise.aged(to, Ageing { growth: self.mean_growth(to), ..self.learned.ageing })
     }
 
     /// How fast each end moves away from the middle from one later moment to another, on average.
@@ -92,10 +119,10 @@ impl Hull {
     /// The same from when the promise held up to `to`: what the rate was known to, and the mean of
     /// where it may have walked since.
     fn mean_growth(&self, to: MonoTime) -> Frequency {
-        let until = (self.promise.at - self.learned_at).max(Span::ZERO);
-        let walking_s = (until + (to - self.promise.at).max(Span::ZERO) / 3).as_seconds_f64();
-        let walked = SIGMAS * (self.wander * walking_s).sqrt();
-        let growth = self.ageing.growth.as_ratio_f64() + walked;
+        let Learned { ageing, walk, at } = self.learned;
+        let until = (self.promise.at - at).max(Span::ZERO);
+        let further = walk.further(until + (to - self.promise.at).max(Span::ZERO) / 3);
+        let growth = ageing.growth.as_ratio_f64() + further;
         Frequency::from_ratio_f64(growth).unwrap_or(GROWTH_UNMEASURED).min(GROWTH_UNMEASURED)
     }
 }
@@ -137,9 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_that_goes_on_adds_its_variance_to_what_is_allowed_for() {
+        let walk = |lasted_s| Walk { wander: 1e-18, lasted: Span::from_secs(lasted_s) };
+        let whole = walk(0).further(Span::from_secs(10_000));
+        assert!((whole - 5e-7).abs() < 1e-15, "{whole}");
+        let [begun, more] =
+            [walk(0).further(Span::from_secs(6_400)), walk(6_400).further(Span::from_secs(3_600))];
+        assert!((begun + more - whole).abs() < 1e-15, "{begun} {more}");
+        assert_eq!(walk(0).further(Span::from_secs(-1)), 0.0);
+    }
+
+    #[test]
     fn a_promise_that_nobody_renews_ages_faster_the_older_it_is() {
         let promise = timed(0, -100, 100);
-        let hull = Hull { promise, ageing: AGEING, wander: 1e-18, learned_at: promise.at };
+        let walk = Walk { wander: 1e-18, lasted: Span::ZERO };
+        let hull = Hull { promise, learned: Learned { ageing: AGEING, walk, at: promise.at } };
         assert_eq!(hull.aged(timed(0, 0, 0).at), timed(0, -100, 100).interval);
         let (hour, day) = (timed(3_600, 0, 0).at, timed(86_400, 0, 0).at);
         let walked = 5e-9 * (86_400_f64 / 3.0).sqrt();
@@ -149,7 +188,8 @@ mod tests {
         let wider = hull.aged(day).half_width() - hull.aged(hour).half_width();
         let even = hull.growth(hour, day).over(day - hour);
         assert!((even - wider).abs() < Span::from_nanos(10), "{even} {wider}");
-        let wild = Hull { wander: 1.0, ..hull };
+        let walk = Walk { wander: 1.0, ..walk };
+        let wild = Hull { learned: Learned { walk, ..hull.learned }, ..hull };
         assert_eq!(wild.growth(hour, day), GROWTH_UNMEASURED);
     }
 }

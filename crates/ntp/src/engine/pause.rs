@@ -118,7 +118,7 @@ impl Engine {
     /// A majority tells where true time is now: whether there was the pause that was witnessed.
     pub(super) fn settle_pause(&mut self, now: Now, truth: Interval) {
         let Some(pause) = self.pauses.witnessed.take() else { return };
-        if !pause.claim.aged(now.raw, self.rates.ageing(now.raw)).overlaps(&truth) {
+        if !pause.claim.aged(now.raw, self.rates.ageing(pause.claim.at, now.raw)).overlaps(&truth) {
             return;
         }
         self.counters.suspends += 1;

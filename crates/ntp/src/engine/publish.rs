@@ -90,12 +90,7 @@ impl Engine {
 
     /// What a majority promises now, with all that is needed to let it age.
     pub(super) fn new_hull(&self, at: MonoTime, interval: Interval) -> Hull {
-        Hull {
-            promise: TimedInterval { at, interval },
-            ageing: self.rates.ageing(at),
-            wander: self.rates.wander(),
-            learned_at: at,
-        }
+        Hull { promise: TimedInterval { at, interval }, learned: self.rates.learned() }
     }
 
     fn state_at(&self, now: Now) -> ClockState {
@@ -123,7 +118,7 @@ impl Engine {
             None => FOREIGN_RATE_ERROR + self.system_clock.rate_error(),
         };
         // The estimate moves on at its own rate, which may have become another than the promise's.
-        let apart = (drift - promised.ageing.drift).abs();
+        let apart = (drift - promised.learned.ageing.drift).abs();
         let growth = promised.growth(now.raw, now.raw + REFRESH_INTERVAL) + apart + foreign;
         let bound = Bound { as_of: now.raw, half_width, growth };
         let chief = self.verdict.chief.and_then(|chief| self.sources.get(chief));
@@ -190,9 +185,9 @@ impl Engine {
 
     fn source_report(&self, now: Now, source: &Source) -> SourceReport {
         let told = source.told;
-        let distance = source
-            .promise
-            .map(|promise| promise.aged(now.raw, self.rates.ageing(now.raw)).half_width());
+        let distance = source.promise.map(|promise| {
+            promise.aged(now.raw, self.rates.ageing(promise.at, now.raw)).half_width()
+        });
         SourceReport {
             id: source.id,
             host: source.config.host.clone(),

@@ -2,6 +2,7 @@
 //!
 //! See `docs/decisions/0020-a-voted-interval-of-the-rate.md` for what is assumed and what follows.
 
+mod interval;
 mod path;
 
 use core::ops::RangeInclusive;
@@ -9,19 +10,16 @@ use std::collections::VecDeque;
 
 use timeball_timebase::{Frequency, Interval, MonoTime, Span};
 
-use super::interval::{Ageing, SIGMAS, TimedInterval};
+use super::interval::{Ageing, Learned, SIGMAS, TimedInterval, Walk};
 use super::witnesses::allowed;
 use crate::sample::{RATE_TOLERANCE, Sample};
+use interval::{Changes, RateInterval, of_all_pairs};
 use path::PathRates;
 
-/// Faster or slower than this is no oscillator, but a raw clock that jumped or stood still.
-const RATE_MAX: f64 = 0.01;
 /// Oscillators do not jump by more.
 pub(super) const RATE_JUMP: f64 = 2e-5;
 /// A rate of which no more than that is known may turn out to be any.
 const RATE_KNOWN: f64 = 2e-4;
-/// What a bad oscillator does, of which nothing is known.
-const RATE_UNKNOWN: f64 = 500e-6;
 /// What temperature and age change of a rate from one run to the next, standard deviation.
 const REMEMBERED_SD: f64 = 2e-6;
 /// Past promises of majorities that are kept.
@@ -30,22 +28,6 @@ const HULLS_MAX: usize = 16;
 const MEMORY: Span = Span::from_minutes(8 * 60);
 /// For how long after a sleep what was known before it is remembered.
 const KEPT_FOR: Span = Span::from_minutes(4 * 60);
-
-/// An interval of rates of true time against the raw clock, as ratios.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct RateInterval {
-    pub(super) lowest: f64,
-    pub(super) highest: f64,
-}
-
-/// How far an oscillator's rate moves.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Changes {
-    /// It stays this near to what it was on average over any of the last hours.
-    pub(super) allowance: f64,
-    /// Besides, it walks at random: power spectral density, 1/s.
-    pub(super) wander: f64,
-}
 
 /// All that is known of the oscillator's rate.
 #[derive(Clone, Debug)]
@@ -60,51 +42,6 @@ pub(super) struct Rates {
     kept: Option<(RateInterval, MonoTime)>,
     /// What is known, and since when.
     known: (RateInterval, MonoTime),
-}
-
-impl Changes {
-    /// How far the rate may be now from its mean over `span`, which ended `age` ago.
-    ///
-    /// What is allowed for is no noise: it may all be used up on the side that the walk goes to.
-    fn since(&self, age: Span, span: Span) -> f64 {
-        self.allowance + self.walked(age.max(Span::ZERO) + span / 3)
-    }
-
-    /// How far the rate may have walked since.
-    fn walked(&self, age: Span) -> f64 {
-        SIGMAS * (self.wander * age.max(Span::ZERO).as_seconds_f64()).sqrt()
-    }
-}
-
-impl RateInterval {
-    const POSSIBLE: Self = Self { lowest: -RATE_MAX, highest: RATE_MAX };
-    const UNKNOWN: Self = Self { lowest: -RATE_UNKNOWN, highest: RATE_UNKNOWN };
-
-    fn around(centre: f64, half: f64) -> Self {
-        Self { lowest: centre - half, highest: centre + half }
-    }
-
-    fn intersection(&self, other: &Self) -> Option<Self> {
-        let (lowest, highest) = (self.lowest.max(other.lowest), self.highest.min(other.highest));
-        (lowest <= highest).then_some(Self { lowest, highest })
-    }
-
-    fn widened(&self, by: f64) -> Self {
-        Self { lowest: self.lowest - by, highest: self.highest + by }
-    }
-
-    /// As a nanosecond for each 10^-15, which the vote is held on.
-    fn as_interval(&self) -> Interval {
-        let span = |ratio: f64| {
-            Span::from_nanos(Frequency::from_ratio_f64(ratio).unwrap_or_default().as_femto())
-        };
-        Interval { earliest: span(self.lowest), latest: span(self.highest) }
-    }
-
-    fn from_interval(interval: Interval) -> Self {
-        let ratio = |span: Span| Frequency::from_femto(span.as_nanos()).as_ratio_f64();
-        Self { lowest: ratio(interval.earliest), highest: ratio(interval.latest) }
-    }
 }
 
 impl Rates {
@@ -130,19 +67,23 @@ impl Rates {
         }
     }
 
-    /// How fast the rate walks at random: power spectral density, 1/s.
-    pub(super) fn wander(&self) -> f64 {
-        self.wander
+    /// How promises age, as learned last: by the rate of then, to which its walk since comes.
+    pub(super) fn learned(&self) -> Learned {
+        let (known, at) = self.known;
+        let walk = Walk { wander: self.wander, lasted: known.walked };
+        Learned { ageing: known.ageing(), walk, at }
     }
 
-    /// How promises age at `at`.
-    pub(super) fn ageing(&self, at: MonoTime) -> Ageing {
-        let RateInterval { lowest, highest } = self.interval(at);
-        let drift = Frequency::from_ratio_f64(lowest / 2.0 + highest / 2.0).unwrap_or_default();
-        let growth = highest - drift.as_ratio_f64();
-        // What rounding took.
-        let growth = Frequency::from_ratio_f64(growth).unwrap_or_default();
-        Ageing { drift, growth: growth + Frequency::from_femto(1) }
+    /// How a promise of `from` has aged by `at`: by the mean rate in between.
+    ///
+    /// The rate was measured as its mean over a time T that ended g ago; from that to the one of
+    /// now it has walked for T/3 + g. To the mean over the last a, as long as that is within g, it
+    /// has for 2a/3 less; for no more if a reaches into T; for a/3 at most if it reaches beyond.
+    pub(super) fn ageing(&self, from: MonoTime, at: MonoTime) -> Ageing {
+        let (known, since) = self.known;
+        let (age, later) = ((at - from).abs(), (at - since).max(Span::ZERO));
+        let walked = known.walked + later - age.min(later) * 2 / 3;
+        known.later(walked.max(age / 3) - known.walked, self.wander).ageing()
     }
 
     /// The offsets of true time that agree with a measurement, whose margin holds for ordinary
@@ -152,7 +93,7 @@ impl Rates {
     /// the lower end at least when the answer came, and both are carried to the middle in between.
     pub(super) fn interval_of(&self, sample: &Sample) -> Interval {
         let interval = sample.interval();
-        let RateInterval { lowest, highest } = self.interval(sample.at);
+        let RateInterval { lowest, highest, .. } = self.interval(sample.at);
         let rate = highest.max(-lowest) / (2.0 * RATE_TOLERANCE.as_ratio_f64());
         let dispersion = sample.dispersion.as_seconds_f64() * (rate - 1.0).max(0.0);
         let wider = Span::from_seconds_f64(dispersion).unwrap_or(Span::MAX);
@@ -171,18 +112,17 @@ impl Rates {
 
     /// What the rate can be, should it have changed by `jump` unnoticed.
     pub(super) fn possible(&self, at: MonoTime, jump: f64) -> RangeInclusive<f64> {
-        let RateInterval { lowest, highest } = self.interval(at).widened(jump);
+        let RateInterval { lowest, highest, .. } = self.interval(at).widened(jump);
         lowest..=highest
     }
 
     /// Takes an answer of a source.
     pub(super) fn note_sample(&mut self, source: usize, sample: &Sample) {
-        let drift = self.ageing(sample.at).drift;
+        let drift = self.learned().ageing.drift;
         let changes = self.changes();
-        if let Some(path) = self.paths.get_mut(source)
-            && path.note(sample, drift)
-        {
-            path.conclude(sample.at, changes);
+        if let Some(path) = self.paths.get_mut(source) {
+            path.note(sample, drift);
+            path.conclude(sample.at, drift, changes);
         }
     }
 
@@ -212,7 +152,8 @@ impl Rates {
     }
 
     fn begin_anew(&mut self, at: MonoTime, change: f64) {
-        self.kept = Some((self.interval(at).widened(change), at));
+        let kept = RateInterval { walked: Span::ZERO, ..self.interval(at).widened(change) };
+        self.kept = Some((kept, at));
         self.hulls.clear();
         self.paths.fill(PathRates::default());
         self.conclude(at, &[]);
@@ -233,7 +174,7 @@ impl Rates {
 
     fn interval(&self, at: MonoTime) -> RateInterval {
         let (interval, since) = self.known;
-        interval.widened(self.changes().walked(at - since))
+        interval.later(at - since, self.wander)
     }
 
     fn conclude(&mut self, at: MonoTime, servers: &[Vec<usize>]) {
@@ -241,7 +182,7 @@ impl Rates {
         let by_hulls = self.by_credible_hulls(at, changes);
         let by_vote = self.by_vote(at, servers);
         let kept = self.kept.filter(|(_, since)| at - *since < KEPT_FOR);
-        let kept = kept.map(|(interval, since)| interval.widened(changes.walked(at - since)));
+        let kept = kept.map(|(interval, since)| interval.later(at - since, self.wander));
         // The surest first, what was known once later: what contradicts it is no longer so.
         let others = [by_vote, kept, Some(RateInterval::UNKNOWN)].into_iter().flatten();
         let known = others.fold(by_hulls, |known, more| known.intersection(&more).unwrap_or(known));
@@ -261,46 +202,38 @@ impl Rates {
         }
         self.hulls.drain(..self.hulls.len().saturating_sub(1));
         self.paths.fill(PathRates::default());
-        self.kept = Some((former, at));
+        self.kept = Some((RateInterval { walked: Span::ZERO, ..former }, at));
         RateInterval::POSSIBLE
     }
 
     /// Truth in two promises puts the mean rate between them.
     fn by_hulls(&mut self, changes: Changes) -> RateInterval {
-        let Some(newest) = self.hulls.back().copied() else { return RateInterval::POSSIBLE };
-        let mut known = RateInterval::POSSIBLE;
-        let mut contradicted = None;
-        for (i, past) in self.hulls.iter().enumerate().rev().skip(1) {
-            let span = newest.at - past.at;
+        let Some(at) = self.hulls.back().map(|newest| newest.at) else {
+            return RateInterval::POSSIBLE;
+        };
+        let hulls = &self.hulls;
+        let (known, contradicted) = of_all_pairs(hulls.len(), |i, j| {
+            let (past, newer) = (&hulls[i], &hulls[j]);
+            let span = newer.at - past.at;
             let span_s = span.as_seconds_f64();
-            if span_s <= 0.0 {
-                continue;
-            }
             let gained = |from: Span, to: Span| (to - from).as_seconds_f64() / span_s;
-            let rate = RateInterval {
-                lowest: gained(past.interval.latest, newest.interval.earliest),
-                highest: gained(past.interval.earliest, newest.interval.latest),
-            };
-            let rate = rate.widened(changes.since(Span::ZERO, span));
-            let Some(both) = known.intersection(&rate) else {
-                contradicted = Some(i);
-                break;
-            };
-            known = both;
-        }
-        if let Some(last) = contradicted {
-            self.hulls.drain(..=last);
-        }
+            let mean = RateInterval::new(
+                gained(past.interval.latest, newer.interval.earliest),
+                gained(past.interval.earliest, newer.interval.latest),
+            );
+            (span_s > 0.0).then(|| changes.since(mean, at - newer.at, span))
+        });
+        self.hulls.drain(..contradicted);
         known
     }
 
     fn by_vote(&self, at: MonoTime, servers: &[Vec<usize>]) -> Option<RateInterval> {
-        let changes = self.changes();
-        let told =
-            |&place: &usize| Some(self.paths.get(place)?.interval(at, changes)?.as_interval());
+        let told = |place: &usize| self.paths.get(*place)?.interval(at, self.wander);
+        let walked = servers.iter().flatten().filter_map(told).map(|rate| rate.walked).min()?;
+        let interval = |place: &usize| Some(told(place)?.as_interval());
         let said: Vec<Vec<Option<Interval>>> =
-            servers.iter().map(|places| places.iter().map(told).collect()).collect();
-        allowed(&said).map(RateInterval::from_interval)
+            servers.iter().map(|places| places.iter().map(interval).collect()).collect();
+        allowed(&said).map(|hull| RateInterval::from_interval(hull, walked))
     }
 
     /// Keeps promises at ages that are about a geometric series.
@@ -374,12 +307,12 @@ mod tests {
     }
 
     fn holds(rates: &Rates, second: i64) -> bool {
-        let RateInterval { lowest, highest } = rates.interval(at(second));
+        let RateInterval { lowest, highest, .. } = rates.interval(at(second));
         (lowest..=highest).contains(&TRUE_RATE)
     }
 
     fn half_ppm(rates: &Rates, second: i64) -> f64 {
-        let RateInterval { lowest, highest } = rates.interval(at(second));
+        let RateInterval { lowest, highest, .. } = rates.interval(at(second));
         (highest - lowest) / 2.0 * 1e6
     }
 
@@ -421,7 +354,42 @@ mod tests {
         let mut rates = rates(1);
         (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 1e-18, &[]));
         let (fresh, stale) = (half_ppm(&rates, 5_940), half_ppm(&rates, 15_940));
-        assert!((stale - fresh - 0.5).abs() < 0.01, "{fresh} {stale}");
+        let walked_s = rates.interval(at(5_940)).walked.as_seconds_f64();
+        let further = 5e-3 * ((walked_s + 10_000.0).sqrt() - walked_s.sqrt());
+        assert!((stale - fresh - further).abs() < 1e-6, "{fresh} {stale} {further}");
+        assert!((0.3..0.5).contains(&further), "{further}");
+    }
+
+    #[test]
+    fn a_promise_ages_by_the_mean_rate_since() {
+        let mut rates = rates(1);
+        (0..100).for_each(|minute| rates.note_hull(hull(minute * 60, 1), 1e-18, &[]));
+        let walked_s = rates.interval(at(5_940)).walked.as_seconds_f64();
+        let growth = |from, to| rates.ageing(at(from), at(to)).growth.as_ratio_f64();
+        let by = |walked: f64| growth(5_940, 5_940) + 5e-9 * (walked.sqrt() - walked_s.sqrt());
+        // One of now, and one from before: the walk since counts by a third.
+        assert!((growth(5_940, 8_940) - by(walked_s + 1_000.0)).abs() < 1e-13);
+        assert!((growth(5_000, 8_940) - by(walked_s + 1_000.0)).abs() < 1e-13);
+        // A later one lacks what is not its own; one of long ago is older than what was measured.
+        assert!((growth(8_640, 8_940) - by(walked_s + 2_800.0)).abs() < 1e-13);
+        assert!((growth(-14_060, 5_940) - by(20_000.0 / 3.0)).abs() < 1e-13);
+    }
+
+    #[test]
+    fn a_few_answers_that_are_very_late_do_not_blur_what_the_others_tell() {
+        let told = |late_us: i64| {
+            let mut rates = rates(1);
+            for minute in 0..240 {
+                let late_us = if minute % 8 == 3 { late_us } else { 0 };
+                let (up, down) = (minute * 37 % 200, minute * 53 % 200 + late_us);
+                rates.note_sample(0, &answer(minute * 60, 30_000 + up, 30_000 + down));
+                rates.note_hull(hull(minute * 60, 60), 0.0, &[vec![0]]);
+            }
+            assert!(holds(&rates, 239 * 60));
+            half_ppm(&rates, 239 * 60)
+        };
+        let (calm, spiky) = (told(0), told(20_000));
+        assert!(calm < 1.3 && (spiky - calm).abs() < 0.05, "{calm} {spiky}");
     }
 
     #[test]
@@ -434,7 +402,7 @@ mod tests {
             let interval = Interval::around(gained, Span::from_millis(1));
             rates.note_hull(TimedInterval { at: at(minute * 60), interval }, 0.0, &[]);
         }
-        let RateInterval { lowest, highest } = rates.interval(at(160 * 60));
+        let RateInterval { lowest, highest, .. } = rates.interval(at(160 * 60));
         assert!((lowest..=highest).contains(&50e-6), "{lowest} {highest}");
     }
 

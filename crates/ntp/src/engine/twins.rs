@@ -136,8 +136,7 @@ impl Promises {
 impl Engine {
     /// What all sources have to say in a vote at `at`.
     pub(super) fn voters(&self, at: MonoTime) -> Vec<Voter> {
-        let ageing = self.rates.ageing(at);
-        let voters = self.sources.iter().map(|source| self.voter(source, at, ageing));
+        let voters = self.sources.iter().map(|source| self.voter(source, at));
         let mut voters: Vec<Voter> = voters.collect();
         let length = |promise: &TimedInterval| promise.interval.latest - promise.interval.earliest;
         let measured = self.sources.iter().map(|source| source.promise.as_ref().map(length));

@@ -4,7 +4,8 @@ use timeball_timebase::{MonoTime, Now, Span};
 
 use super::Engine;
 use super::config::Due;
-use super::interval::{Ageing, Hull, TimedInterval};
+use super::interval::{Hull, TimedInterval};
+use super::rates::Rates;
 use super::report::Selection;
 use super::selection::{self, Outcome, Record, Voter};
 use super::source::Source;
@@ -15,8 +16,8 @@ use super::source::Source;
 const WITNESS_MEMORY: Span = Span::from_minutes(8 * 60);
 
 impl Source {
-    /// What the source has to say in a vote at `at`.
-    pub(super) fn voter(&self, at: MonoTime, ageing: Ageing) -> Voter {
+    /// What the source has to say in a vote at `at`, by an oscillator that can have those rates.
+    pub(super) fn voter(&self, at: MonoTime, rates: &Rates) -> Voter {
         if self.duplicate {
             return Voter::Out(Selection::Duplicate);
         }
@@ -33,7 +34,7 @@ impl Source {
             None => self.silent(Selection::Unfit),
             Some(_) if self.config.options.noselect => Voter::Out(Selection::NotSelectable),
             Some(promise) => Voter::Fit {
-                interval: promise.aged(at, ageing),
+                interval: promise.aged(at, rates.ageing(promise.at, at)),
                 prefer: self.config.options.prefer,
                 trust: self.config.options.trust,
                 record: self.record(),

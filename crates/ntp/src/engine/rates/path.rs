@@ -9,28 +9,46 @@
 //! holds the true one; so it does if both ways become longer, or both shorter. Only a source whose
 //! ways change against each other at once is wrong here, and then the vote on the rates takes it
 //! for what it is to us: false.
+//!
+//! Each way is asked by itself how late its promptest answers may be: the other may be the one
+//! whose route has changed, by as much as chance explains even. All that came since some moment is
+//! one stretch, beside as many answers before some other moment, whichever two: a long stretch
+//! knows the least delay well, and the rate walks on meanwhile.
 
+use core::array;
 use std::collections::VecDeque;
 
 use timeball_timebase::{Frequency, MonoTime, Span};
 
-use super::{Changes, RateInterval};
+use super::interval::{Changes, RateInterval, of_all_pairs};
 use crate::sample::Sample;
 
-/// Answers in the shortest stretch: the promptest of fewer tells little.
-const STRETCH_ANSWERS: u32 = 8;
+/// Answers in the shortest stretch: each of fewer may well be late for a reason of its own.
+const STRETCH_ANSWERS: usize = 8;
+/// How many of those tell no more of the queue than that they were later than the others: else the
+/// few that are late for another reason would be most of what is told.
+const LATEST_ANSWERS: usize = 2;
 /// Stretches of one level that are kept before the oldest two become one of the next level.
-const STRETCHES_OF_LEVEL: usize = 3;
+const STRETCHES_OF_LEVEL: usize = 4;
 /// What the oscillator and the paths were longer ago is not asked any more.
 const MEMORY: Span = Span::from_minutes(8 * 60);
-/// Both ways' promptest answers of two stretches are later than the shortest possible by this many
-/// mean queues over their number with a probability of e^-16.
+/// The promptest of many answers is later than the shortest possible by this many mean queues over
+/// their number with a probability of e^-16.
 const QUEUES: f64 = 16.0;
+/// What is told is found anew no sooner: some thousand pairs of stretches may have to be asked, and
+/// no rate walks far in so short a time.
+const TOLD_FOR: Span = Span::from_secs(16);
+/// Queues are no shorter than what clocks can tell.
+const QUEUE_MIN_S: f64 = 1e-9;
+/// The way up, whose ends are the truth plus its delay, and the way back, whose ends are kept with
+/// the other sign: of both the least is the promptest.
+const SIGNS: [i64; 2] = [1, -1];
 
 /// The stretches of one source, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PathRates {
-    filling: Option<Stretch>,
+    /// Answers that are no stretch yet.
+    filling: Vec<Answer>,
     full: VecDeque<Stretch>,
     told: Option<Told>,
 }
@@ -41,104 +59,87 @@ struct Told {
     at: MonoTime,
 }
 
-/// The promptest answers of a stretch of time.
+/// What one answer tells, by way.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
-    /// The smallest upper and the largest lower end.
-    upper: End,
-    lower: End,
-    ended: MonoTime,
-    answers: u32,
-    delay_least: Span,
-    delay_sum: Span,
-    level: u8,
-}
-
-/// One end of what one answer tells.
-#[derive(Clone, Copy, Debug)]
-struct End {
+struct Answer {
     at: MonoTime,
-    offset: Span,
+    ends: [Span; 2],
     /// How wrong the server may be by its own word, and reading the clocks.
     doubt: Span,
 }
 
+/// A stretch of time.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    ways: [Way; 2],
+    answers: u32,
+    /// By how many differences the queues were measured.
+    measured: u32,
+    level: u8,
+}
+
+/// One way of a stretch.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// When the promptest answer came, its end and its doubt.
+    at: MonoTime,
+    end: Span,
+    doubt: Span,
+    /// Mean queue in seconds, times the differences that it was measured by.
+    queues: f64,
+}
+
 impl PathRates {
-    /// Takes an answer; `drift` is about the oscillator's rate. Returns whether there is more to be
-    /// told than before.
-    pub(super) fn note(&mut self, sample: &Sample, drift: Frequency) -> bool {
-        let new = Stretch::of(sample);
-        let filling = match self.filling.take() {
-            // Answers may overtake each other; the order of stretches is kept.
-            Some(filling) => filling.and(&new, drift),
-            None => new,
-        };
-        if filling.answers < STRETCH_ANSWERS {
-            self.filling = Some(filling);
-            return false;
+    /// Takes an answer; `drift` is about the oscillator's rate.
+    pub(super) fn note(&mut self, sample: &Sample, drift: Frequency) {
+        self.filling.push(Answer::of(sample));
+        if self.filling.len() >= STRETCH_ANSWERS {
+            self.full.extend(Stretch::of(&self.filling, drift));
+            self.filling.clear();
+            self.merge(drift);
         }
-        self.full.push_back(filling);
-        self.merge(drift);
-        true
     }
 
     /// True time is counted anew, this much further on.
     pub(super) fn shift_truth(&mut self, by: Span) {
-        for stretch in self.full.iter_mut().chain(&mut self.filling) {
-            stretch.upper.offset += by;
-            stretch.lower.offset += by;
+        let ends =
+            self.full.iter_mut().flat_map(|stretch| &mut stretch.ways).map(|way| &mut way.end);
+        let signs = SIGNS.iter().cycle();
+        ends.zip(signs).for_each(|(end, sign)| *end += by * *sign);
+        for answer in &mut self.filling {
+            answer.ends.iter_mut().zip(SIGNS).for_each(|(end, sign)| *end += by * sign);
         }
     }
 
-    /// Finds what is told as of now, by an oscillator that changes its rate no more than so.
-    pub(super) fn conclude(&mut self, at: MonoTime, changes: Changes) {
-        let mut known = RateInterval::POSSIBLE;
-        let mut contradicted = None;
-        let mean_queue = self.mean_queue();
-        'older: for i in (0..self.full.len().saturating_sub(1)).rev() {
-            for j in i + 1..self.full.len() {
-                let Some(rate) = self.rate_between(i, j, mean_queue) else { continue };
-                let span = self.full[j].ended - self.full[i].ended;
-                let rate = rate.widened(changes.since(at - self.full[j].ended, span));
-                let Some(both) = known.intersection(&rate) else {
-                    contradicted = Some(i);
-                    break 'older;
-                };
-                known = both;
-            }
+    /// Finds what is told as of now, unless that was just found, by an oscillator that changes its
+    /// rate no more than so.
+    pub(super) fn conclude(&mut self, at: MonoTime, drift: Frequency, changes: Changes) {
+        if self.told.is_some_and(|told| at - told.at < TOLD_FOR) {
+            return;
         }
-        if let Some(last) = contradicted {
-            // The path, the server or the oscillator is another since.
-            self.full.drain(..=last);
+        let newest = Stretch::of(&self.filling, drift);
+        let stretches: Vec<Stretch> = self.full.iter().copied().chain(newest).collect();
+        // From each on, all that came later.
+        let mut since = stretches.clone();
+        for i in (1..since.len()).rev() {
+            since[i - 1] = since[i - 1].and(&since[i], drift);
         }
-        self.told = (self.full.len() > 1).then_some(Told { interval: known, at });
+        let Some(all) = since.first().copied() else { return };
+        let (interval, contradicted) = of_all_pairs(stretches.len(), |older, newer| {
+            let later = Some(&since[newer]).filter(|later| later.is_whole())?;
+            let earlier = stretches[..=older].iter().rev().copied().reduce(|group, before| {
+                if group.answers < later.answers { before.and(&group, drift) } else { group }
+            });
+            rate_between(&earlier?, later, &all, at, changes)
+        });
+        // The path, the server or the oscillator is another since.
+        self.full.drain(..contradicted.min(self.full.len()));
+        self.told = (stretches.len() > 1).then_some(Told { interval, at });
     }
 
     /// The rates that the oscillator can have, if this source's path kept at least one way.
-    pub(super) fn interval(&self, at: MonoTime, changes: Changes) -> Option<RateInterval> {
-        self.told.map(|told| told.interval.widened(changes.walked(at - told.at)))
-    }
-
-    /// `mean_queue` is that of all stretches.
-    fn rate_between(&self, i: usize, j: usize, mean_queue: f64) -> Option<RateInterval> {
-        let (earlier, later) = (&self.full[i], &self.full[j]);
-        let upper = slope(&earlier.upper, &later.upper)?;
-        let lower = slope(&earlier.lower, &later.lower)?;
-        let span = (later.upper.at - earlier.upper.at).min(later.lower.at - earlier.lower.at);
-        let lateness = |stretch: &Stretch| stretch.mean_queue().max(mean_queue);
-        let prompt = f64::from(earlier.answers) / lateness(earlier)
-            + f64::from(later.answers) / lateness(later);
-        let doubts = [earlier.upper, later.upper, earlier.lower, later.lower];
-        let doubt: f64 = doubts.iter().map(|end| end.doubt.as_seconds_f64()).sum::<f64>() / 2.0;
-        let margin = (QUEUES / prompt + doubt) / span.as_seconds_f64();
-        Some(RateInterval { lowest: upper.min(lower), highest: upper.max(lower) }.widened(margin))
-    }
-
-    /// Mean queueing delay of both ways together, in seconds.
-    fn mean_queue(&self) -> f64 {
-        let answers: f64 = self.full.iter().map(|stretch| f64::from(stretch.answers)).sum();
-        let queues = |stretch: &Stretch| stretch.mean_queue() * f64::from(stretch.answers);
-        self.full.iter().map(queues).sum::<f64>() / answers.max(1.0)
+    pub(super) fn interval(&self, at: MonoTime, wander: f64) -> Option<RateInterval> {
+        self.told.map(|told| told.interval.later(at - told.at, wander))
     }
 
     fn merge(&mut self, drift: Frequency) {
@@ -152,52 +153,108 @@ impl PathRates {
             self.full.remove(first + 1);
             level += 1;
         }
-        let Some(newest) = self.full.back().map(|stretch| stretch.ended) else { return };
-        while self.full.len() > 2 && newest - self.full[0].ended > MEMORY {
+        let Some(newest) = self.full.back().map(Stretch::at) else { return };
+        while self.full.len() > 2 && newest - self.full[0].at() > MEMORY {
             self.full.pop_front();
         }
     }
 }
 
-impl Stretch {
+/// What the promptest answers of two stretches tell of the rate; `all` is what is known of queues.
+fn rate_between(
+    earlier: &Stretch,
+    later: &Stretch,
+    all: &Stretch,
+    at: MonoTime,
+    changes: Changes,
+) -> Option<RateInterval> {
+    let mut told: Option<RateInterval> = None;
+    for (way, sign) in SIGNS.iter().enumerate() {
+        let (from, to) = (&earlier.ways[way], &later.ways[way]);
+        let span = to.at - from.at;
+        if span <= Span::ZERO {
+            return None;
+        }
+        let gained = (to.end - from.end).as_seconds_f64() * *sign as f64;
+        let doubt = (from.doubt + to.doubt).as_seconds_f64();
+        let late = [earlier, later].map(|stretch| stretch.late(way, all) + doubt);
+        // Who was late at first seems to gain less on the way up, and more on the way back.
+        let (gains_less, gains_more) = if *sign > 0 { (0, 1) } else { (1, 0) };
+        let span_s = span.as_seconds_f64();
+        let mean = RateInterval::new(
+            (gained - late[gains_more]) / span_s,
+            (gained + late[gains_less]) / span_s,
+        );
+        let now = changes.since(mean, at - to.at, span);
+        told = Some(told.map_or(now, |other| other.hull(&now)));
+    }
+    told
+}
+
+impl Answer {
     fn of(sample: &Sample) -> Self {
         let half = sample.delay - sample.delay / 2;
         let doubt = sample.error_margin() - half;
-        let end = |offset| End { at: sample.at, offset, doubt };
-        Self {
-            upper: end(sample.offset + half),
-            lower: end(sample.offset - half),
-            ended: sample.at,
-            answers: 1,
-            delay_least: sample.delay,
-            delay_sum: sample.delay,
+        let ends = SIGNS.map(|sign| sample.offset * sign + half);
+        Self { at: sample.at, ends, doubt }
+    }
+}
+
+impl Stretch {
+    /// `None` of no answers.
+    fn of(answers: &[Answer], drift: Frequency) -> Option<Self> {
+        let last = answers.iter().map(|answer| answer.at).max()?;
+        let told_by = answers.len().saturating_sub(LATEST_ANSWERS).max(1);
+        let way = |way: usize| -> Option<Way> {
+            let carried =
+                |answer: &Answer| answer.ends[way] + drift.over(last - answer.at) * SIGNS[way];
+            let mut order: Vec<(Span, &Answer)> =
+                answers.iter().map(|answer| (carried(answer), answer)).collect();
+            order.sort_by_key(|(end, _)| *end);
+            let (least, promptest) = *order.first()?;
+            let late = |i: usize| (order[i].0 - least).as_seconds_f64();
+            // The rest were at least as late as the last of those.
+            let rest = (answers.len() - told_by) as f64 * late(told_by - 1);
+            let queues = (0..told_by).map(late).sum::<f64>() + rest;
+            Some(Way { at: promptest.at, end: promptest.ends[way], doubt: promptest.doubt, queues })
+        };
+        Some(Self {
+            ways: [way(0)?, way(1)?],
+            answers: answers.len() as u32,
+            measured: told_by as u32 - 1,
             level: 0,
-        }
+        })
     }
 
     fn and(&self, later: &Self, drift: Frequency) -> Self {
-        let carried = |end: &End, to: &End| end.offset + drift.over(to.at - end.at);
-        let is_upper = carried(&self.upper, &later.upper) < later.upper.offset;
-        let is_lower = carried(&self.lower, &later.lower) > later.lower.offset;
         Self {
-            upper: if is_upper { self.upper } else { later.upper },
-            lower: if is_lower { self.lower } else { later.lower },
-            ended: self.ended.max(later.ended),
+            ways: array::from_fn(|i| {
+                let (older, newer) = (&self.ways[i], &later.ways[i]);
+                let carried = older.end + drift.over(newer.at - older.at) * SIGNS[i];
+                let promptest = if carried < newer.end { older } else { newer };
+                Way { queues: older.queues + newer.queues, ..*promptest }
+            }),
             answers: self.answers.saturating_add(later.answers),
-            delay_least: self.delay_least.min(later.delay_least),
-            delay_sum: self.delay_sum + later.delay_sum,
+            measured: self.measured.saturating_add(later.measured),
             level: self.level.max(later.level),
         }
     }
 
-    fn mean_queue(&self) -> f64 {
-        let mean = self.delay_sum / i64::from(self.answers) - self.delay_least;
-        mean.max(Span::NANOSECOND).as_seconds_f64()
+    fn is_whole(&self) -> bool {
+        self.answers as usize >= STRETCH_ANSWERS
     }
-}
 
-fn slope(earlier: &End, later: &End) -> Option<f64> {
-    let span = later.at - earlier.at;
-    (span > Span::ZERO)
-        .then(|| (later.offset - earlier.offset).as_seconds_f64() / span.as_seconds_f64())
+    fn at(&self) -> MonoTime {
+        self.ways[0].at.max(self.ways[1].at)
+    }
+
+    /// How late its promptest answer may be, in seconds.
+    fn late(&self, way: usize, all: &Self) -> f64 {
+        let mean = |stretch: &Self| stretch.ways[way].queues / f64::from(stretch.measured.max(1));
+        let queue = mean(self).max(mean(all)).max(QUEUE_MIN_S);
+        // What is known of a mean by so few.
+        let measured = f64::from(all.measured.max(1));
+        let queues = measured * (QUEUES / measured).exp_m1();
+        queues * queue / f64::from(self.answers)
+    }
 }
