@@ -173,18 +173,21 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     rest.split([',', '}']).next()
 }
 
-/// Median of the last column, "Max. error", of chrony's `tracking.log`, without the lines of the
-/// first `judged_from` seconds.
+/// Median over the judged seconds of the last column, "Max. error", of chrony's `tracking.log`.
+///
+/// There is a line an update, and it tells of the time since the former update: a line after hours
+/// without any counts for all of them, as each second of ours does.
 pub(super) fn median_max_error(tracking: &str, start: i64, judged_from: usize) -> Option<f64> {
     let mut errors = Vec::new();
+    let mut former = start + judged_from as i64;
     for line in tracking.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [date, time, .., error] = words[..] else { continue };
         let Ok(error) = error.parse::<f64>() else { continue };
         let Some(at) = seconds_since_1970(date, time) else { continue };
-        if at - start >= judged_from as i64 {
-            errors.push(error);
-        }
+        let seconds = usize::try_from(at - former).unwrap_or(0);
+        errors.extend(std::iter::repeat_n(error, seconds));
+        former = former.max(at);
     }
     (!errors.is_empty()).then(|| median(errors))
 }
@@ -267,5 +270,9 @@ mod tests {
         assert_eq!(seconds_since_1970("2026-11-18", "11:06:40"), Some(1_795_000_000));
         assert_eq!(median_max_error(log, 1_795_000_000, 3_600), Some(2.5e-4));
         assert_eq!(median_max_error(log, 1_795_000_000, 90_000), None);
+        let outage = "2026-11-18 11:07:44 192.168.123.1 2 -10.0 0.1 -1e-05 N 1 1e-5 0 1.0e-04\n\
+             2026-11-18 11:08:48 192.168.123.1 2 -10.0 0.1 -1e-05 N 1 1e-5 0 1.0e-04\n\
+             2026-11-18 13:08:48 192.168.123.1 2 -10.0 0.1 -1e-05 N 1 1e-5 0 7.0e-03\n";
+        assert_eq!(median_max_error(outage, 1_795_000_000, 0), Some(7e-3));
     }
 }
