@@ -16,6 +16,8 @@ use crate::sample::Sample;
 /// A change of the rate is seen as if it were as old as the last measurement. Within the last
 /// quarter of that time it is not seen yet, so it is no more than this many times as large.
 const SEEN_LATE: f64 = 4.0;
+/// A rate is certainly another where it is so many standard deviations off.
+const SURE_SIGMAS: f64 = 5.0;
 
 impl Engine {
     /// Takes what a source measured; `None` where it was heard and tells nothing new yet.
@@ -102,10 +104,22 @@ impl Engine {
         if surprised {
             self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
+        let rate_change = rate_change.max(self.rate_beyond_promises(at));
         if rate_change > 0.0 {
             self.doubt_the_rate(at, rate_change);
         }
         rounds
+    }
+
+    /// By how much promises have to allow for another rate, as the estimate's certainly is none of
+    /// those that they allow for: a change that began below the noise was taken for less than it
+    /// was. Zero where it may well be one of them, or none of this oscillator.
+    fn rate_beyond_promises(&self, at: MonoTime) -> f64 {
+        let Some(estimate) = self.estimator.estimate_at(at) else { return 0.0 };
+        let (lowest, highest) = self.rates.possible(at, 0.0).into_inner();
+        let beyond = (estimate.frequency - highest).max(lowest - estimate.frequency);
+        let is_sure = beyond > SURE_SIGMAS * estimate.frequency_sd && beyond <= RATE_JUMP;
+        if is_sure { beyond } else { 0.0 }
     }
 
     /// Decides anew how often those are asked that were just listened to.

@@ -2,7 +2,7 @@
 
 use timeball_timebase::MonoTime;
 
-use super::{Estimator, Held, SURPRISE};
+use super::{Estimator, Held, SURPRISE, seconds};
 
 /// Beyond this many standard deviations they are too strange for promises to rely on the clock
 /// being what it was.
@@ -18,18 +18,29 @@ const FREQUENCY_CHANGE: f64 = 2e-5;
 const FREQUENCY_CHANGE_MAX: f64 = 5e-4;
 
 /// Who was found to be the cause of an innovation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Account {
     /// Nobody in particular.
     Noise,
-    /// Nobody else is there to be asked, and noise it hardly is.
-    Strange,
+    /// Nobody else is there to be asked, and noise it hardly is: by so much our clock's rate may
+    /// have changed.
+    Strange(f64),
     /// The path to the source, or the source.
     Path,
-    /// Our own clock.
-    Clock,
+    /// Our own clock, whose rate may have changed by so much.
+    Clock(f64),
     /// Another source is to be heard first.
     HoldBack,
+}
+
+/// An innovation that is not forgotten yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recent {
+    source: usize,
+    /// In standard deviations.
+    normalized: f64,
+    /// When the source's measurement before was made.
+    since: MonoTime,
 }
 
 impl Estimator {
@@ -42,7 +53,8 @@ impl Estimator {
         elapsed: f64,
         at: MonoTime,
     ) -> Account {
-        self.latest.push((source, normalized));
+        let since = at - seconds(elapsed);
+        self.latest.push(Recent { source, normalized, since });
         if self.latest.len() > 3 {
             self.latest.remove(0);
         }
@@ -71,30 +83,31 @@ impl Estimator {
         if surprised {
             return self.blame_the_clock(innovation, elapsed);
         }
-        if settled && self.three_in_a_row() {
-            let of_one_source = self.latest.iter().all(|(of, _)| *of == source);
+        if settled && let Some(began) = self.three_in_a_row() {
+            let of_one_source = self.latest.iter().all(|recent| recent.source == source);
             if of_one_source && !alone {
                 self.blame_the_path(source, innovation);
                 self.latest.clear();
                 return Account::Path;
             }
-            return self.blame_the_clock(innovation, elapsed);
+            return self.blame_the_clock(innovation, (at - began).as_seconds_f64());
         }
         self.surprised_before = false;
         if settled && alone && normalized.abs() > STRANGE {
-            Account::Strange
+            Account::Strange(innovation.abs() / elapsed)
         } else {
             Account::Noise
         }
     }
 
+    /// `elapsed`: the time in which whatever it was may have gone unnoticed, in seconds.
     fn blame_the_clock(&mut self, innovation: f64, elapsed: f64) -> Account {
         let limit = if self.surprised_before { FREQUENCY_CHANGE_MAX } else { FREQUENCY_CHANGE };
-        let change = (innovation.abs() / elapsed).min(limit);
-        self.bank.widen(innovation * innovation, change * change);
+        let change = innovation.abs() / elapsed;
+        self.bank.widen(innovation * innovation, change.min(limit).powi(2));
         self.latest.clear();
         self.surprised_before = true;
-        Account::Clock
+        Account::Clock(change)
     }
 
     fn blame_the_path(&mut self, source: usize, innovation: f64) {
@@ -102,10 +115,12 @@ impl Estimator {
         self.bank.widen_bias(source, innovation * innovation, limit);
     }
 
-    fn three_in_a_row(&self) -> bool {
-        self.latest.len() == 3
-            && (self.latest.iter().all(|(_, n)| *n > SURPRISE_IN_A_ROW)
-                || self.latest.iter().all(|(_, n)| *n < -SURPRISE_IN_A_ROW))
+    /// Whether the last three were all too large or all too small, and since when what made them so
+    /// may have been there.
+    fn three_in_a_row(&self) -> Option<MonoTime> {
+        let [first, ..] = self.latest[..] else { return None };
+        let strange = |of: f64| self.latest.iter().all(|r| r.normalized * of > SURPRISE_IN_A_ROW);
+        (self.latest.len() == 3 && (strange(1.0) || strange(-1.0))).then_some(first.since)
     }
 
     fn others_are_fresh(&self, source: usize, at: MonoTime) -> bool {

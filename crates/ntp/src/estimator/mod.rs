@@ -22,7 +22,7 @@ use core::ops::RangeInclusive;
 use timeball_timebase::{Interval, MonoTime, Span};
 
 use crate::sample::Sample;
-use account::Account;
+use account::{Account, Recent};
 use bank::{Bank, BankEstimate};
 use delays::Delays;
 use recall::Recalled;
@@ -67,8 +67,8 @@ pub(crate) enum Taken {
     Used {
         /// Whether our own clock turned out to be another than it was taken for.
         surprised: bool,
-        /// By how much its rate seems to have changed since the measurement before, where chance
-        /// alone hardly explains this one; else zero.
+        /// By how much its rate seems to have changed meanwhile, where chance alone hardly explains
+        /// this one; else zero.
         rate_change: f64,
     },
     /// It contradicts what the others say and waits for one of them to confirm it.
@@ -82,8 +82,8 @@ pub(crate) struct Estimator {
     /// Where phase zero lies, as true time less raw clock, and the time the bank is at.
     anchor: Option<(Span, MonoTime)>,
     sources: Vec<SourceMemory>,
-    /// The latest normalized innovations, newest last.
-    latest: Vec<(usize, f64)>,
+    /// The latest innovations, newest last.
+    latest: Vec<Recent>,
     held: Option<Held>,
     surprised_before: bool,
 }
@@ -159,14 +159,13 @@ impl Estimator {
         let elapsed = since_own.unwrap_or(dt).max(0.1);
         self.sources[source].last = Some((sample.at, elapsed));
         let account = self.account_for(source, innovation, normalized, elapsed, sample.at);
-        let (surprised, doubted) = match account {
+        let (surprised, rate_change) = match account {
             Account::HoldBack => return Some(Taken::HeldBack),
-            Account::Clock => (true, true),
-            Account::Strange => (false, true),
-            Account::Noise | Account::Path => (false, false),
+            Account::Clock(rate_change) => (true, rate_change),
+            Account::Strange(rate_change) => (false, rate_change),
+            Account::Noise | Account::Path => (false, 0.0),
         };
         self.bank.update(source, measured - noise.shift, noise.variance);
-        let rate_change = if doubted { innovation.abs() / elapsed } else { 0.0 };
         Some(Taken::Used { surprised, rate_change })
     }
 
