@@ -3,7 +3,10 @@
 //! `cargo xtask bench accuracy` prints the figures.
 
 use timeball_sim::worlds::{compared, fixed_poll};
-use timeball_sim::{World, clairvoyant_rms, median, seeds};
+use timeball_sim::{
+    Behaviour, Oscillator, Path, Scenario, Server, World, clairvoyant_rms, median, seeds,
+};
+use timeball_timebase::Span;
 
 const SETTLED_S: i64 = 10_000;
 const RUNS: u64 = 10;
@@ -70,4 +73,43 @@ fn the_standard_errors_that_are_told_are_no_smaller_than_errors_are() {
         let rate = f64::sqrt(squares / told);
         assert!(rate < 1.5, "{what}: errors of the rate are {rate:.2} standard errors");
     }
+}
+
+/// The median, in seconds, of the clock's error in that world.
+fn median_rms(scenario: &Scenario) -> f64 {
+    median(seeds(RUNS).into_iter().map(|seed| clock_rms(&scenario.run(seed))).collect())
+}
+
+#[test]
+fn a_source_that_is_a_little_off_leaves_the_clock_to_those_that_agree() {
+    let wan = Path::symmetric(1e-2, 1e-3);
+    for others in [2, 3] {
+        let lie = Behaviour::Lies { by: Span::from_millis(5), from_s: 0.0 };
+        let scenario = Scenario::new("a small lie")
+            .with_honest(others, &wan, 6)
+            .with_server(Server::honest(wan.clone()).with(lie), 6);
+        let rms = median_rms(&scenario);
+        assert!(rms < 150e-6, "beside {others} that agree: {rms} s");
+    }
+}
+
+#[test]
+fn a_rate_that_changes_by_less_than_the_noise_of_one_interval_is_followed() {
+    for by in [1e-5, -2e-5] {
+        let frequency_steps = vec![(20_000.0, by)];
+        let oscillator = Oscillator { frequency_steps, ..Oscillator::default() };
+        let wan = Path::symmetric(1e-2, 1e-3);
+        let scenario = Scenario::new("a step below the noise")
+            .with_oscillator(oscillator)
+            .with_honest(1, &wan, 6);
+        let rms = median_rms(&scenario);
+        assert!(rms < 400e-6, "{by}: {rms} s");
+    }
+}
+
+#[test]
+fn a_long_path_whose_queues_are_short_is_followed_as_closely_as_they_allow() {
+    let scenario = Scenario::new("far and calm").with_honest(1, &Path::symmetric(0.15, 1e-4), 6);
+    let rms = median_rms(&scenario);
+    assert!(rms < 120e-6, "{rms} s");
 }

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use timeball_timebase::{ClockState, Frequency, Now, Span};
+use timeball_timebase::{ClockState, Frequency, MonoTime, Now, Span};
 
 use super::config::{Due, RtcPolicy, StepPolicy};
 use super::io::{Action, AdjustError, KernelClock, KernelStatus};
@@ -25,9 +25,11 @@ const SLEW_RATE_SMALL: f64 = 500e-6;
 /// kernel's tick reaches with something to spare.
 const SLEW_TIME_LARGE_S: f64 = 20.0;
 const SLEW_RATE_LARGE: f64 = 1.0 / 12.0;
-/// At the start nobody relies on the clock yet, and the sooner it is right the better.
+/// At the start nobody relies on the clock yet, and the sooner it is right the better: in so many
+/// updates, and in this time after the first.
 const SLEW_TIME_START_S: f64 = 2.0;
 const START_UPDATES: u32 = 12;
+const START_TIME: Span = Span::from_secs(16);
 /// What is not worth a slew of its own.
 const NEGLIGIBLE: Span = Span::from_nanos(200);
 /// No oscillator is worse than this; a worse estimate is not written.
@@ -42,8 +44,9 @@ const RETRY: Span = Span::from_secs(4);
 pub(super) struct Aim {
     /// True time less system time.
     pub(super) offset: Span,
-    /// Its standard error.
-    pub(super) offset_sd: Span,
+    /// How well it is followed, as a standard error: what sources are off by for ever is no part
+    /// of this, as no waiting makes it better known.
+    pub(super) tracking_sd: Span,
     /// True time's rate against the raw clock.
     pub(super) frequency: f64,
     /// How long until more is known, about: the shortest polling interval, or, where answers are
@@ -64,6 +67,8 @@ pub(super) enum Write {
 pub(super) struct Discipline {
     pub(super) policy: Policy,
     pub(super) slew_due: Due,
+    /// When the clock was steered first.
+    steered_since: Option<MonoTime>,
     truth: KernelTruth,
     pending: VecDeque<Write>,
     pub(super) kernel: KernelClock,
@@ -76,6 +81,7 @@ impl Discipline {
         Self {
             policy: Policy::new(policy),
             slew_due: None,
+            steered_since: None,
             truth: KernelTruth::new(now, rtc),
             pending: VecDeque::new(),
             kernel,
@@ -107,8 +113,9 @@ impl Discipline {
             Judgement::Refuse => offset = Span::ZERO,
         }
         let base = aim.frequency.clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
-        let worth = NEGLIGIBLE.max(aim.offset_sd / 16);
-        let started = self.policy.updates() >= START_UPDATES;
+        let worth = NEGLIGIBLE.max(aim.tracking_sd / 16);
+        let since = *self.steered_since.get_or_insert(now.raw);
+        let started = self.policy.updates() >= START_UPDATES && now.raw - since >= START_TIME;
         let large = if started { SLEW_TIME_LARGE_S } else { SLEW_TIME_START_S };
         let rate = if offset.abs() > worth { slew_rate(offset, aim.interval, large) } else { 0.0 };
         self.slew_due = (rate != 0.0).then(|| now.raw + slew_time(offset, rate));
@@ -211,7 +218,7 @@ fn slew_time(offset: Span, rate: f64) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeball_timebase::{MonoTime, Timestamp};
+    use timeball_timebase::Timestamp;
 
     fn now(seconds: i64) -> Now {
         let span = Span::from_secs(seconds);
@@ -221,7 +228,7 @@ mod tests {
     fn aim(offset: Span) -> Aim {
         Aim {
             offset,
-            offset_sd: Span::from_micros(1),
+            tracking_sd: Span::from_micros(1),
             frequency: 1e-5,
             interval: Span::from_secs(64),
         }
@@ -244,9 +251,10 @@ mod tests {
         ] {
             let mut servo = servo();
             servo.policy.count_updates(START_UPDATES);
-            let actions = servo.steer(now(0), aim(offset));
+            let _ = servo.steer(now(0), aim(Span::ZERO));
+            let actions = servo.steer(now(60), aim(offset));
             let [Action::SetFrequency(frequency)] = actions[..] else { panic!("{actions:?}") };
-            let until = servo.slew_due.unwrap() - now(0).raw;
+            let until = servo.slew_due.unwrap() - now(60).raw;
             assert!((until - time).abs() < Span::from_millis(1), "{offset} {until}");
             let gained = Frequency::from_femto(frequency.as_femto() - 10_000_000_000).over(until);
             assert!((gained - offset).abs() < Span::from_nanos(offset.as_nanos().abs() / 1_000));

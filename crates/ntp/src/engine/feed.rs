@@ -100,7 +100,7 @@ impl Engine {
                 source.jitter += (error - source.jitter) / 8;
             }
         }
-        self.adapt_polling(samples.iter().map(|(i, _)| *i));
+        self.adapt_polling(at, samples.iter().map(|(i, _)| *i));
         if surprised {
             self.sources.iter_mut().for_each(|source| source.polling.hasten(at));
         }
@@ -123,13 +123,14 @@ impl Engine {
     }
 
     /// Decides anew how often those are asked that were just listened to.
-    fn adapt_polling(&mut self, heard: impl Iterator<Item = usize>) {
+    fn adapt_polling(&mut self, at: MonoTime, heard: impl Iterator<Item = usize>) {
         let used: Vec<usize> =
             (0..self.sources.len()).filter(|&i| self.sources[i].is_used()).collect();
         let estimator = &self.estimator;
         for index in heard {
             let weight_after = |interval| estimator.weight_after(index, interval, &used);
-            self.sources[index].polling.adapt(|interval| weight_after(interval).unwrap_or(1.0));
+            let weight_after = |interval| weight_after(interval).unwrap_or(1.0);
+            self.sources[index].polling.adapt(at, weight_after);
         }
     }
 

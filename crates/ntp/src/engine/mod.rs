@@ -393,12 +393,13 @@ impl Engine {
         }
         let hull = self.hull_at(now.raw)?;
         let estimate = self.estimate_at(now.raw)?;
+        let tracking_sd = self.estimator.tracking_sd()?;
         let truth = clamp_into(estimate.offset, hull);
         let interval = self.sources.iter().map(|source| source.polling.interval()).min()?;
         let gap = self.updated.map_or(Span::ZERO, |(_, gap)| gap);
         Some(Aim {
             offset: truth - system_less_raw(now),
-            offset_sd: Span::from_seconds_f64(estimate.offset_sd).unwrap_or(Span::MAX),
+            tracking_sd: Span::from_seconds_f64(tracking_sd).unwrap_or(Span::MAX),
             frequency: estimate.frequency,
             interval: interval.max(gap),
         })

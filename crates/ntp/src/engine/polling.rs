@@ -25,6 +25,9 @@ const FIRST_WAIT_MAX: Span = Span::from_secs(8);
 /// A source is asked when what is known has become so uncertain that a usual measurement of it will
 /// weigh this much: a little more than all that was known.
 const WEIGHT_WORTH: f64 = 0.55;
+/// No interval is longer than this share of the time that the clock has been watched for: what is
+/// known of it is carried no further than that.
+const WATCHED_SHARE: i64 = 4;
 /// After so many answers in a row that were not used the interval grows.
 const UNUSED_ANSWERS: u8 = 2;
 
@@ -47,6 +50,8 @@ pub(super) struct Polling {
     tries: u32,
     /// When the first of them was.
     asked_from: Due,
+    /// Since when the clock has been watched by this source, and found to be what it is taken for.
+    watched_since: Due,
     /// Answers since one was used or the interval grew.
     unused: u8,
 }
@@ -74,6 +79,7 @@ impl Polling {
             reach: 0,
             tries: 0,
             asked_from: None,
+            watched_since: None,
             unused: 0,
         }
     }
@@ -165,6 +171,7 @@ impl Polling {
     /// first time after a long silence, is asked a few times in a row, as at the start: its first
     /// word alone tells nothing of rates.
     pub(super) fn answered(&mut self, now: MonoTime) {
+        self.watched_since.get_or_insert(now);
         let is_late = self.tries > 1 || self.waits_for_word;
         if self.reach == 0 && is_late && self.iburst {
             self.burst_left = BURST_REQUESTS - 1;
@@ -180,14 +187,18 @@ impl Polling {
     ///
     /// The request that is due next comes that much sooner or later, too: it is this answer that
     /// tells what another one is worth.
-    pub(super) fn adapt(&mut self, weight_after: impl Fn(Span) -> f64) {
+    pub(super) fn adapt(&mut self, now: MonoTime, weight_after: impl Fn(Span) -> f64) {
         if self.burst_left > 0 {
             return;
         }
         self.unused = 0;
+        let watched = self.watched_since.map_or(Span::ZERO, |since| now - since);
         let most = (self.poll + 1).min(self.range.max);
         let mut longer = (self.range.min + 1..=most).rev();
-        let longest = longer.find(|&poll| weight_after(self.until_answer(poll)) <= WEIGHT_WORTH);
+        let longest = longer.find(|&poll| {
+            interval(poll) <= watched / WATCHED_SHARE
+                && weight_after(self.until_answer(poll)) <= WEIGHT_WORTH
+        });
         self.change(longest.unwrap_or(self.range.min));
     }
 
@@ -226,6 +237,7 @@ impl Polling {
             return;
         }
         self.poll = self.range.min;
+        self.watched_since = Some(now);
         let soon = now + interval(self.poll) / if self.slowed { 1 } else { 4 };
         self.next = self.next.map(|next| next.min(soon));
     }
@@ -293,9 +305,13 @@ fn interval(poll: i8) -> Span {
 mod tests {
     use super::*;
 
+    /// The clock has been watched for long enough for any interval.
+    const LATE: MonoTime = MonoTime::from_nanos(1_000_000 * 1_000_000_000);
+
     fn polling(min: i8, max: i8) -> (Polling, Random) {
         let mut polling = Polling::new(PollRange { min, max }, true, false);
         polling.start(MonoTime::ZERO);
+        polling.watched_since = Some(MonoTime::ZERO);
         (polling, Random::new([3; 32]))
     }
 
@@ -346,19 +362,33 @@ mod tests {
         let worth_after = |seconds: i64| {
             move |after: Span| if after <= Span::from_secs(seconds) { 0.5 } else { 0.6 }
         };
-        polling.adapt(worth_after(i64::MAX / 1_000_000_000));
+        polling.adapt(LATE, worth_after(i64::MAX / 1_000_000_000));
         assert_eq!(polling.poll(), 4, "the burst has not ended");
         polling.burst_left = 0;
         for (worth_s, poll) in [(512, 5), (512, 6), (127, 6), (300, 7), (300, 8), (300, 8), (9, 4)]
         {
-            polling.adapt(worth_after(worth_s));
+            polling.adapt(LATE, worth_after(worth_s));
             assert_eq!(polling.poll(), poll, "worth it after {worth_s} s");
         }
-        (0..20).for_each(|_| polling.adapt(|_| 0.0));
+        (0..20).for_each(|_| polling.adapt(LATE, |_| 0.0));
         assert_eq!(polling.poll(), 10);
         // Of four requests three are lost.
         (polling.reach, polling.tries) = (0b0001_0001, 8);
-        polling.adapt(worth_after(256));
+        polling.adapt(LATE, worth_after(256));
+        assert_eq!(polling.poll(), 6);
+    }
+
+    #[test]
+    fn no_interval_is_longer_than_a_quarter_of_the_time_that_the_clock_was_watched() {
+        let (mut polling, _) = polling(6, 10);
+        polling.burst_left = 0;
+        for (second, poll) in [(300, 6), (511, 6), (512, 7), (4_000, 8), (4_000, 9), (4_100, 10)] {
+            polling.adapt(MonoTime::ZERO + Span::from_secs(second), |_| 0.0);
+            assert_eq!(polling.poll(), poll, "after {second} s");
+        }
+        // A clock that is another than it was taken for is watched anew.
+        polling.hasten(MonoTime::ZERO + Span::from_secs(5_000));
+        polling.adapt(MonoTime::ZERO + Span::from_secs(5_400), |_| 0.0);
         assert_eq!(polling.poll(), 6);
     }
 
@@ -371,7 +401,7 @@ mod tests {
         for weight in [0.0, 0.0, 0.0, 1.0, 0.0] {
             polling.sent(asked_at, &mut random);
             polling.answered(asked_at);
-            polling.adapt(|_| weight);
+            polling.adapt(LATE, |_| weight);
             let next = polling.due().unwrap();
             pauses.push(next - asked_at);
             asked_at = next;
@@ -386,12 +416,13 @@ mod tests {
         let mut random = Random::new([3; 32]);
         let mut polling = Polling::new(PollRange { min: 6, max: 10 }, false, true);
         polling.start(MonoTime::ZERO);
+        polling.watched_since = Some(MonoTime::ZERO);
         let mut at = MonoTime::ZERO;
         let mut pauses = Vec::new();
         for _ in 0..6 {
             polling.sent(at, &mut random);
             polling.answered(at);
-            polling.adapt(|_| 0.0);
+            polling.adapt(LATE, |_| 0.0);
             pauses.push(polling.due().unwrap() - at);
             at = polling.due().unwrap();
         }
@@ -410,7 +441,7 @@ mod tests {
         assert_eq!(polling.poll(), -3);
         (0..1_000).for_each(|_| polling.rest());
         assert_eq!(polling.interval(), Span::from_secs(131_072));
-        polling.adapt(|_| 1.0);
+        polling.adapt(LATE, |_| 1.0);
         assert_eq!(polling.interval(), Span::from_micros(62_500));
         assert_eq!(interval(i8::MAX), Span::from_secs(131_072));
     }

@@ -2,7 +2,7 @@
 
 use timeball_timebase::MonoTime;
 
-use super::{Estimator, Held, SURPRISE, seconds};
+use super::{Estimator, Held, SETTLED_SAMPLES_MIN, SURPRISE, seconds};
 
 /// Beyond this many standard deviations they are too strange for promises to rely on the clock
 /// being what it was.
@@ -11,8 +11,6 @@ const STRANGE: f64 = 3.0;
 const NEWCOMER_SURPRISE: f64 = 3.0;
 /// Three in a row of one sign beyond this are a surprise, too.
 const SURPRISE_IN_A_ROW: f64 = 2.2;
-/// Samples of a source before its surprises count: until then its noise is not known.
-const SURPRISE_SAMPLES_MIN: usize = 8;
 /// The largest change of frequency that one surprise suggests; a second in a row suggests more.
 const FREQUENCY_CHANGE: f64 = 2e-5;
 const FREQUENCY_CHANGE_MAX: f64 = 5e-4;
@@ -59,7 +57,7 @@ impl Estimator {
             self.latest.remove(0);
         }
         let alone = !self.others_are_fresh(source, at);
-        let settled = self.sources[source].delays.count() > SURPRISE_SAMPLES_MIN;
+        let settled = self.sources[source].delays.count() > SETTLED_SAMPLES_MIN;
         let surprised = normalized.abs() > SURPRISE && settled;
         if let Some(held) = self.held.take() {
             let agrees = innovation * held.innovation > 0.0 && normalized.abs() > SURPRISE_IN_A_ROW;
@@ -113,6 +111,7 @@ impl Estimator {
     fn blame_the_path(&mut self, source: usize, innovation: f64) {
         let limit = self.sources[source].bias_variance_max;
         self.bank.widen_bias(source, innovation * innovation, limit);
+        self.consensus.change_path(source);
     }
 
     /// Whether the last three were all too large or all too small, and since when what made them so
@@ -127,7 +126,7 @@ impl Estimator {
         const GRACE_S: f64 = 10.0;
         self.sources.iter().enumerate().any(|(other, memory)| {
             other != source
-                && memory.delays.count() > SURPRISE_SAMPLES_MIN
+                && memory.delays.count() > SETTLED_SAMPLES_MIN
                 && memory.last.is_some_and(|(last, interval)| {
                     (at - last).as_seconds_f64() < 2.0 * interval + GRACE_S
                 })

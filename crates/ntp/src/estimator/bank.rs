@@ -220,6 +220,14 @@ impl Bank {
         (likeliest.expected(source), likeliest.expected_variance(self.dimension, source))
     }
 
+    /// Variance of what is expected of whichever of these sources it is known best of, by the
+    /// likeliest: how well the clock is followed, whatever it may be off by for ever.
+    pub(super) fn tracking_variance(&self, sources: impl Iterator<Item = usize>) -> Option<f64> {
+        let likeliest = self.likeliest();
+        let variances = sources.map(|source| likeliest.expected_variance(self.dimension, source));
+        variances.reduce(f64::min)
+    }
+
     /// The weight, 0 to 1, of a measurement by `source` with this variance `dt` seconds from now:
     /// the filters' mean, as the likeliest of them is another from one measurement to the next.
     pub(super) fn weight_after(&self, source: usize, dt: f64, noise: f64) -> f64 {

@@ -12,8 +12,11 @@ use std::collections::VecDeque;
 const WINDOW: usize = 400;
 /// So many round trips in a row that all exceed the former median are a new path, not queues.
 const NEW_PATH: usize = 20;
-/// Candidate tilts, in units of the median excess.
-const TILTS: [f64; 11] = [-8.0, -4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0];
+/// Candidate tilts, in units of the median excess. At the ends queues are on one way only.
+const TILTS: [f64; 17] = [
+    -100.0, -32.0, -16.0, -8.0, -4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0,
+    100.0,
+];
 const FADING: f64 = 0.99;
 const LIKELIHOOD_CAP: f64 = 25.0;
 /// Round trips needed before a tilt is believed.
@@ -26,8 +29,10 @@ const SCALE_MIN: f64 = 1e-9;
 /// √n once in 500 times at n = 20, and hardly ever from 50 on.
 const LONELY: f64 = 5.0;
 const LONELY_COUNT_MIN: usize = 20;
-/// Share of a path's only round trip that may well be queueing.
+/// Share of a path's only round trip that may well be queueing. How far the first few are apart
+/// tells soon.
 const FIRST_DOUBT: f64 = 0.25;
+const FIRST_FEW: f64 = 8.0;
 
 /// Round trips that stand for those of an earlier run: excess over the least, in units of what the
 /// median exceeds it by.
@@ -112,7 +117,7 @@ impl Delays {
         let floor = self.floor();
         let n = self.recent.len() as f64;
         let scale = self.scale();
-        let doubt = FLOOR_DOUBT * scale.max(FIRST_DOUBT * floor / n) / n.sqrt();
+        let doubt = FLOOR_DOUBT * scale.max(first_doubt(n) * floor) / n.sqrt();
         let excess = (delay - floor).abs() + doubt;
         let reading = floor_sd * floor_sd;
         for (score, tilt) in self.scores.iter_mut().zip(TILTS) {
@@ -183,6 +188,12 @@ impl Delays {
         let scores = self.scores.iter().zip(TILTS);
         scores.max_by(|a, b| a.0.total_cmp(b.0)).map_or(0.0, |(_, tilt)| tilt)
     }
+}
+
+/// Share of the least of `n` round trips that may well be queueing, however near to each other they
+/// are.
+fn first_doubt(n: f64) -> f64 {
+    FIRST_DOUBT / n * (FIRST_FEW / n).min(1.0).powi(2)
 }
 
 /// Mean and variance on [0, width] of the density proportional to exp(-rate u); uniform at rate 0.

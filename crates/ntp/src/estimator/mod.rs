@@ -14,6 +14,7 @@
 
 mod account;
 mod bank;
+mod consensus;
 mod delays;
 mod recall;
 
@@ -24,6 +25,7 @@ use timeball_timebase::{Interval, MonoTime, Span};
 use crate::sample::Sample;
 use account::{Account, Recent};
 use bank::{Bank, BankEstimate};
+use consensus::{Consensus, Opinion};
 use delays::Delays;
 use recall::Recalled;
 pub use recall::{RememberedBias, RememberedPath};
@@ -42,6 +44,11 @@ const ASYMMETRY_SD: f64 = 0.05;
 const DISPERSION_SD: f64 = 0.25;
 /// The time in which a bias becomes as uncertain as it was at first.
 const BIAS_MEMORY_S: f64 = 1e6;
+/// Samples of a source until its noise is known.
+const SETTLED_SAMPLES_MIN: usize = 8;
+/// The part of the variance of a usual measurement that is common to all of a source, as its least
+/// delay and the asymmetry of its queues are never known exactly.
+const SHARED_NOISE: f64 = 0.01;
 /// Error of readings that no precision tells of, in seconds.
 const READING_SD_MIN: f64 = 1e-7;
 
@@ -79,6 +86,7 @@ pub(crate) enum Taken {
 #[derive(Clone, Debug)]
 pub(crate) struct Estimator {
     bank: Bank,
+    consensus: Consensus,
     /// Where phase zero lies, as true time less raw clock, and the time the bank is at.
     anchor: Option<(Span, MonoTime)>,
     sources: Vec<SourceMemory>,
@@ -119,6 +127,7 @@ impl Estimator {
         };
         Self {
             bank: Bank::new(sources, frequency, sd),
+            consensus: Consensus::new(sources),
             anchor: None,
             sources: vec![SourceMemory::default(); sources],
             latest: Vec::new(),
@@ -166,6 +175,10 @@ impl Estimator {
             Account::Noise | Account::Path => (false, 0.0),
         };
         self.bank.update(source, measured - noise.shift, noise.variance);
+        let walked = self.sources[source].bias_variance * elapsed / BIAS_MEMORY_S;
+        if self.consensus.note(source, noise.variance, walked) {
+            self.conclude();
+        }
         Some(Taken::Used { surprised, rate_change })
     }
 
@@ -206,12 +219,20 @@ impl Estimator {
             + dt * dt * frequency_variance
             + wander * age * age * age / 3.0;
         Some(Estimate {
-            offset: anchor + seconds(phase + dt * frequency),
+            offset: anchor + seconds(phase + self.consensus.shift() + dt * frequency),
             offset_sd: variance.max(0.0).sqrt(),
             frequency,
             frequency_sd: (frequency_variance + wander * age).max(0.0).sqrt(),
             wander,
         })
+    }
+
+    /// Standard error, in seconds, of what is known of the clock but for what the sources' biases
+    /// have in common, as of the last measurement; `None` before the first.
+    pub(crate) fn tracking_sd(&self) -> Option<f64> {
+        let known = |source: &usize| self.sources[*source].bias_variance > 0.0;
+        let known = (0..self.sources.len()).filter(known);
+        self.bank.tracking_variance(known).map(f64::sqrt)
     }
 
     /// Where true time may be by the estimate alone.
@@ -262,6 +283,8 @@ impl Estimator {
         for (source, memory) in self.sources.iter().enumerate() {
             self.bank.set_bias(source, memory.bias_variance);
         }
+        self.consensus.forget(0..self.sources.len());
+        self.conclude();
         self.held = None;
         self.latest.clear();
     }
@@ -278,6 +301,8 @@ impl Estimator {
         };
         let others: Vec<(usize, f64)> = others.iter().filter_map(variance).collect();
         self.bank.reanchor(&others);
+        self.consensus.forget([source].into_iter());
+        self.conclude();
         self.held = None;
         self.latest.clear();
     }
@@ -286,8 +311,21 @@ impl Estimator {
     pub(crate) fn forget_source(&mut self, source: usize) {
         if let Some(memory) = self.sources.get_mut(source) {
             *memory = SourceMemory::default();
+            self.consensus.forget([source].into_iter());
+            self.conclude();
         }
         self.held = self.held.filter(|held| held.source != source);
+    }
+
+    /// Finds where the truth is among what the sources say.
+    fn conclude(&mut self) {
+        let settled = |memory: &SourceMemory| memory.delays.count() > SETTLED_SAMPLES_MIN;
+        let sources = self.sources.iter().enumerate().filter(|(_, memory)| settled(memory));
+        let opinions = sources.filter_map(|(source, memory)| {
+            let noise = self.consensus.noise(source)? + memory.usual_variance * SHARED_NOISE;
+            Some(Opinion { says: self.bank.bias(source), noise, spread: memory.bias_variance })
+        });
+        self.consensus.conclude(opinions.collect());
     }
 
     fn enrol(&mut self, source: usize, sample: &Sample, first_of_all: Option<f64>) {
@@ -378,7 +416,7 @@ mod tests {
             }
             hear(&mut estimator, 1..4, second);
         }
-        assert!(offset_at(&estimator, 200) > Span::from_millis(2), "it was believed");
+        assert!(offset_at(&estimator, 200).abs() < Span::from_micros(500), "three against one");
         estimator.disown(0, &[1, 2, 3]);
         for second in 200..400 {
             hear(&mut estimator, 1..4, second);

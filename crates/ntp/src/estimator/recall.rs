@@ -53,7 +53,7 @@ impl Estimator {
             .filter(|&other| other != source && self.sources[other].delays.count() >= SAMPLES_MIN);
         let variances = others.map(|other| self.bank.difference_variance(source, other));
         let bias = variances.reduce(f64::min).map(|variance| RememberedBias {
-            bias: seconds(self.bank.bias(source)),
+            bias: seconds(self.bank.bias(source) - self.consensus.shift()),
             error: seconds(variance.sqrt()),
         });
         Some(RememberedPath {
