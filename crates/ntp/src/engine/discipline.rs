@@ -115,8 +115,12 @@ impl Discipline {
         let base = aim.frequency.clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
         let worth = NEGLIGIBLE.max(aim.tracking_sd / 16);
         let since = *self.steered_since.get_or_insert(now.raw);
-        let started = self.policy.updates() >= START_UPDATES && now.raw - since >= START_TIME;
-        let large = if started { SLEW_TIME_LARGE_S } else { SLEW_TIME_START_S };
+        let has_begun = self.policy.updates() >= START_UPDATES && now.raw - since >= START_TIME;
+        let large = if has_begun || self.policy.is_relied_on() {
+            SLEW_TIME_LARGE_S
+        } else {
+            SLEW_TIME_START_S
+        };
         let rate = if offset.abs() > worth { slew_rate(offset, aim.interval, large) } else { 0.0 };
         self.slew_due = (rate != 0.0).then(|| now.raw + slew_time(offset, rate));
         self.write_frequency(base + rate, &mut actions);

@@ -9,6 +9,9 @@ use timeball_timebase::Span;
 
 use super::config::StepPolicy;
 
+/// Updates of a clock that somebody relied on before the first of them: more than there ever are.
+const RELIED_ON: u32 = u32::MAX;
+
 /// What is to be done about an offset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Judgement {
@@ -41,8 +44,13 @@ impl Policy {
     /// Somebody relies on the clock already: its first updates are over, and it is stepped no more,
     /// unless it stands still.
     pub(super) fn forbid_steps(&mut self) {
-        self.updates = u32::MAX;
+        self.updates = RELIED_ON;
         self.is_set = true;
+    }
+
+    /// Whether somebody relied on the clock before its first update.
+    pub(super) fn is_relied_on(&self) -> bool {
+        self.updates == RELIED_ON
     }
 
     /// The clock stood still, for this long at most: to be that far behind is no reason for doubt.
