@@ -298,6 +298,14 @@ fn print_table(compared: &[Compared<'_>]) {
     let worst = compared.iter().map(Compared::ratio).fold(0.0, f64::max);
     let mean = mean_ratio(compared);
     steps::print(&format!("geometric mean of the ratios {mean:.3}, worst {worst:.3}"));
+    let judged = compared.iter().filter(|one| one.scenario.reference.is_none());
+    let (as_short, longer): (Vec<_>, Vec<_>) =
+        judged.partition(|one| one.half_length() <= one.medians(|outcome| outcome.told_error).1);
+    let longer: Vec<&str> = longer.iter().map(|one| one.scenario.name).collect();
+    steps::print(&format!(
+        "half the told length is no more than chrony's maximum error in {}, and more in {longer:?}",
+        as_short.len()
+    ));
 }
 
 fn mean_ratio(compared: &[Compared<'_>]) -> f64 {
