@@ -70,6 +70,8 @@ fn build_driver(source: &Path, root: &Path) -> Result<()> {
     make.arg("-C").arg(own?).arg("-f").arg(common?.join("Makefile"));
     // Any compiler that links our programs does; the headers name the version that Debian used.
     make.args(["CC=cc", "modules"]).arg(format!("M={}", build.display()));
+    // The headers' tools need a library (libelf) that is unpacked where it is not installed.
+    make.env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"));
     steps::output(&mut make).map(drop).context("the guest's PTP clocks cannot be built")
 }
 
