@@ -67,18 +67,29 @@ impl Frequency {
     pub fn over(self, span: Span) -> Span {
         let product = i128::from(self.0) * i128::from(span.as_nanos());
         let half = if product < 0 { -FEMTO_PER_UNIT / 2 } else { FEMTO_PER_UNIT / 2 };
-        let nanos = (product + half) / FEMTO_PER_UNIT;
-        Span::from_nanos(nanos.clamp(-i128::from(i64::MAX), i128::from(i64::MAX)) as i64)
+        units(product + half).0
     }
 
     /// What the clock may gain or lose in `span`, rounded away from zero, so that a bound that ages
     /// by it is never too small.
     pub fn over_ceil(self, span: Span) -> Span {
         let product = i128::from(self.0) * i128::from(span.as_nanos());
-        let extra = if product % FEMTO_PER_UNIT == 0 { 0 } else { product.signum() };
-        let nanos = product / FEMTO_PER_UNIT + extra;
-        Span::from_nanos(nanos.clamp(-i128::from(i64::MAX), i128::from(i64::MAX)) as i64)
+        let (whole, is_exact) = units(product);
+        if is_exact { whole } else { whole + Span::from_nanos(product.signum() as i64) }
     }
+}
+
+/// As many nanoseconds as the units of 10^15 that are in `product`, cut towards zero, and whether
+/// that is all of it; saturates.
+fn units(product: i128) -> (Span, bool) {
+    // Promises age by so little at a time that most fit, and to divide 128 bits takes ten times as
+    // long.
+    if let Ok(product) = i64::try_from(product) {
+        let unit = FEMTO_PER_UNIT as i64;
+        return (Span::from_nanos(product / unit), product % unit == 0);
+    }
+    let whole = (product / FEMTO_PER_UNIT).clamp(-i128::from(i64::MAX), i128::from(i64::MAX));
+    (Span::from_nanos(whole as i64), product % FEMTO_PER_UNIT == 0)
 }
 
 impl Add for Frequency {
@@ -126,6 +137,22 @@ mod tests {
         assert_eq!(Frequency::from_femto(-1).over_ceil(Span::from_secs(1)), -Span::NANOSECOND);
         assert_eq!(Frequency::from_femto(i64::MAX).over(Span::MAX), Span::MAX);
         assert_eq!(Frequency::from_femto(i64::MIN).over(Span::MAX), Span::MIN);
+    }
+
+    #[test]
+    fn products_of_more_than_64_bits_are_cut_and_rounded_as_the_others() {
+        // 2^63 is 9,223 units and a bit.
+        for units in [9_222, 9_223, 9_224, 20_000] {
+            for (femto, more, nearest) in [(-1, 0, 0), (0, 0, 0), (1, 1, 0)] {
+                let rate = Frequency::from_femto(1_000_000_000_000 * units + femto);
+                let span = Span::from_micros(1);
+                for (rate, sign) in [(rate, 1), (-rate, -1)] {
+                    let exact = Span::from_nanos(units * sign);
+                    assert_eq!(rate.over_ceil(span), exact + Span::from_nanos(more * sign));
+                    assert_eq!(rate.over(span), exact + Span::from_nanos(nearest));
+                }
+            }
+        }
     }
 
     #[test]
