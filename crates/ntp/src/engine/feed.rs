@@ -153,8 +153,8 @@ impl Engine {
     pub(super) fn learn_rate(&mut self, at: MonoTime) {
         let Outcome::Majority(interval) = self.verdict.outcome else { return };
         let wander = self.estimator.estimate_at(at).map_or(0.0, |estimate| estimate.wander);
-        let servers = witnesses(&self.voters(at));
-        self.rates.note_hull(TimedInterval { at, interval }, wander, &servers);
+        let witnesses = witnesses(&self.voters(at));
+        self.rates.note_hull(TimedInterval { at, interval }, wander, &witnesses);
     }
 
     /// Forgets what belongs to a source's path and server: it has another address now, of which an
@@ -192,6 +192,9 @@ impl Engine {
     /// Frees the estimate from what those sources put into it that a majority has found false since
     /// they were listened to.
     pub(super) fn disown(&mut self, convicts: &[usize]) {
+        if convicts.is_empty() {
+            return;
+        }
         let used: Vec<usize> =
             (0..self.sources.len()).filter(|&i| self.sources[i].is_used()).collect();
         for &convict in convicts {

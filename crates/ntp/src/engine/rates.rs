@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use timeball_timebase::{Frequency, Interval, MonoTime, Span};
 
 use super::interval::{Ageing, Learned, SIGMAS, TimedInterval, Walk};
-use super::witnesses::allowed;
+use super::witnesses::{Said, Witness};
 use crate::sample::{RATE_TOLERANCE, Sample};
 use interval::{Changes, RateInterval, of_all_pairs};
 use path::PathRates;
@@ -160,12 +160,12 @@ impl Rates {
     }
 
     /// Takes what a majority promises, and finds what is known now: the rates that agree with what
-    /// majorities promised before, and those that so many of the servers, each with the places of
-    /// its sources, agree on that they cannot all be wrong.
-    pub(super) fn note_hull(&mut self, hull: TimedInterval, wander: f64, servers: &[Vec<usize>]) {
+    /// majorities promised before, and those that so many of the servers agree on that they cannot
+    /// all be wrong.
+    pub(super) fn note_hull(&mut self, hull: TimedInterval, wander: f64, witnesses: &[Witness]) {
         self.remember(hull);
         self.wander = wander;
-        self.conclude(hull.at, servers);
+        self.conclude(hull.at, witnesses);
     }
 
     fn changes(&self) -> Changes {
@@ -177,10 +177,10 @@ impl Rates {
         interval.later(at - since, self.wander)
     }
 
-    fn conclude(&mut self, at: MonoTime, servers: &[Vec<usize>]) {
+    fn conclude(&mut self, at: MonoTime, witnesses: &[Witness]) {
         let changes = self.changes();
         let by_hulls = self.by_credible_hulls(at, changes);
-        let by_vote = self.by_vote(at, servers);
+        let by_vote = self.by_vote(at, witnesses);
         let kept = self.kept.filter(|(_, since)| at - *since < KEPT_FOR);
         let kept = kept.map(|(interval, since)| interval.later(at - since, self.wander));
         // The surest first, what was known once later: what contradicts it is no longer so.
@@ -212,7 +212,7 @@ impl Rates {
             return RateInterval::POSSIBLE;
         };
         let hulls = &self.hulls;
-        let (known, contradicted) = of_all_pairs(hulls.len(), |i, j| {
+        let (known, contradicted) = of_all_pairs(hulls.len(), |i, j, known| {
             let (past, newer) = (&hulls[i], &hulls[j]);
             let span = newer.at - past.at;
             let span_s = span.as_seconds_f64();
@@ -221,19 +221,20 @@ impl Rates {
                 gained(past.interval.latest, newer.interval.earliest),
                 gained(past.interval.earliest, newer.interval.latest),
             );
-            (span_s > 0.0).then(|| changes.since(mean, at - newer.at, span))
+            // However far the rate has walked since: most pairs are too near in time.
+            let tells = span_s > 0.0 && !mean.widened(changes.allowance).holds(known);
+            tells.then(|| changes.since(mean, at - newer.at, span))
         });
         self.hulls.drain(..contradicted);
         known
     }
 
-    fn by_vote(&self, at: MonoTime, servers: &[Vec<usize>]) -> Option<RateInterval> {
-        let told = |place: &usize| self.paths.get(*place)?.interval(at, self.wander);
-        let walked = servers.iter().flatten().filter_map(told).map(|rate| rate.walked).min()?;
-        let interval = |place: &usize| Some(told(place)?.as_interval());
-        let said: Vec<Vec<Option<Interval>>> =
-            servers.iter().map(|places| places.iter().map(interval).collect()).collect();
-        allowed(&said).map(|hull| RateInterval::from_interval(hull, walked))
+    fn by_vote(&self, at: MonoTime, witnesses: &[Witness]) -> Option<RateInterval> {
+        let told = |place: usize| self.paths.get(place)?.interval(at, self.wander);
+        let rates = witnesses.iter().filter_map(|witness| told(witness.place));
+        let walked = rates.map(|rate| rate.walked).min()?;
+        let said = Said::by(witnesses, |place| Some(told(place)?.as_interval()));
+        said.allowed().map(|hull| RateInterval::from_interval(hull, walked))
     }
 
     /// Keeps promises at ages that are about a geometric series.
@@ -303,7 +304,12 @@ mod tests {
             sample.offset += if source == 1 { drift * second } else { Span::ZERO };
             rates.note_sample(source as usize, &sample);
         }
-        rates.note_hull(hull(second, half_ms), 0.0, &[vec![0], vec![1], vec![2]]);
+        rates.note_hull(hull(second, half_ms), 0.0, &[0, 1, 2].map(alone));
+    }
+
+    /// A server with one address.
+    fn alone(place: usize) -> Witness {
+        Witness { server: place, place }
     }
 
     fn holds(rates: &Rates, second: i64) -> bool {
@@ -383,7 +389,7 @@ mod tests {
                 let late_us = if minute % 8 == 3 { late_us } else { 0 };
                 let (up, down) = (minute * 37 % 200, minute * 53 % 200 + late_us);
                 rates.note_sample(0, &answer(minute * 60, 30_000 + up, 30_000 + down));
-                rates.note_hull(hull(minute * 60, 60), 0.0, &[vec![0]]);
+                rates.note_hull(hull(minute * 60, 60), 0.0, &[alone(0)]);
             }
             assert!(holds(&rates, 239 * 60));
             half_ppm(&rates, 239 * 60)
@@ -413,7 +419,7 @@ mod tests {
             let second = minute * 60;
             let up_us = if minute < 120 { 3_000 } else { 9_000 };
             rates.note_sample(0, &answer(second, up_us + minute * 37 % 200, 1_000));
-            rates.note_hull(hull(second, 20), 0.0, &[vec![0]]);
+            rates.note_hull(hull(second, 20), 0.0, &[alone(0)]);
             assert!(holds(&rates, second), "after {minute} minutes");
         }
         // Hulls alone would leave 40 ms over four hours.

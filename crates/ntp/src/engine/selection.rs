@@ -1,11 +1,9 @@
 //! Who tells the truth: majority by intersection of intervals.
 
-use std::collections::BTreeMap;
-
 use timeball_timebase::{Interval, Span, deepest_overlap};
 
 use super::report::Selection;
-use super::witnesses::{allowed, together};
+use super::witnesses::{Said, Witness};
 
 /// A source as a voter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -96,10 +94,7 @@ pub(super) fn vote(
     promised: Option<Interval>,
     former_chief: Option<usize>,
 ) -> Verdict {
-    let servers = witnesses(voters).into_iter();
-    let servers: Vec<Vec<Voter>> =
-        servers.map(|places| places.into_iter().map(|i| voters[i]).collect()).collect();
-    let (outcome, ground) = judge(&servers, min_sources, promised);
+    let (outcome, ground) = judge(voters, &witnesses(voters), min_sources, promised);
     let acquits = matches!(outcome, Outcome::Majority(_));
     let truechimers = || voters.iter().filter(|voter| voter.is_within(ground, acquits));
     // A slow answer's interval touches almost any ground, so that a source which is found false by
@@ -120,17 +115,8 @@ pub(super) fn vote(
     verdict
 }
 
-/// The places of those who have a voice, server by server.
-pub(super) fn witnesses(voters: &[Voter]) -> Vec<Vec<usize>> {
-    let mut servers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for place in entitled(voters) {
-        servers.entry(voters[place].twin().unwrap_or(place)).or_default().push(place);
-    }
-    servers.into_values().collect()
-}
-
-/// Those who have a voice, by their place: only the trusted ones while any of them speaks.
-fn entitled(voters: &[Voter]) -> Vec<usize> {
+/// Those who have a voice, server by server: only the trusted ones while any of them speaks.
+pub(super) fn witnesses(voters: &[Voter]) -> Vec<Witness> {
     let speaks = |voter: &Voter| {
         matches!(voter, Voter::Fit { trust: true, .. } | Voter::Pending { trust: true })
     };
@@ -139,26 +125,32 @@ fn entitled(voters: &[Voter]) -> Vec<usize> {
         true => speaks(voter) || matches!(voter, Voter::Absent { trust: true, .. }),
         false => !matches!(voter, Voter::Out(_)),
     };
-    (0..voters.len()).filter(|&i| has_a_voice(&voters[i])).collect()
+    let entitled = voters.iter().enumerate().filter(|(_, voter)| has_a_voice(voter));
+    let mut witnesses: Vec<Witness> = entitled
+        .map(|(place, voter)| Witness { server: voter.twin().unwrap_or(place), place })
+        .collect();
+    witnesses.sort_by_key(|witness| witness.server);
+    witnesses
 }
 
 /// The outcome, and the ground that an interval must touch to be true. Each server has one voice,
 /// under however many addresses.
 fn judge(
-    servers: &[Vec<Voter>],
+    voters: &[Voter],
+    witnesses: &[Witness],
     min_sources: usize,
     promised: Option<Interval>,
 ) -> (Outcome, Option<Interval>) {
-    let said: Vec<Vec<Option<Interval>>> =
-        servers.iter().map(|server| server.iter().map(Voter::interval).collect()).collect();
-    let intervals: Vec<Interval> = said.iter().filter_map(|server| together(server)).collect();
-    let entitled = servers.len();
+    let said = Said::by(witnesses, |place| voters[place].interval());
+    let entitled = said.servers();
     let false_max = entitled.saturating_sub(1) / 2;
     // Those who may answer in a moment are waited for, lest the first to answer be believed.
-    let hasty = servers.iter().flatten().any(|voter| matches!(voter, Voter::Pending { .. }));
+    let is_pending = |witness: &Witness| matches!(voters[witness.place], Voter::Pending { .. });
+    let hasty = witnesses.iter().any(is_pending);
     let decisive = if hasty { entitled / 2 + 1 } else { false_max + 1 }.max(min_sources);
-    let hull = allowed(&said);
-    let deepest = deepest_overlap(&intervals);
+    let intervals = said.by_servers();
+    let hull = said.allowed();
+    let deepest = deepest_overlap(intervals);
     if let (Some(hull), Some((depth, ground))) = (hull, deepest)
         && depth >= decisive
     {
@@ -168,8 +160,9 @@ fn judge(
         let enough = intervals.len() >= decisive;
         return (if enough { Outcome::Contradiction } else { Outcome::Silence }, None);
     };
-    let agrees = |voter: &Voter| voter.is_within(Some(promised), false);
-    let agreeing = servers.iter().filter(|server| server.iter().any(agrees)).count();
+    let agrees = |witness: &Witness| voters[witness.place].is_within(Some(promised), false);
+    let servers = witnesses.chunk_by(|a, b| a.server == b.server);
+    let agreeing = servers.filter(|server| server.iter().any(agrees)).count();
     let confirmed = agreeing >= min_sources.max(1);
     if intervals.len() <= false_max {
         let outcome = if confirmed { Outcome::Witness } else { Outcome::Silence };

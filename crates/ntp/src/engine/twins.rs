@@ -138,6 +138,9 @@ impl Engine {
     pub(super) fn voters(&self, at: MonoTime) -> Vec<Voter> {
         let voters = self.sources.iter().map(|source| self.voter(source, at));
         let mut voters: Vec<Voter> = voters.collect();
+        if self.twins.0.is_empty() {
+            return voters;
+        }
         let length = |promise: &TimedInterval| promise.interval.latest - promise.interval.earliest;
         let measured = self.sources.iter().map(|source| source.promise.as_ref().map(length));
         let measured: Vec<Span> = measured.map(Option::unwrap_or_default).collect();

@@ -2,37 +2,93 @@
 
 use timeball_timebase::{Interval, coverage_hull};
 
-/// What the addresses of one server say together; `None` unless all of them say something.
-pub(super) fn together(server: &[Option<Interval>]) -> Option<Interval> {
-    let said: Option<Vec<Interval>> = server.iter().copied().collect();
-    said?.into_iter().reduce(|a, b| a.hull(&b))
+/// Who has a voice: one address of a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Witness {
+    /// The place of the server's first address, which tells servers apart.
+    pub(super) server: usize,
+    /// The address's own place.
+    pub(super) place: usize,
 }
 
-/// The smallest interval that certainly holds the truth, by what the addresses of each server that
-/// has a voice say; `None` where too few say anything, or they contradict each other.
+/// What those who have a voice say, whether all of them say something or not.
 ///
-/// It holds the truth while of n servers at most ⌊(n − 1) / 2⌋ are false, and while that is so of
-/// the addresses: those who only pretend to be one server are told apart by the latter.
-pub(super) fn allowed(servers: &[Vec<Option<Interval>>]) -> Option<Interval> {
-    let addresses: Vec<Option<Interval>> = servers.iter().flatten().copied().collect();
-    let servers: Vec<Option<Interval>> = servers.iter().map(|server| together(server)).collect();
-    let (by_servers, by_addresses) = (shared(&servers)?, shared(&addresses)?);
-    match by_addresses {
-        Some(by_addresses) => {
-            let by_servers = by_servers.filter(|one| one.overlaps(&by_addresses))?;
-            Some(by_servers.hull(&by_addresses))
+/// The addresses of one server say together what holds all that any of them says, and nothing
+/// unless all of them say something.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    servers: Several,
+    addresses: Several,
+}
+
+/// What some say, of how many that have a voice.
+#[derive(Debug, Default)]
+struct Several {
+    entitled: usize,
+    intervals: Vec<Interval>,
+}
+
+impl Said {
+    /// What these say, who come server by server, each as `interval` tells by its place.
+    pub(super) fn by(witnesses: &[Witness], interval: impl Fn(usize) -> Option<Interval>) -> Self {
+        let mut said = Self::default();
+        for addresses in witnesses.chunk_by(|a, b| a.server == b.server) {
+            let mut together = None;
+            for (i, witness) in addresses.iter().enumerate() {
+                let interval = interval(witness.place);
+                said.addresses.add(interval);
+                together = match (together, interval) {
+                    (Some(all), Some(interval)) => Some(interval.hull(&all)),
+                    (None, interval) if i == 0 => interval,
+                    _ => None,
+                };
+            }
+            said.servers.add(together);
         }
-        None => by_servers,
+        said
+    }
+
+    /// How many servers have a voice.
+    pub(super) fn servers(&self) -> usize {
+        self.servers.entitled
+    }
+
+    /// What the servers that say anything do.
+    pub(super) fn by_servers(&self) -> &[Interval] {
+        &self.servers.intervals
+    }
+
+    /// The smallest interval that certainly holds the truth; `None` where too few say anything, or
+    /// they contradict each other.
+    ///
+    /// It holds the truth while of n servers at most ⌊(n − 1) / 2⌋ are false, and while that is so
+    /// of the addresses: those who only pretend to be one server are told apart by the latter.
+    pub(super) fn allowed(&self) -> Option<Interval> {
+        let (by_servers, by_addresses) = (self.servers.shared()?, self.addresses.shared()?);
+        match by_addresses {
+            Some(by_addresses) => {
+                let by_servers = by_servers.filter(|one| one.overlaps(&by_addresses))?;
+                Some(by_servers.hull(&by_addresses))
+            }
+            None => by_servers,
+        }
     }
 }
 
-/// What so many share that they cannot all be false; `None` where no more speak than may be false.
-#[expect(clippy::option_option, reason = "to share nothing is another matter than to be few")]
-fn shared(said: &[Option<Interval>]) -> Option<Option<Interval>> {
-    let intervals: Vec<Interval> = said.iter().copied().flatten().collect();
-    let false_max = said.len().saturating_sub(1) / 2;
-    let true_min = intervals.len().checked_sub(false_max).filter(|true_min| *true_min > 0)?;
-    Some(coverage_hull(&intervals, true_min))
+impl Several {
+    fn add(&mut self, said: Option<Interval>) {
+        self.entitled += 1;
+        self.intervals.extend(said);
+    }
+
+    /// What so many share that they cannot all be false; `None` where no more speak than may be
+    /// false.
+    #[expect(clippy::option_option, reason = "to share nothing is another matter than to be few")]
+    fn shared(&self) -> Option<Option<Interval>> {
+        let false_max = self.entitled.saturating_sub(1) / 2;
+        let true_min = self.intervals.len().checked_sub(false_max).filter(|min| *min > 0)?;
+        Some(coverage_hull(&self.intervals, true_min))
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +96,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use timeball_timebase::Span;
+
+    /// What is allowed for by servers whose addresses say this.
+    fn allowed(servers: &[Vec<Option<Interval>>]) -> Option<Interval> {
+        let numbered = servers.iter().enumerate();
+        let places = numbered.flat_map(|(server, said)| said.iter().map(move |_| server));
+        let witnesses: Vec<Witness> =
+            places.enumerate().map(|(place, server)| Witness { server, place }).collect();
+        let said: Vec<_> = servers.iter().flatten().copied().collect();
+        Said::by(&witnesses, |place| said[place]).allowed()
+    }
 
     fn said(earliest: i64, latest: i64) -> Option<Interval> {
         let (earliest, latest) = (Span::from_nanos(earliest), Span::from_nanos(latest));
@@ -71,7 +137,12 @@ mod tests {
         assert_eq!(allowed(&[]), None);
         assert_eq!(allowed(&[gone.clone(), gone.clone(), speaks.clone()]), None);
         assert_eq!(allowed(&[gone, speaks]), said(0, 1));
-        assert_eq!(together(&[said(0, 1), None]), None);
+        // Half of a server says nothing.
+        let half = [0, 1].map(|place| Witness { server: 0, place });
+        for silent in [0, 1] {
+            let said = Said::by(&half, |place| said(0, 1).filter(|_| place != silent));
+            assert_eq!((said.servers(), said.by_servers()), (1, [].as_slice()));
+        }
     }
 
     /// Up to nine addresses: whether each is honest, what it says beside the truth at zero, and the

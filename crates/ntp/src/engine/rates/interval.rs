@@ -61,6 +61,11 @@ impl RateInterval {
         })
     }
 
+    /// Whether all of the other is in it.
+    pub(super) fn holds(&self, other: &Self) -> bool {
+        self.lowest <= other.lowest && other.highest <= self.highest
+    }
+
     /// The smallest that holds both.
     pub(super) fn hull(&self, other: &Self) -> Self {
         let low = if other.lowest < self.lowest { other } else { self };
@@ -105,15 +110,16 @@ impl RateInterval {
 }
 
 /// What all pairs of so many pieces of knowledge, oldest first, tell together, and how many of the
-/// oldest contradict what the newer ones tell: those count no more.
+/// oldest contradict what the newer ones tell: those count no more. Each pair is asked what it
+/// tells beside what is known so far, and may leave out what all of that lies in.
 pub(super) fn of_all_pairs(
     count: usize,
-    told_by: impl Fn(usize, usize) -> Option<RateInterval>,
+    told_by: impl Fn(usize, usize, &RateInterval) -> Option<RateInterval>,
 ) -> (RateInterval, usize) {
     let mut known = RateInterval::POSSIBLE;
     for older in (0..count.saturating_sub(1)).rev() {
         for newer in older + 1..count {
-            let Some(told) = told_by(older, newer) else { continue };
+            let Some(told) = told_by(older, newer, &known) else { continue };
             let Some(both) = known.intersection(&told) else { return (known, older + 1) };
             known = both;
         }

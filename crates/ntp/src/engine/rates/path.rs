@@ -125,7 +125,7 @@ impl PathRates {
             since[i - 1] = since[i - 1].and(&since[i], drift);
         }
         let Some(all) = since.first().copied() else { return };
-        let (interval, contradicted) = of_all_pairs(stretches.len(), |older, newer| {
+        let (interval, contradicted) = of_all_pairs(stretches.len(), |older, newer, _| {
             let later = Some(&since[newer]).filter(|later| later.is_whole())?;
             let earlier = stretches[..=older].iter().rev().copied().reduce(|group, before| {
                 if group.answers < later.answers { before.and(&group, drift) } else { group }
