@@ -1,7 +1,6 @@
 //! The time loop: one thread that waits in `poll`, turns events into the engine's inputs, and
 //! carries its actions out. It decides nothing.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -300,15 +299,18 @@ impl TimeLoop {
     }
 
     /// Carries actions out in order; what comes of them are inputs, whose actions come last.
-    fn carry_out(&mut self, actions: Vec<Action>) {
-        let mut actions = VecDeque::from(actions);
-        while let Some(action) = actions.pop_front() {
-            if action.is_write() && !self.engine.keeps_clock() {
-                continue;
+    fn carry_out(&mut self, mut actions: Vec<Action>) {
+        while !actions.is_empty() {
+            let mut further = Vec::new();
+            for action in actions {
+                if action.is_write() && !self.engine.keeps_clock() {
+                    continue;
+                }
+                if let Some(outcome) = self.perform(action) {
+                    further.extend(self.engine.handle_input(read_clocks(), outcome));
+                }
             }
-            if let Some(outcome) = self.perform(action) {
-                actions.extend(self.engine.handle_input(read_clocks(), outcome));
-            }
+            actions = further;
         }
     }
 

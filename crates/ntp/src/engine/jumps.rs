@@ -61,6 +61,9 @@ impl Engine {
     /// Decides what a jump of the system clock was, by the best measurement since of those that are
     /// used.
     pub(super) fn explain_jump(&mut self, now: Now) {
+        if self.unexplained.is_none() {
+            return;
+        }
         let used = self.sources.iter().filter(|source| source.is_used());
         let newest = used.filter_map(|source| source.newest);
         let Some(sample) = newest.min_by_key(Sample::error_margin) else { return };

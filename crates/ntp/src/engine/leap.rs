@@ -192,13 +192,14 @@ impl Engine {
     /// How many seconds TAI is ahead of UTC now, by the table, while there is one and the time is
     /// known.
     pub(super) fn tai_offset_s(&self, now: Now) -> Option<i32> {
+        let table = self.config.leap_table.as_ref()?;
         // During a leap second the table would be asked about the second before once more.
         let utc = self.true_time(now)?;
         // Within a leap second the table is asked about its end, or while the kernel's leap is
         // waited for, about its beginning.
         let utc = self.leap.came.map_or(utc, |leap| utc.max(leap.at));
         let utc = self.leap.awaited.map_or(utc, |leap| utc.min(leap.comes_at() - Span::NANOSECOND));
-        self.config.leap_table.as_ref()?.tai_offset_s(utc)
+        table.tai_offset_s(utc)
     }
 
     /// What a majority of the sources that tell the truth announces; `None` while nobody speaks, so

@@ -358,7 +358,8 @@ impl Engine {
     }
 
     fn steer(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if let (Some(aim), Some(discipline)) = (self.aim(now), &mut self.discipline) {
+        let aim = self.discipline.as_ref().and_then(|_| self.aim(now));
+        if let (Some(aim), Some(discipline)) = (aim, &mut self.discipline) {
             actions.extend(discipline.steer(now, aim));
         }
     }

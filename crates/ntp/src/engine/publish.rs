@@ -173,6 +173,9 @@ impl Engine {
     }
 
     fn tell_kernel(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.discipline.is_none() {
+            return;
+        }
         let leap =
             KernelLeap { leap: self.leap_for_kernel(now), tai_offset_s: self.tai_offset_s(now) };
         let state = self.published;

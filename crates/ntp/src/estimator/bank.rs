@@ -7,7 +7,6 @@
 mod biases;
 mod habits;
 
-use core::array;
 use core::cell::Cell;
 
 use habits::Habits;
@@ -260,7 +259,7 @@ impl Bank {
     pub(super) fn update(&mut self, source: usize, measured: f64, variance: f64) {
         let n = self.dimension;
         let at = BIASES + source;
-        let mut column = vec![0.0; n];
+        let mut column = Vec::with_capacity(n);
         let fading_of_habit = self.habits.fading();
         for member in self.change() {
             let innovation = measured - member.expected(source);
@@ -269,9 +268,9 @@ impl Bank {
             let likelihood = -0.5 * (total.ln() + distance);
             member.score = member.score * FADING + likelihood;
             member.habit = member.habit * fading_of_habit + likelihood;
-            for (i, sum) in column.iter_mut().enumerate() {
-                *sum = member.covariance[i * n + PHASE] + member.covariance[i * n + at];
-            }
+            let p = &member.covariance;
+            column.clear();
+            column.extend((0..n).map(|i| p[i * n + PHASE] + p[i * n + at]));
             member.absorb(innovation, total, &column);
         }
     }
@@ -292,29 +291,27 @@ impl Bank {
     fn mean(&self) -> BankEstimate {
         let n = self.dimension;
         let weights = self.weights();
-        let mean = |value: &dyn Fn(&Member) -> f64| -> f64 {
-            self.members.iter().zip(weights).map(|(member, weight)| weight * value(member)).sum()
-        };
-        let phase = mean(&|m| m.state[PHASE]);
-        let frequency = mean(&|m| m.state[FREQUENCY]);
-        let spread = |i: usize, j: usize, centre: [f64; 2]| {
-            mean(&|m| m.covariance[i * n + j] + (m.state[i] - centre[i]) * (m.state[j] - centre[j]))
-        };
-        let centre = [phase, frequency];
-        BankEstimate {
-            phase,
-            frequency,
-            phase_variance: spread(PHASE, PHASE, centre),
-            covariance: spread(PHASE, FREQUENCY, centre),
-            frequency_variance: spread(FREQUENCY, FREQUENCY, centre),
-            wander: self.wander(),
+        let (mut phase, mut frequency) = (0.0, 0.0);
+        for (member, weight) in self.members.iter().zip(weights) {
+            phase += weight * member.state[PHASE];
+            frequency += weight * member.state[FREQUENCY];
         }
+        let (mut phase_variance, mut covariance, mut frequency_variance) = (0.0, 0.0, 0.0);
+        for (Member { state, covariance: p, .. }, weight) in self.members.iter().zip(weights) {
+            let (by_phase, by_frequency) = (state[PHASE] - phase, state[FREQUENCY] - frequency);
+            phase_variance += weight * (p[PHASE * n + PHASE] + by_phase * by_phase);
+            covariance += weight * (p[PHASE * n + FREQUENCY] + by_phase * by_frequency);
+            frequency_variance +=
+                weight * (p[FREQUENCY * n + FREQUENCY] + by_frequency * by_frequency);
+        }
+        let wander = self.wander();
+        BankEstimate { phase, frequency, phase_variance, covariance, frequency_variance, wander }
     }
 
     /// A wander that the true one hardly exceeds. The mean would be that of the fastest filter, as
     /// members are decades apart, however unlikely it is.
     fn wander(&self) -> f64 {
-        let weights = self.weights_by(|member| member.habit - member.handicap);
+        let weights = shares(self.of_each(|member| member.habit - member.handicap));
         let mut sum = 0.0;
         let members = self.members.iter().zip(weights);
         let enough = members.map(|(member, weight)| (member.wander, weight)).find(|(_, weight)| {
@@ -325,15 +322,13 @@ impl Bank {
     }
 
     fn weights(&self) -> [f64; MEMBERS] {
-        self.weights_by(Member::belief)
+        shares(self.of_each(Member::belief))
     }
 
-    fn weights_by(&self, belief: impl Fn(&Member) -> f64) -> [f64; MEMBERS] {
-        let best = self.members.iter().map(&belief).fold(f64::NEG_INFINITY, f64::max);
-        let weights: [f64; MEMBERS] =
-            array::from_fn(|i| self.members.get(i).map_or(0.0, |m| (belief(m) - best).exp()));
-        let sum: f64 = weights.iter().sum();
-        weights.map(|weight| weight / sum)
+    fn of_each(&self, value: impl Fn(&Member) -> f64) -> [f64; MEMBERS] {
+        let mut values = [f64::NEG_INFINITY; MEMBERS];
+        values.iter_mut().zip(&self.members).for_each(|(told, member)| *told = value(member));
+        values
     }
 
     fn likeliest(&self) -> &Member {
@@ -384,6 +379,16 @@ impl Member {
         let shared = p[PHASE * n + FREQUENCY] + p[FREQUENCY * n + at];
         (self.expected_variance(n, source) + 2.0 * dt * shared + dt * dt * frequency).max(0.0)
     }
+}
+
+/// How likely each is, by the logarithms of how likely they are but for what all have in common.
+fn shares(logarithms: [f64; MEMBERS]) -> [f64; MEMBERS] {
+    let best = logarithms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut shares = logarithms;
+    shares.iter_mut().for_each(|share| *share = (*share - best).exp());
+    let sum: f64 = shares.iter().sum();
+    shares.iter_mut().for_each(|share| *share /= sum);
+    shares
 }
 
 /// How much less likely, as a logarithm, an oscillator that wanders so is than a usual one.

@@ -197,6 +197,10 @@ fn first_doubt(n: f64) -> f64 {
 }
 
 /// Mean and variance on [0, width] of the density proportional to exp(-rate u); uniform at rate 0.
+///
+/// It is asked for once a tilt at each answer, by when an agent that slept has no code in the
+/// processor's caches: one copy is fetched sooner than three.
+#[inline(never)]
 fn truncated_exponential(rate: f64, width: f64) -> (f64, f64) {
     let turns = rate * width;
     if turns.abs() < 1e-3 {
