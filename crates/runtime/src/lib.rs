@@ -25,3 +25,4 @@ pub use cells::{ClockCell, StatusCell};
 pub use clocks::{boot_id, hostname, read_clocks, time_asleep};
 pub use shutdown::Shutdown;
 pub use suggest::nearest;
+pub use sys::code::forget_code;

@@ -1,6 +1,8 @@
 //! The system calls that need `unsafe`, each behind a safe function.
 #![allow(unsafe_code)]
 
+pub(crate) mod code;
+
 use std::ffi::c_int;
 use std::io;
 use std::mem;

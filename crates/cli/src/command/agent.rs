@@ -11,7 +11,7 @@ use std::time::Duration;
 use timeball_agent::{Agent, AgentConfig, AgentOptions, ClockMode, run_bare};
 use timeball_runtime::http::{HttpOptions, Server};
 use timeball_runtime::logging::{self, LogError, LogFormat};
-use timeball_runtime::{Shutdown, signals};
+use timeball_runtime::{Shutdown, forget_code, signals};
 
 pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
     let config = read_config(&arguments.config)?;
@@ -45,6 +45,9 @@ pub(crate) fn run(arguments: &AgentArguments) -> Result<ExitCode, CliError> {
         .transpose()
         .map_err(CliError::failed)?;
     let (mut log, status) = (AgentLog::default(), agent.status());
+    if let Err(error) = forget_code() {
+        tracing::debug!(%error, "what only the start needed stays resident");
+    }
     service::ready();
     while !shutdown.wait_for(Duration::from_secs(1)) {
         log.follow(&status.read());
