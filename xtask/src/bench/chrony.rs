@@ -15,7 +15,7 @@ use crate::peers;
 use crate::project::Project;
 use crate::steps::{self, Steps, Tally};
 use anyhow::{Result, bail};
-use judge::median;
+pub(super) use judge::median;
 use scenario::Scenario;
 use simulator::{Daemon, Outcome, Programs};
 use std::env;

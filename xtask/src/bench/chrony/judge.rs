@@ -207,7 +207,7 @@ fn seconds_since_1970(date: &str, time: &str) -> Option<i64> {
 }
 
 /// The middle value; not a number of none.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub(in crate::bench) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
