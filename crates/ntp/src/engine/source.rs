@@ -62,6 +62,8 @@ pub(super) struct Source {
     pub(super) twin: Option<usize>,
     /// Whether it was found false, and no majority has found it true since.
     pub(super) convicted: bool,
+    /// Whether it has answered since it was found false last.
+    answered_since: bool,
     /// How many more true answers it takes until it is used, after it was found false.
     pub(super) probation: u8,
     pub(super) told: Option<Told>,
@@ -133,6 +135,7 @@ impl Source {
             selection: Selection::Unreachable,
             twin: None,
             convicted: false,
+            answered_since: false,
             probation: 0,
             told: None,
             last_sample: None,
@@ -341,6 +344,7 @@ impl Source {
         }
         self.backlog.push(sample);
         self.newest = Some(sample);
+        self.answered_since = true;
         if self.probation == 0 {
             return;
         }
@@ -352,16 +356,18 @@ impl Source {
     }
 
     /// Takes the part that a vote gave it. What a majority found of it stands until another one
-    /// finds otherwise, however long it is silent in between.
+    /// finds otherwise by an answer since, however long it is silent in between: promises that only
+    /// age touch each other in the end, whoever is false.
     pub(super) fn take_part(&mut self, selection: Selection, twin: Option<usize>, majority: bool) {
         self.twin = twin;
         self.selection = selection;
         if selection == Selection::Falseticker {
             self.convicted = true;
+            self.answered_since = false;
             if majority {
                 self.probation = PROBATION;
             }
-        } else if majority && self.is_believed() {
+        } else if majority && self.is_believed() && self.answered_since {
             self.convicted = false;
         }
     }

@@ -88,6 +88,26 @@ fn a_conviction_outlives_silence() {
 }
 
 #[test]
+fn promises_that_age_until_they_meet_acquit_nobody() {
+    let mut world = convicted();
+    // All intervals are half a millisecond to either side, so this one hardly misses the others.
+    world.server(C).lie = Span::from_micros(1_300);
+    world.run(MINUTE * 10);
+    assert_eq!(part(&world), Selection::Falseticker);
+    // What all of them said last grows into one another before they count as silent.
+    world.server(C).silent = true;
+    witnesses(&mut world, true);
+    world.server(C).silent = false;
+    let before = answers(&world);
+    while answers(&world) <= before + PROBATION {
+        world.run(STEP);
+        assert!(!matches!(part(&world), Selection::Chief | Selection::Combined), "it is believed");
+    }
+    assert_eq!(part(&world), Selection::Falseticker);
+    assert_eq!(world.report().clock.state, SyncState::Holdover, "nobody vouches for the clock");
+}
+
+#[test]
 fn who_is_found_false_again_is_on_probation_anew() {
     let mut world = convicted();
     world.server(C).lie = Span::ZERO;
