@@ -101,6 +101,8 @@ struct SourceMemory {
     delays: Delays,
     /// Its last measurement, and the time between that and the one before.
     last: Option<(MonoTime, f64)>,
+    /// The offset that this measured.
+    measured: Span,
     /// Variance of its bias at first; zero until enrolled.
     bias_variance: f64,
     /// Variance of what a measurement with its median round trip tells, s²; zero before the first.
@@ -115,6 +117,23 @@ struct SourceMemory {
 struct Held {
     source: usize,
     innovation: f64,
+}
+
+impl SourceMemory {
+    /// Variance of its bias where nothing is known but an interval that certainly holds the truth.
+    ///
+    /// It is what it was at first, or more, where its last measurement lies outside by more: a
+    /// route has changed in one direction since. Were its bias taken to be as small as before, each
+    /// of its measurements would be taken for a change of our clock. What lies outside by more than
+    /// it can be off was measured before the clock stood still, or is a lie.
+    fn bias_variance_within(&self, truth: Interval, at: MonoTime, frequency: f64) -> f64 {
+        let Some((last, _)) = self.last else { return self.bias_variance };
+        let moved = seconds((at - last).as_seconds_f64() * frequency);
+        let outside = (self.measured + moved - truth.centre()).abs() - truth.half_width();
+        let shown = outside.max(Span::ZERO).as_seconds_f64().powi(2);
+        let is_possible = shown <= self.bias_variance_max;
+        if is_possible { self.bias_variance.max(shown) } else { self.bias_variance }
+    }
 }
 
 impl Estimator {
@@ -154,6 +173,7 @@ impl Estimator {
         let carried = if dt < 0.0 { -dt * self.bank.estimate().frequency } else { 0.0 };
         let measured = (sample.offset - anchor).as_seconds_f64() + carried;
         self.enrol(source, sample, first.then_some(measured));
+        self.sources[source].measured = sample.offset;
         self.sources[source].bias_variance_max = sample.error_margin().as_seconds_f64().powi(2);
         let (expected, variance) = self.bank.predict(source);
         let noise = self.sources[source].delays.measure(
@@ -281,7 +301,8 @@ impl Estimator {
         // Hardly a weight: the interval's centre is not to be found again in the biases.
         self.bank.set_phase(phase, (RELEARN_DOUBT * half).powi(2));
         for (source, memory) in self.sources.iter().enumerate() {
-            self.bank.set_bias(source, memory.bias_variance);
+            let variance = memory.bias_variance_within(truth, at, frequency);
+            self.bank.set_bias(source, variance);
         }
         self.consensus.forget(0..self.sources.len());
         self.conclude();
