@@ -1,6 +1,7 @@
 //! A minority of falsetickers never moves the clock, whatever becomes of the majority.
 
 use timeball_ntp::engine::{PollRange, SourceOptions};
+use timeball_sim::worlds::drawn;
 use timeball_sim::{Behaviour, Path, Scenario, Server, World, seeds};
 use timeball_timebase::{Span, SyncState};
 
@@ -208,5 +209,34 @@ fn a_bad_source_that_nobody_can_tell_moves_the_clock_by_a_hundredth_of_its_error
             let (_, all) = beside_the_best(seed, bad);
             assert!(all < error / 100.0, "seed {seed}: one {what}: {all} s");
         }
+    }
+}
+
+/// The drawn world whose liar is off by this much from when it begins to be.
+fn with_lie(scenario: &Scenario, by: Span) -> Scenario {
+    let mut scenario = scenario.clone();
+    for server in scenario.servers.iter_mut().filter(|server| !server.is_honest()) {
+        let from_s = match server.behaviour {
+            Behaviour::Lies { from_s, .. } => from_s,
+            _ => 0.0,
+        };
+        server.behaviour = Behaviour::Lies { by, from_s };
+    }
+    scenario
+}
+
+/// No sleep of a drawn world is as long as these lies, so nobody can believe either of them. What
+/// the clock and the estimate of it do must then be the same to the bit: nothing that is told by a
+/// falseticker counts. (How wide the bound is may depend on it: when a server begins to lie, its
+/// answers seem to tell of another rate, and that is voted on.)
+#[test]
+fn how_far_off_a_liar_is_whom_nobody_can_believe_changes_nothing() {
+    for seed in seeds(200) {
+        let scenario = drawn(seed, 20_000);
+        let day = Span::from_minutes(24 * 60) * if seed % 2 == 0 { 1 } else { -1 };
+        let worlds = [day, day * 3].map(|by| with_lie(&scenario, by).run(seed));
+        let [one, other] = worlds.each_ref().map(World::records);
+        assert_eq!(one.clock_errors, other.clock_errors, "seed {seed}");
+        assert_eq!(one.estimate_errors, other.estimate_errors, "seed {seed}");
     }
 }

@@ -5,7 +5,8 @@ use timeball_timebase::Span;
 
 /// A path whose ways take so long, with so much jitter, and change by so much at some second.
 fn path(up: (f64, f64), down: (f64, f64), up_change: (f64, f64), down_change: (f64, f64)) -> Path {
-    let way = |(base, jitter), change| Way { route_changes: vec![change], ..Way::new(base, jitter) };
+    let way =
+        |(base, jitter), change| Way { route_changes: vec![change], ..Way::new(base, jitter) };
     Path { up: way(up, up_change), down: way(down, down_change), ..Path::default() }
 }
 

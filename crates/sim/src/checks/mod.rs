@@ -91,7 +91,7 @@ impl Checkers {
             blind_s: BLIND_POLLS * f64::from(poll).exp2(),
             blind_until_s: 0.0,
             is_absent: false,
-            falsetickers: Falsetickers::default(),
+            falsetickers: Falsetickers::new(scenario),
             kernel: Kernel::default(),
             steps: Steps::new(scenario.config.step, scenario.hardware_clock.is_some()),
             kept: Vec::new(),
@@ -157,7 +157,11 @@ impl Checkers {
                 self.kernel.refuses = refuse;
                 self.kernel.was_alone();
             }
-            Happening::Stall(length_s) => self.kernel.alone_until_s = at_s + length_s as f64,
+            Happening::Stall(length_s) => {
+                let until_s = at_s + length_s as f64;
+                self.kernel.alone_until_s = until_s;
+                self.falsetickers.unattended_until(until_s);
+            }
         }
     }
 
