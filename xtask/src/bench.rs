@@ -41,7 +41,7 @@ struct LongTest {
 const ROUNDS_12: Argument =
     Argument { name: "--rounds", value: Value::Number(COUNT), what: "how many (default: 12)" };
 
-/// Of both comparisons with chronyd.
+/// Of all comparisons with chronyd.
 const CHRONY: &[Argument] = &[
     Argument {
         name: "--scenarios",
@@ -220,6 +220,12 @@ const BENCHES: &[Bench] = &[
         what: "error, bound and settling beside chronyd in chrony's simulator (needs CLKNETSIM)",
         arguments: CHRONY,
         how: How::Here(chrony::run),
+    },
+    Bench {
+        name: "others",
+        what: "the same in many more scenarios, by what is another in each",
+        arguments: CHRONY,
+        how: How::Here(chrony::run_others),
     },
     Bench {
         name: "refclock",

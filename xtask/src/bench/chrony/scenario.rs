@@ -1,13 +1,16 @@
 //! What is simulated: the physics, as the simulator's configuration wants them.
 
+mod others;
+
 use super::noise::Noise;
+pub(super) use others::others;
 use std::fmt::Write as _;
 use std::path::Path;
 
 /// The physics of one comparison. Times are in seconds; delays are of each way.
 #[derive(Clone, Debug)]
 pub(super) struct Scenario {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// Mean of each server's exponential queueing delay; their number is that of the servers.
     pub(super) jitters: Vec<f64>,
     /// Least delay.
@@ -16,6 +19,8 @@ pub(super) struct Scenario {
     pub(super) reference: Option<Reference>,
     /// The way there has 1 − this of the jitter, the way back 1 + this.
     pub(super) asymmetry: f64,
+    /// Where the clock's rate is at the start.
+    pub(super) rate: f64,
     /// The oscillator's random walk, per square root of a second.
     pub(super) wander: f64,
     /// Amplitude and period of the oscillator's swing.
@@ -39,6 +44,8 @@ pub(super) struct Scenario {
     pub(super) judged_from: usize,
     /// The clock has settled once it stays this near.
     pub(super) settled_within: f64,
+    /// Whether what is promised may be no wider than what chrony promises.
+    pub(super) is_told_error_judged: bool,
 }
 
 /// A reference clock that both daemons read.
@@ -58,17 +65,15 @@ pub(super) enum ReferenceKind {
     Shm,
 }
 
-/// Where the clock's rate is at the start.
-const RATE: f64 = 1e-5;
-
 impl Scenario {
-    fn new(name: &'static str, jitter: f64, settled_within: f64) -> Self {
+    fn new(name: impl Into<String>, jitter: f64, settled_within: f64) -> Self {
         Self {
-            name,
+            name: name.into(),
             jitters: vec![jitter],
             base: 5e-5,
             reference: None,
             asymmetry: 0.0,
+            rate: 1e-5,
             wander: 1e-9,
             temperature: (0.0, 1.0),
             rate_step: None,
@@ -81,6 +86,7 @@ impl Scenario {
             length: 40_000,
             judged_from: 10_000,
             settled_within,
+            is_told_error_judged: true,
         }
     }
 
@@ -106,7 +112,7 @@ impl Scenario {
             let stepped = self.rate_step.filter(|(at, _)| second >= *at).map_or(0.0, |(_, by)| by);
             let swing = swing * (std::f64::consts::TAU * turns).sin();
             walk += self.wander * noise.normal();
-            let _ = writeln!(lines, "{:.12e}", RATE + walk + swing + stepped);
+            let _ = writeln!(lines, "{:.12e}", self.rate + walk + swing + stepped);
         }
         lines
     }
@@ -184,8 +190,8 @@ impl Scenario {
 /// The comparison. The first ten are those of the table in `docs/benchmarks.md`; the others show
 /// what else goes wrong in networks.
 pub(super) fn all() -> Vec<Scenario> {
-    let lan = |name| Scenario::new(name, 1e-4, 3e-4);
-    let wan = |name, servers| Scenario {
+    let lan = |name: &str| Scenario::new(name, 1e-4, 3e-4);
+    let wan = |name: &str, servers| Scenario {
         jitters: vec![1e-3; servers],
         base: 1e-2,
         ..Scenario::new(name, 1e-3, 3e-3)
@@ -220,11 +226,13 @@ pub(super) fn all() -> Vec<Scenario> {
 /// The comparison with reference clocks: a hardware clock, a pulse and what a receiver's serial
 /// port tells.
 pub(super) fn references() -> Vec<Scenario> {
-    let with = |name, kind, scatter, settled_within| Scenario {
+    let with = |name: &str, kind, scatter, settled_within| Scenario {
         jitters: Vec::new(),
         reference: Some(Reference { kind, scatter }),
         length: 20_000,
         judged_from: 5_000,
+        // Of a reference clock chrony promises nothing.
+        is_told_error_judged: false,
         ..Scenario::new(name, 0.0, settled_within)
     };
     use ReferenceKind::{Phc, Shm};

@@ -56,7 +56,7 @@ pub(super) fn run(
     let directory = programs.work.path.join(format!("run-{}-{seed}-{daemon:?}", scenario.name));
     fs::create_dir_all(&directory)?;
     let outcome = simulate(programs, scenario, daemon, seed, &directory).with_context(|| {
-        let name = scenario.name;
+        let name = &scenario.name;
         format!("{daemon:?} in {name}, seed {seed} (left as it is: {})", directory.display())
     })?;
     fs::remove_dir_all(&directory)?;
